@@ -1,0 +1,37 @@
+"""The few exceptions people meet.
+
+Every message says what came, what was expected and what to do. The shell prints the message without a
+traceback and leaves with `exit_code`.
+"""
+
+
+class AllcnnError(Exception):
+    """Something failed while running (exit code 1)."""
+
+    exit_code = 1
+
+
+class InputError(AllcnnError, ValueError):
+    """The call or its input was wrong (exit code 2)."""
+
+    exit_code = 2
+
+
+class SpecError(InputError):
+    """A network's text could not be understood; the message names the token and its position."""
+
+
+class DataError(InputError):
+    """Images or labels are missing, broken or not what the call needs; the message names the file."""
+
+
+class CheckpointError(InputError):
+    """A file that should hold a model or a training state does not; the message names it."""
+
+
+class RunError(InputError):
+    """A run folder cannot be used as asked, for example because it holds another run."""
+
+
+class TrainingError(AllcnnError):
+    """Training itself failed, for example by diverging."""
