@@ -1,0 +1,315 @@
+"""CIFAR-10 and CIFAR-100 in their official layouts: python pickles or binary records, in folders or archives.
+
+Both layouts hold an image as 3072 bytes: the red plane, then the green, then the blue, row by row. An
+archive is read as a stream; nothing is unpacked to disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from allcnn.data.dataset import Dataset
+from allcnn.data.pickles import load_pickle
+from allcnn.errors import DataError
+
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+CIFAR100_CLASSES = tuple(
+    """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can
+    castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin
+    elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster
+    man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck
+    pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk
+    skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger
+    tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+    """.split()
+)
+
+CLASSES = {"cifar10": CIFAR10_CLASSES, "cifar100": CIFAR100_CLASSES}
+
+_SIDE = 32
+_PIXELS = 3 * _SIDE * _SIDE
+
+#: The largest official file has 155 MB; a far larger one is something else.
+_LARGEST_FILE = 2**30
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One official form of a CIFAR data set: what its folder, archive and files are called."""
+
+    dataset: str
+    #: "python" (pickles) or "binary" (records of fixed length).
+    form: str
+    folder: str
+    archive: str
+    #: The archive's official SHA-256 (64 digits) or MD5 (32 digits).
+    checksum: str
+    train_files: tuple[str, ...]
+    test_file: str
+    names_file: str
+    #: In pickles, the keys of the labels and of the class names.
+    label_key: str = ""
+    names_key: str = ""
+    #: In records, how many label bytes there are; the last is the label (CIFAR-100: coarse, then fine).
+    label_bytes: int = 1
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that hold images."""
+        return (*self.train_files, self.test_file)
+
+
+LAYOUTS = (
+    Layout(
+        dataset="cifar10",
+        form="python",
+        folder="cifar-10-batches-py",
+        archive="cifar-10-python.tar.gz",
+        checksum="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+        train_files=tuple(f"data_batch_{i}" for i in range(1, 6)),
+        test_file="test_batch",
+        names_file="batches.meta",
+        label_key="labels",
+        names_key="label_names",
+    ),
+    Layout(
+        dataset="cifar10",
+        form="binary",
+        folder="cifar-10-batches-bin",
+        archive="cifar-10-binary.tar.gz",
+        checksum="c32a1d4ab5d03f1284b67883e8d87530",
+        train_files=tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
+        test_file="test_batch.bin",
+        names_file="batches.meta.txt",
+    ),
+    Layout(
+        dataset="cifar100",
+        form="python",
+        folder="cifar-100-python",
+        archive="cifar-100-python.tar.gz",
+        checksum="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+        train_files=("train",),
+        test_file="test",
+        names_file="meta",
+        label_key="fine_labels",
+        names_key="fine_label_names",
+    ),
+    Layout(
+        dataset="cifar100",
+        form="binary",
+        folder="cifar-100-binary",
+        archive="cifar-100-binary.tar.gz",
+        checksum="03b5dce01913d631647c71ecec9e9cb8",
+        train_files=("train.bin",),
+        test_file="test.bin",
+        names_file="fine_label_names.txt",
+        label_bytes=2,
+    ),
+)
+
+_Batch = tuple[np.ndarray, np.ndarray]  # (n, 3072) uint8 pixels, (n,) int32 labels
+
+
+def find_layout(dataset: str, folder: Path, *, only_sound: bool = False) -> tuple[Layout, Path] | None:
+    """The layout of "cifar10" or "cifar100" in a folder, and its path: the folder itself, a folder in it, an archive.
+
+    A complete folder goes before an archive, and that before a folder with files missing. With `only_sound`,
+    an incomplete folder and an archive with another checksum than the official one do not count.
+    """
+    layouts = [layout for layout in LAYOUTS if layout.dataset == dataset]
+    folders = [(layout, path) for layout in layouts for path in (folder, folder / layout.folder)]
+    for layout, path in folders:
+        if all((path / name).is_file() for name in layout.files):
+            return layout, path
+    for layout in layouts:
+        path = folder / layout.archive
+        if path.is_file() and not (only_sound and _file_checksum(path, layout.checksum)[1] != layout.checksum):
+            return layout, path
+    for layout, path in folders:
+        if not only_sound and any((path / name).is_file() for name in layout.files):
+            return layout, path
+    return None
+
+
+def layout_of_archive(dataset: str, path: Path) -> Layout:
+    """The layout of an official archive given as a file, by its name, else by its checksum."""
+    layouts = [layout for layout in LAYOUTS if layout.dataset == dataset]
+    for layout in layouts:
+        if path.name == layout.archive:
+            return layout
+    for layout in LAYOUTS:
+        if path.name == layout.archive or _file_checksum(path, layout.checksum)[1] == layout.checksum:
+            if layout.dataset == dataset:
+                return layout
+            raise DataError(
+                f"{path}: the archive of {layout.dataset}; expected {dataset}.\nPass --dataset {layout.dataset}."
+            )
+    raise DataError(
+        f"{path}: not an official archive of {dataset}; expected {' or '.join(each.archive for each in layouts)}.\n"
+        "Pass one of them, or the folder that holds the data set."
+    )
+
+
+def read_layout(layout: Layout, path: Path) -> Dataset:
+    """Read a layout's folder, or its official archive unopened, as 32x32 images.
+
+    Raises DataError, naming the file, for a missing, truncated or corrupt one, and for an archive whose
+    checksum is not the official one.
+    """
+    if path.is_dir():
+        return _assemble(layout, _files_of_folder(layout, path), str(path), layout.form)
+    return _assemble(layout, _files_of_archive(layout, path), str(path), "archive")
+
+
+def _file_checksum(path: Path, like: str) -> tuple[str, str]:
+    """The name of the kind of checksum that `like` is, and the file's own of that kind."""
+    name = "SHA-256" if len(like) == 64 else "MD5"
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, lambda: hashlib.new(name.replace("-", ""), usedforsecurity=False))
+    return name, digest.hexdigest()
+
+
+def _files_of_folder(layout: Layout, folder: Path) -> Iterator[tuple[str, str, bytes]]:
+    """(file name, name for messages, content) of every file of the layout that there is."""
+    for name in (*layout.files, layout.names_file):
+        path = folder / name
+        if not path.exists():
+            continue
+        try:
+            _check_file_size(path.stat().st_size, str(path))
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror}); expected a file of {folder.name}.") from None
+        yield name, str(path), content
+
+
+def _files_of_archive(layout: Layout, path: Path) -> Iterator[tuple[str, str, bytes]]:
+    try:
+        kind, found = _file_checksum(path, layout.checksum)
+        if found != layout.checksum:
+            raise DataError(
+                f"{path}: its {kind} is {found}, that of the official {layout.archive} is {layout.checksum}.\n"
+                "Fetch the archive again; if you packed it yourself, unpack it and pass the folder to --data-dir."
+            )
+        with tarfile.open(path, mode="r|gz") as archive:
+            for member in archive:
+                name = PurePosixPath(member.name).name
+                stream = archive.extractfile(member) if member.isfile() else None
+                if stream is not None and name in (*layout.files, layout.names_file):
+                    _check_file_size(member.size, f"{path}: {member.name}")
+                    yield name, f"{path}: {member.name}", stream.read()
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        raise DataError(f"{path}: the archive cannot be read ({error}).\nFetch or copy it again.") from None
+
+
+def _check_file_size(size: int, where: str) -> None:
+    if size > _LARGEST_FILE:
+        raise DataError(f"{where}: {size:,} bytes; expected a file of CIFAR, at most {_LARGEST_FILE:,} bytes.")
+
+
+def _assemble(layout: Layout, files: Iterator[tuple[str, str, bytes]], source: str, kind: str) -> Dataset:
+    classes = CLASSES[layout.dataset]
+    class_names = classes
+    batches: dict[str, _Batch] = {}
+    for name, where, content in files:
+        if name == layout.names_file:
+            class_names = _read_names(layout, content, where, len(classes))
+        elif layout.form == "python":
+            batches[name] = _read_pickled_batch(layout, content, where, len(classes))
+        else:
+            batches[name] = _read_records(layout, content, where, len(classes))
+    missing = [name for name in layout.files if name not in batches]
+    if missing:
+        raise DataError(
+            f"{source}: {', '.join(missing)} missing; expected {', '.join(layout.files)}.\n"
+            "Copy or unpack the data set again."
+        )
+    train_images, train_labels = _join([batches.pop(name) for name in layout.train_files])
+    test_images, test_labels = _join([batches.pop(layout.test_file)])
+    return Dataset(
+        name=layout.dataset,
+        train_images=train_images,
+        train_labels=train_labels,
+        test_images=test_images,
+        test_labels=test_labels,
+        class_names=class_names,
+        source=source,
+        layout=kind,
+        resize="none",
+    )
+
+
+def _join(batches: list[_Batch]) -> _Batch:
+    """Batches one after the other, their planes of red, green and blue brought together pixel by pixel."""
+    images = np.empty((sum(len(labels) for _, labels in batches), _SIDE, _SIDE, 3), np.uint8)
+    start = 0
+    for pixels, labels in batches:
+        images[start : start + len(labels)] = pixels.reshape(-1, 3, _SIDE, _SIDE).transpose(0, 2, 3, 1)
+        start += len(labels)
+    return images, np.concatenate([labels for _, labels in batches])
+
+
+def _read_pickled_batch(layout: Layout, content: bytes, where: str, classes: int) -> _Batch:
+    batch = load_pickle(content, where)
+    for key in ("data", layout.label_key):
+        if key not in batch:
+            found = ", ".join(sorted(batch)) or "nothing"
+            raise DataError(f"{where}: no {key!r} in this batch, only {found[:200]}; expected one of {layout.folder}.")
+    pixels, values = batch["data"], batch[layout.label_key]
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (_PIXELS,):
+        found = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+        raise DataError(f"{where}: 'data' is {found}; expected uint8 (n, {_PIXELS}), a row for each image.")
+    if isinstance(values, np.ndarray):
+        values = values.tolist()
+    if not isinstance(values, list) or not all(type(value) is int for value in values):
+        raise DataError(
+            f"{where}: {layout.label_key!r} is not a list of whole numbers; expected a label for each image."
+        )
+    return pixels, _checked_labels(values, len(pixels), where, classes)
+
+
+def _read_records(layout: Layout, content: bytes, where: str, classes: int) -> _Batch:
+    length = layout.label_bytes + _PIXELS
+    if not content or len(content) % length:
+        raise DataError(
+            f"{where}: {len(content):,} bytes; expected a multiple of {length}, a record for each image.\n"
+            "The file is truncated or of another layout: copy or unpack it again."
+        )
+    records = np.frombuffer(content, np.uint8).reshape(-1, length)
+    labels = records[:, layout.label_bytes - 1].tolist()
+    return records[:, layout.label_bytes :], _checked_labels(labels, len(records), where, classes)
+
+
+def _checked_labels(values: list[int], images: int, where: str, classes: int) -> np.ndarray:
+    if not values or len(values) != images:
+        raise DataError(f"{where}: {len(values)} labels for {images} images; expected one for each, at least one.")
+    odd = next((value for value in values if not 0 <= value < classes), None)
+    if odd is not None:
+        raise DataError(f"{where}: label {str(odd)[:20]} among the labels; expected 0 to {classes - 1}.")
+    return np.array(values, np.int32)
+
+
+def _read_names(layout: Layout, content: bytes, where: str, classes: int) -> tuple[str, ...]:
+    if layout.form == "python":
+        value = load_pickle(content, where).get(layout.names_key)
+        names = [_name(item) for item in value] if isinstance(value, list) else []
+    else:
+        names = [line.strip() for line in content.decode("utf-8", "replace").splitlines() if line.strip()]
+    if len(names) != classes or len(set(names)) != classes or "" in names:
+        raise DataError(f"{where}: {len(set(names))} class names; expected {classes} different ones.")
+    return tuple(names)
+
+
+def _name(item: object) -> str:
+    if isinstance(item, bytes):
+        return item.decode("utf-8", "replace")
+    return item if isinstance(item, str) else ""

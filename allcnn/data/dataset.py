@@ -1,0 +1,88 @@
+"""What every place that images come from returns."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from allcnn.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled images in a training and a test split, as raw RGB, with where they came from.
+
+    Images are (n, height, width, 3) uint8, 0..255; labels are (n,) int32, indices into `class_names`.
+    Raises DataError where the pieces do not fit each other.
+    """
+
+    #: "cifar10", "cifar100", "digits", or the name of the folder the images came from.
+    name: str
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    class_names: tuple[str, ...]
+    #: Where it was read from, in words: a path, an archive, a package.
+    source: str
+    #: "python", "binary", "archive", "folders" or "scikit-learn".
+    layout: str
+    #: What brought the images to their size: "none", or the rule of `allcnn.data.images`.
+    resize: str
+
+    def __post_init__(self) -> None:
+        for split, images, labels in (
+            ("training", self.train_images, self.train_labels),
+            ("test", self.test_images, self.test_labels),
+        ):
+            if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+                raise DataError(
+                    f"{self.source}: the {split} images are {images.dtype} of shape {images.shape}; "
+                    "expected uint8 of shape (n, height, width, 3)."
+                )
+            if labels.shape != (len(images),) or labels.dtype != np.int32:
+                raise DataError(
+                    f"{self.source}: the {split} labels are {labels.dtype} of shape {labels.shape}; "
+                    f"expected int32 of shape ({len(images)},), one for each image."
+                )
+            if not len(images):
+                raise DataError(f"{self.source}: there are no {split} images; expected at least one.")
+            if labels.min() < 0 or labels.max() >= len(self.class_names):
+                raise DataError(
+                    f"{self.source}: the {split} labels run from {labels.min()} to {labels.max()}; "
+                    f"expected 0 to {len(self.class_names) - 1}, one for each class."
+                )
+        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+            raise DataError(
+                f"{self.source}: training images are {self.train_images.shape[1:]}, "
+                f"test images {self.test_images.shape[1:]}; expected the same size for both."
+            )
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return len(self.class_names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, 3) of every image."""
+        height, width, channels = self.train_images.shape[1:]
+        return height, width, channels
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256, as hexadecimal text, over the pixels, shapes and labels of both splits in their order.
+
+        The same images in the same order give the same digest, whatever layout they were read from.
+        """
+        sha256 = hashlib.sha256()
+        for images, labels in ((self.train_images, self.train_labels), (self.test_images, self.test_labels)):
+            sha256.update(f"images {images.shape}\n".encode())
+            sha256.update(np.ascontiguousarray(images).data)
+            sha256.update(f"labels {labels.shape}\n".encode())
+            # The byte order is fixed, so that the digest does not depend on the machine.
+            sha256.update(np.ascontiguousarray(labels, dtype="<i4").data)
+        return sha256.hexdigest()

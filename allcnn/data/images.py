@@ -1,0 +1,129 @@
+"""One image: from a file to RGB, and from any size to the network's.
+
+Training and prediction share these two functions, so that a network sees an image the same way in both.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from allcnn.errors import DataError, InputError
+
+#: What `fit_to_size` does, for people; fill in `size`.
+RESIZE_RULE = "shorter side to {size}, bilinear with antialiasing, centre crop"
+
+#: File names of images end in one of these, in any case.
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+
+#: A file of a few kilobytes can claim any number of pixels; below Pillow's own limit, so that ours is the one met.
+LARGEST_PIXELS = 64_000_000
+
+LARGEST_SIZE = 4096
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read an image file as (height, width, 3) uint8 RGB, 0..255.
+
+    Turned upright by its EXIF orientation; grey, palette and CMYK become RGB; transparent parts become white;
+    16-bit grey is scaled to 8; of an animation, the first frame. Raises DataError naming the file.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of large images, damaged EXIF and the like; what matters is refused below.
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=_FORMATS) as image:
+                if image.width * image.height > LARGEST_PIXELS:
+                    raise DataError(_too_many_pixels(path, f"{image.width} x {image.height} pixels"))
+                image.load()
+                return np.array(_to_rgb(ImageOps.exif_transpose(image), path))
+    except DataError:
+        raise
+    except Image.DecompressionBombError:
+        raise DataError(_too_many_pixels(path, "too many pixels")) from None
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file; expected an image.") from None
+    except UnidentifiedImageError:
+        raise DataError(
+            f"{path}: not an image that can be read; expected one of {', '.join(_FORMATS)}.\n"
+            "Repair the file or take it away."
+        ) from None
+    except Exception as error:  # Pillow's decoders raise many kinds on a damaged file
+        detail = " ".join(str(error).split())[:100] or type(error).__name__
+        raise DataError(f"{path}: the image cannot be read ({detail}).\nRepair the file or take it away.") from None
+
+
+def fit_to_size(image: np.ndarray, size: int) -> np.ndarray:
+    """Scale an image so that its shorter side is `size`, and keep the square in the middle.
+
+    (height, width, 3) uint8 -> (size, size, 3) uint8; bilinear, with antialiasing where it shrinks. An image
+    that is already `size` by `size` comes back unchanged.
+    """
+    height, width = image.shape[:2]
+    if (height, width) == (size, size):
+        return image
+    # Only the middle square is scaled: the same pixels as scaling everything, whatever the image's proportions.
+    side = min(height, width)
+    left, top = (width - side) / 2, (height - side) / 2
+    square = (left, top, left + side, top + side)
+    return np.array(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=square))
+
+
+def resize_rule(size: int) -> str:
+    """`RESIZE_RULE` with its size."""
+    return RESIZE_RULE.format(size=size)
+
+
+def check_image_size(image_size: int) -> None:
+    """Raise InputError unless `image_size` is a usable number of pixels."""
+    if isinstance(image_size, bool) or not isinstance(image_size, int) or not 1 <= image_size <= LARGEST_SIZE:
+        raise InputError(f"image size {image_size!r}: expected a whole number of pixels from 1 to {LARGEST_SIZE}.")
+
+
+def allocate_images(count: int, size: int, source: str) -> np.ndarray:
+    """An unfilled (count, size, size, 3) uint8 array. Raises DataError, with the figures, where it cannot fit."""
+    needed, limit = count * size * size * 3, _memory_limit()
+    if needed > limit:
+        raise DataError(
+            f"{source}: {count:,} images of {size} x {size} need {needed / 2**30:.1f} GiB; at most "
+            f"{limit / 2**30:.1f} GiB, half of this machine's memory, is used for images.\n"
+            "Pass a smaller --image-size, or fewer images."
+        )
+    return np.empty((count, size, size, 3), np.uint8)
+
+
+def _memory_limit() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, OSError, ValueError):  # not on every system
+        return 8 * 2**30
+
+
+def _to_rgb(image: Image.Image, path: str | Path) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise DataError(
+                f"{path}: its values run from {values.min()} to {values.max()}; expected 8 or 16 bits a channel.\n"
+                "Save it as an 8-bit image."
+            )
+        # 65535 / 257 = 255: white stays white. Pillow's own conversion would cut everything above 255 off.
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise DataError(f"{path}: its pixels are floating-point numbers; expected 8 or 16 bits a channel.")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        upper = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", upper.size, "white"), upper).convert("RGB")
+    return image.convert("RGB")
+
+
+def _too_many_pixels(path: str | Path, found: str) -> str:
+    return f"{path}: {found}; expected at most {LARGEST_PIXELS:,}.\nSave a smaller copy, or take the file away."
