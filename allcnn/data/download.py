@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import socket
 import sys
@@ -10,10 +11,11 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 from urllib.parse import urlsplit
 
-from allcnn.data import cifar
-from allcnn.data.cifar import Layout
+from allcnn.data import layouts
+from allcnn.data.layouts import Layout
 from allcnn.errors import DataError, InputError
 
 OFFICIAL_HOST = "https://www.cs.toronto.edu/~kriz/"
@@ -48,7 +50,7 @@ def _archive_url(dataset: str, mirror: str | None) -> str:
 
 
 def _python_layout(dataset: str) -> Layout:
-    return next(layout for layout in cifar.LAYOUTS if layout.dataset == dataset and layout.form == "python")
+    return next(layout for layout in layouts.LAYOUTS if layout.dataset == dataset and layout.form == "python")
 
 
 def _keras_folder() -> Path:
@@ -63,7 +65,7 @@ def _find(dataset: str) -> tuple[Layout, Path] | None:
     # keras.datasets unpacks into a folder of this name.
     folders.append(_keras_folder() / f"{_python_layout(dataset).folder}-target")
     for folder in folders:
-        found = cifar.find_layout(dataset, folder, only_sound=True)
+        found = layouts.find_layout(dataset, folder, only_sound=True)
         if found is not None:
             return found
     return None
@@ -79,14 +81,14 @@ def _download(dataset: str, url: str) -> tuple[Layout, Path]:
         with tempfile.TemporaryDirectory(prefix=".allcnn-", dir=folder) as partial, _silent_host_given_up():
             import keras  # slow to load, and only needed here
 
-            # Standard output may be a JSON document.
-            with contextlib.redirect_stdout(sys.stderr):
+            with contextlib.redirect_stdout(_progress_stream()):
                 keras.utils.get_file(
                     layout.archive, url, file_hash=layout.checksum, cache_dir=partial, cache_subdir=partial
                 )
             Path(partial, layout.archive).replace(folder / layout.archive)
     except Exception as error:  # get_file raises bare Exception
-        raise _failure(layout, url, " ".join(str(error).split())[:200]) from None
+        reason = str(error).removeprefix(f"URL fetch failure on {url}: ").removeprefix("None -- ")
+        raise _failure(layout, url, " ".join(reason.split())[:200].rstrip(".")) from None
     return layout, folder / layout.archive
 
 
@@ -99,7 +101,12 @@ def _check_host(layout: Layout, url: str) -> None:
     try:
         socket.getaddrinfo(parts.hostname, None)
     except OSError:
-        raise _failure(layout, url, f"the host {parts.hostname} is not found; no network?") from None
+        raise _failure(layout, url, f"the host {parts.hostname} is not found (is there a network?)") from None
+
+
+def _progress_stream() -> TextIO:
+    """Not standard output, which may be a JSON document; and nothing where a progress bar would fill a log."""
+    return sys.stderr if sys.stderr.isatty() else io.StringIO()
 
 
 @contextlib.contextmanager

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from allcnn.data import cifar
 from allcnn.data.dataset import Dataset
 from allcnn.data.images import IMAGE_SUFFIXES, allocate_images, fit_to_size, read_image, resize_rule
+from allcnn.data.layouts import CLASSES
 from allcnn.errors import DataError
 
 _TRAIN = "train"
@@ -44,7 +44,7 @@ def read_image_folders(folder: Path, size: int) -> Dataset:
     class_names = tuple(train_files)
     train_images, train_labels, train_fitted = _read_split(train_files, size, folder / _TRAIN)
     test_images, test_labels, test_fitted = _read_split(test_files, size, folder / test)
-    official = next((name for name, names in cifar.CLASSES.items() if names == class_names), None)
+    official = next((name for name, names in CLASSES.items() if names == class_names), None)
     return Dataset(
         name=official or folder.resolve().name or "images",
         train_images=train_images,
@@ -71,7 +71,7 @@ def _image_files(folder: Path) -> list[Path]:
         raise error
 
     files = []
-    # followlinks: class folders are often links; a link to a folder above is the reader's own knot.
+    # A class folder may be a link; links further down are not followed, since they could lead in circles.
     for parent, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         files += [Path(parent, name) for name in names if _is_image(name)]

@@ -6,7 +6,8 @@ import difflib
 from dataclasses import replace
 from pathlib import Path
 
-from allcnn.data import cifar
+from allcnn.data import layouts
+from allcnn.data.cifar import read_layout
 from allcnn.data.dataset import Dataset
 from allcnn.data.digits import load_digits
 from allcnn.data.download import find_or_download
@@ -57,18 +58,25 @@ def load_data(
             raise InputError(f"digits: a {given} was given, but the digits come with scikit-learn.\nLeave it out.")
         return load_digits(size)
     if data_dir is None:
-        return _resized(cifar.read_layout(*find_or_download(name, mirror)), size)
+        return _resized(read_layout(*find_or_download(name, mirror)), size)
     if mirror is not None:
         raise InputError(
             "both a data folder and a mirror were given; expected one of them.\n"
             "Leave the mirror out to read the folder, or the folder to download."
         )
     path = _existing(data_dir)
+    try:
+        return _read(name, path, size)
+    except OSError as error:  # a folder that may not be looked into, for example
+        raise DataError(f"{error.filename or path}: cannot be read ({error.strerror}).") from None
+
+
+def _read(name: str, path: Path, size: int) -> Dataset:
     if path.is_file():
-        return _resized(cifar.read_layout(cifar.layout_of_archive(name, path), path), size)
-    found = cifar.find_layout(name, path)
+        return _resized(read_layout(layouts.layout_of_archive(name, path), path), size)
+    found = layouts.find_layout(name, path)
     if found is not None:
-        return _resized(cifar.read_layout(*found), size)
+        return _resized(read_layout(*found), size)
     if holds_image_folders(path):
         return read_image_folders(path, size)
     raise DataError(_nothing_found(name, path))
@@ -103,10 +111,10 @@ def _existing(data_dir: str | Path) -> Path:
 
 
 def _nothing_found(name: str, path: Path) -> str:
-    looked_for = [f"{layout.folder}/" for layout in cifar.LAYOUTS if layout.dataset == name]
-    looked_for += [layout.archive for layout in cifar.LAYOUTS if layout.dataset == name]
+    looked_for = [f"{layout.folder}/" for layout in layouts.LAYOUTS if layout.dataset == name]
+    looked_for += [layout.archive for layout in layouts.LAYOUTS if layout.dataset == name]
     looked_for.append("folders of images (train/CLASS/* with test/CLASS/* or val/CLASS/*)")
-    other = next((other for other in cifar.CLASSES if other != name and cifar.find_layout(other, path)), None)
+    other = next((other for other in layouts.CLASSES if other != name and layouts.find_layout(other, path)), None)
     if other is not None:
         hint = f"It holds {other}: pass --dataset {other}."
     else:
