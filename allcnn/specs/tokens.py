@@ -139,8 +139,8 @@ def parse_activation(text: str) -> Activation:
     if parameter is None:
         raise TokenError(f"the activation {name} takes no number; write :{name}")
     value = _number(f"the {parameter} of {name}", argument)
-    if name == "celu" and value == 0:  # it divides by alpha
-        raise TokenError("the alpha of celu must be above 0, for example :celu(1)")
+    if name in ("celu", "squareplus") and value == 0:  # celu divides by it; squareplus loses its gradient at 0
+        raise TokenError(f"the {parameter} of {name} must be above 0, for example :{name}(1)")
     return Activation(name, value)
 
 
