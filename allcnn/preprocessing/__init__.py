@@ -1,0 +1,37 @@
+"""Numbers for pixels: fitted preprocessings as stock Keras layers, and augmentation given its draws."""
+
+from allcnn.errors import InputError
+from allcnn.preprocessing.base import Preprocessing
+from allcnn.preprocessing.contrast import ContrastNormalization
+from allcnn.preprocessing.statistics import Centered, ChannelMean, Scaled, Standardized, Unchanged
+from allcnn.preprocessing.whitening import ZCAWhitening
+
+PREPROCESSINGS: dict[str, type[Preprocessing]] = {
+    kind.kind: kind
+    for kind in (ZCAWhitening, Unchanged, Scaled, Centered, ContrastNormalization, Standardized, ChannelMean)
+}
+
+
+def make_preprocessing(kind: str) -> Preprocessing:
+    """An unfitted preprocessing by its name, for example "gcn-zca".
+
+    Raises:
+        InputError: an unknown name.
+    """
+    if kind not in PREPROCESSINGS:
+        raise InputError(f'unknown preprocessing "{kind}"; expected one of: {", ".join(PREPROCESSINGS)}.')
+    return PREPROCESSINGS[kind]()
+
+
+__all__ = [
+    "PREPROCESSINGS",
+    "Centered",
+    "ChannelMean",
+    "ContrastNormalization",
+    "Preprocessing",
+    "Scaled",
+    "Standardized",
+    "Unchanged",
+    "ZCAWhitening",
+    "make_preprocessing",
+]

@@ -1,0 +1,49 @@
+"""(seed, epoch, step) -> which images, and the draws for mirroring and shifting.
+
+A counter-based generator keyed by exactly these numbers: any backend, any number of devices and any resume
+see the same images, in the same order, mirrored and shifted the same.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: The columns of the draws.
+FLIP, SHIFT_Y, SHIFT_X = 0, 1, 2
+#: The augmentation's largest shift in pixels (paper, section 3.2.1).
+MAX_SHIFT = 5
+
+# What a generator is for, so that the order of an epoch and the draws of a step never share their numbers.
+_ORDER, _DRAWS, _HOLD_OUT = 1, 2, 3
+
+
+def generator(seed: int, purpose: int, epoch: int = 0, step: int = 0) -> np.random.Generator:
+    """A Philox generator for one purpose at one moment of one run."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, purpose, epoch, step))))
+
+
+def epoch_order(seed: int, epoch: int, images: int, *, shuffle: bool = True) -> np.ndarray:
+    """The order in which an epoch (from 0) visits the images: a permutation, (images,) int64."""
+    if not shuffle:
+        return np.arange(images)
+    return generator(seed, _ORDER, epoch).permutation(images)
+
+
+def flip_shift_draws(seed: int, epoch: int, step: int, batch_size: int, max_shift: int = MAX_SHIFT) -> np.ndarray:
+    """The draws of one step (from 0 in its epoch): (batch_size, 3) int32 of mirror, dy, dx.
+
+    Mirror with probability 1/2; dy and dx independent and uniform on -max_shift..max_shift.
+    """
+    random = generator(seed, _DRAWS, epoch, step)
+    draws = np.empty((batch_size, 3), np.int32)
+    draws[:, FLIP] = random.integers(0, 2, batch_size)
+    draws[:, SHIFT_Y] = random.integers(-max_shift, max_shift + 1, batch_size)
+    draws[:, SHIFT_X] = random.integers(-max_shift, max_shift + 1, batch_size)
+    return draws
+
+
+def hold_out(seed: int, images: int, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """Split the training images by chance: (kept, held out) indices, each in rising order."""
+    held = round(images * fraction)
+    order = generator(seed, _HOLD_OUT).permutation(images)
+    return np.sort(order[held:]), np.sort(order[:held])

@@ -1,0 +1,204 @@
+"""Text -> a Keras functional model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from allcnn.errors import InputError
+from allcnn.specs.layers import Activation, Conv, Dense, Dropout, GlobalAverage, Norm, Pool, Spec
+from allcnn.specs.shapes import LayerShape, layer_shapes
+from allcnn.specs.names import resolve
+
+if TYPE_CHECKING:
+    import keras
+
+    from allcnn.preprocessing import Preprocessing
+
+DEFAULT_INITIALIZER = "glorot_uniform"
+
+
+def build_model(
+    model: str | Spec,
+    input_shape: tuple[int, int, int] | None = None,
+    classes: int | None = None,
+    *,
+    initializer: str = DEFAULT_INITIALIZER,
+    seed: int | None = None,
+    weight_decay: float = 0.0,
+    decay_biases: bool = True,
+    preprocessing: Preprocessing | None = None,
+    dtype: str | None = None,
+    name: str | None = None,
+) -> keras.Model:
+    """Build a network as a Keras functional model: images (batch, height, width, 3) -> class probabilities.
+
+    Args:
+        model: a name (`"all-c"`, `"ALL-CNN-C"`) or a network in the spec language (`"96C3-NC1-GAP"`), or a Spec.
+        input_shape: (height, width, channels); by default the published network's own, else (32, 32, 3).
+        classes: how many; by default the published network's own, else 10.
+        initializer: a Keras initializer's name, for kernels; biases start at 0.
+        seed: makes the initial weights and the dropout masks repeatable; None draws one.
+        weight_decay: lambda as the paper and Caffe mean it: gradient + lambda w, that is L2(lambda / 2).
+        decay_biases: whether the biases decay as well, as in Caffe.
+        preprocessing: a fitted preprocessing, put in front, so that the model takes raw images, 0..255.
+        dtype: a Keras dtype policy such as "mixed_bfloat16". `global_pool` and `softmax` are always float32.
+        name: the model's name.
+
+    Layers carry the paper's names: conv1, conv2, ..., global_pool, softmax.
+
+    Raises:
+        SpecError: the text is not a network, or a layer does not fit the input.
+        InputError: an unknown name or initializer, or a weight decay below 0.
+    """
+    spec, network = resolve(model)
+    if input_shape is None:
+        input_shape = network.input_shape if network else (32, 32, 3)
+    if classes is None:
+        classes = network.classes if network else 10
+    layers = make_layers(
+        spec, input_shape, classes,
+        initializer=initializer, seed=seed, weight_decay=weight_decay, decay_biases=decay_biases, dtype=dtype,
+    )  # fmt: skip
+
+    import keras
+
+    inputs = outputs = keras.Input(input_shape, dtype="float32", name="image")
+    for layer in [*(preprocessing.layers() if preprocessing else []), *layers]:
+        outputs = layer(outputs)
+    outputs = keras.layers.Softmax(dtype="float32", name="softmax")(outputs)
+    name = name or (network.name.replace("-", "_") if network else "allcnn")
+    return keras.Model(inputs, outputs, name=name)
+
+
+def make_layers(
+    spec: Spec,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    initializer: str = DEFAULT_INITIALIZER,
+    seed: int | None = None,
+    weight_decay: float = 0.0,
+    decay_biases: bool = True,
+    dtype: str | None = None,
+) -> list[keras.layers.Layer]:
+    """The network's Keras layers in order, up to the values before the softmax; see `build_model`."""
+    if not weight_decay >= 0:
+        raise InputError(f"the weight decay must be 0 or more; got {weight_decay}.")
+    rows = layer_shapes(spec, input_shape, classes)
+    maker = _LayerMaker(initializer, seed, weight_decay, decay_biases, classes, dtype)
+    layers: list[keras.layers.Layer] = []
+    for index, row in enumerate(rows[:-1]):
+        layers += maker.make(row, index)
+    return layers
+
+
+class _LayerMaker:
+    """Makes the Keras layers of one row of the account of a network."""
+
+    def __init__(
+        self, initializer: str, seed: int | None, weight_decay: float, decay_biases: bool, classes: int,
+        dtype: str | None,
+    ):  # fmt: skip
+        self.initializer = initializer
+        self.seed = seed
+        self.decay = weight_decay / 2
+        self.decay_biases = decay_biases
+        self.classes = classes
+        self.dtype = dtype
+
+    def make(self, row: LayerShape, index: int) -> list[keras.layers.Layer]:
+        import keras
+
+        layers = keras.layers
+        match row.layer:
+            case Conv(filters, size, stride, padding, activation):
+                pad, padding = self._padding(row.name, size, stride, padding)
+                function, after = self._activation(row.name, activation)
+                convolution = layers.Conv2D(
+                    filters or self.classes, size, strides=stride, padding=padding, activation=function,
+                    dtype=self.dtype, name=row.name, **self._weights(index),
+                )  # fmt: skip
+                return [*pad, convolution, *after]
+            case Dense(units, activation):
+                function, after = self._activation(row.name, activation)
+                flat = [layers.Flatten(dtype=self.dtype, name=f"{row.name}_flatten")] if len(row.input_shape) == 3 else []
+                # The layer that gives the classes their values is float32, as global_pool is: bfloat16 makes ties.
+                dtype = self.dtype if units else "float32"
+                dense = layers.Dense(
+                    units or self.classes, activation=function, dtype=dtype, name=row.name, **self._weights(index)
+                )
+                return [*flat, dense, *after]
+            case Pool(kind, size, stride, padding, order):
+                if kind == "norm":
+                    from allcnn.models.layers import NormPooling2D
+
+                    return [NormPooling2D(order, size, stride, padding, dtype=self.dtype, name=row.name)]
+                pooling = layers.MaxPooling2D if kind == "max" else layers.AveragePooling2D
+                return [pooling(size, strides=stride, padding=padding, dtype=self.dtype, name=row.name)]
+            case Dropout(rate):
+                return [layers.Dropout(rate, seed=layer_seed(self.seed, index), dtype=self.dtype, name=row.name)]
+            case Norm():
+                return [layers.BatchNormalization(dtype=self.dtype, name=row.name)]
+            case GlobalAverage():
+                return [layers.GlobalAveragePooling2D(dtype="float32", name=row.name)]
+            case Activation():
+                function, after = self._activation(row.name, row.layer)
+                if after:
+                    after[0].name = row.name
+                    return after
+                return [layers.Activation(function, dtype=self.dtype, name=row.name)]
+        raise TypeError(f"no Keras layer for {row.layer!r}")
+
+    def _weights(self, index: int) -> dict:
+        """The arguments that a layer's weights share. An initializer's own instance carries the layer's seed."""
+        import keras
+
+        try:
+            kernel = keras.initializers.get(
+                {"class_name": self.initializer, "config": {"seed": layer_seed(self.seed, index)}}
+            )
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f'unknown initializer "{self.initializer}"; expected a name that Keras knows and that takes a '
+                'seed, such as "glorot_uniform", "he_normal" or "lecun_normal".'
+            ) from error
+        regularizer = keras.regularizers.L2(self.decay) if self.decay else None
+        return {
+            "kernel_initializer": kernel,
+            "kernel_regularizer": regularizer,
+            "bias_regularizer": regularizer if self.decay_biases else None,
+        }
+
+    def _padding(self, name: str, size: int, stride: int, padding: str | int) -> tuple[list, str]:
+        """Explicit zeros as a layer of their own, unless Keras's "same" adds just those."""
+        import keras
+
+        if isinstance(padding, str):
+            return [], padding
+        if padding == 0:
+            return [], "valid"
+        if stride == 1 and size == 2 * padding + 1:
+            return [], "same"
+        return [keras.layers.ZeroPadding2D(padding, dtype=self.dtype, name=f"{name}_padding")], "valid"
+
+    def _activation(self, name: str, activation: Activation) -> tuple[str | None, list]:
+        """Keras's name for an activation, or a layer after it where a number goes with it."""
+        import keras
+
+        if activation.argument is None:
+            return (None if activation.name == "linear" else activation.name), []
+        argument, layers = activation.argument, keras.layers
+        makers = {
+            "leaky_relu": lambda **named: layers.LeakyReLU(negative_slope=argument, **named),
+            "elu": lambda **named: layers.ELU(alpha=argument, **named),
+        }
+        return None, [makers[activation.name](dtype=self.dtype, name=f"{name}_{activation.name}")]
+
+
+def layer_seed(seed: int | None, index: int) -> int | None:
+    """The seed of one layer's initial weights or dropout masks, from the network's; None stays None."""
+    if seed is None:
+        return None
+    return int(np.random.SeedSequence((seed, index)).generate_state(1)[0] >> 1)

@@ -1,0 +1,39 @@
+"""Mirroring and shifting on the accelerator, given the draws that the host made (`allcnn.data.order`)."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from allcnn.data.order import FLIP, SHIFT_X, SHIFT_Y
+
+
+@keras.saving.register_keras_serializable(package="allcnn")
+class FlipShift(keras.layers.Layer):
+    """Shift each image by whole pixels, zeros moving in, then mirror it where asked (paper, section 3.2.1).
+
+    Called on images (batch, height, width, channels) and integer draws (batch, 3): mirror (0 or 1), dy and
+    dx. The output's pixel (y, x) of an unmirrored image is the input's (y + dy, x + dx), as pylearn2's
+    zero-padding by p and cropping at (p + dy, p + dx) gives it; the mirror follows the shift. It moves whole
+    values, so that eager, compiled and either backend give the same bits.
+    """
+
+    def call(self, images: keras.KerasTensor, draws: keras.KerasTensor) -> keras.KerasTensor:
+        _, height, width, channels = images.shape
+        draws = ops.cast(draws, "int32")
+        flip, shift_y, shift_x = draws[:, FLIP, None], draws[:, SHIFT_Y, None], draws[:, SHIFT_X, None]
+        columns = ops.arange(width, dtype="int32")[None, :]
+        rows = ops.arange(height, dtype="int32")[None, :] + shift_y
+        columns = ops.where(flip > 0, width - 1 - columns, columns) + shift_x
+        inside_y = ops.logical_and(rows >= 0, rows < height)
+        inside_x = ops.logical_and(columns >= 0, columns < width)
+        inside = ops.logical_and(inside_y[:, :, None], inside_x[:, None, :])
+        # One gather of whole pixels from the batch laid out as (batch * height * width, channels).
+        image = ops.arange(ops.shape(images)[0], dtype="int32")[:, None, None]
+        rows = ops.clip(rows, 0, height - 1)[:, :, None]
+        columns = ops.clip(columns, 0, width - 1)[:, None, :]
+        pixels = ops.take(ops.reshape(images, (-1, channels)), (image * height + rows) * width + columns, axis=0)
+        return ops.where(inside[..., None], pixels, ops.zeros_like(pixels))
+
+    def compute_output_shape(self, images_shape: tuple, draws_shape: tuple | None = None) -> tuple:
+        return images_shape

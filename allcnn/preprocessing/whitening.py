@@ -1,0 +1,143 @@
+"""Contrast normalisation and ZCA whitening: the paper's preprocessing (section 3.2.1), pylearn2's formulas.
+
+mu = column mean, C = (X - mu)^T (X - mu) / N + 0.1 I over the contrast-normalised training images,
+C = V diag(lambda) V^T, P = V diag(lambda^-1/2) V^T; an image x becomes (x - mu) P.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from allcnn.device import physical_memory
+from allcnn.errors import InputError
+from allcnn.preprocessing.base import BLOCK, Preprocessing
+from allcnn.preprocessing.contrast import contrast_layers, contrast_normalize, norm_per_value
+
+if TYPE_CHECKING:
+    import keras
+
+#: Added to the covariance before it is decomposed.
+REGULARIZATION = 0.1
+# The saved model carries the matrix in float32; beyond this it is no longer a file that people can use.
+LARGEST_MATRIX_BYTES = 2 << 30
+
+
+class ZCAWhitening(Preprocessing):
+    """Contrast normalisation, then ZCA whitening with 0.1 added to the covariance."""
+
+    kind = "gcn-zca"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = np.zeros(0)
+        self.matrix = np.zeros((0, 0))
+
+    def adapt(self, images: np.ndarray) -> Preprocessing:
+        """Fit to training images (n, height, width, 3), 0..255, streaming: memory grows with the image's size only.
+
+        Raises:
+            InputError: the (values x values) matrix would not fit; the message gives its size.
+        """
+        refuse_large(math.prod(images.shape[1:]))
+        return super().adapt(images)
+
+    def _fit(self, images: np.ndarray) -> None:
+        dimensions = math.prod(images.shape[1:])
+        if len(images) < dimensions:
+            rows = contrast_normalize(images.reshape(len(images), -1))
+            self.mean, matrix = whitening_from_few(rows)
+        else:
+            self.mean, covariance = streaming_covariance(images.reshape(len(images), -1))
+            matrix = whitening_matrix(covariance)
+        self.matrix = matrix.astype(np.float32)
+
+    def _make_layers(self, image_shape: tuple[int, int, int]) -> list[keras.layers.Layer]:
+        import keras
+
+        scale = norm_per_value(image_shape)
+        values = math.prod(image_shape)
+        # The mean goes through the same rounded matrix as the images do.
+        bias = -(self.mean @ self.matrix.astype(np.float64))
+        whitening = keras.layers.Dense(values, trainable=False, dtype="float32", name="zca")
+        whitening.build((None, values))
+        whitening.set_weights([self.matrix * np.float32(scale), bias.astype(np.float32)])
+        return [
+            *contrast_layers(),
+            whitening,
+            keras.layers.Reshape(image_shape, dtype="float32", name="zca_image"),
+        ]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {"mean": self.mean, "matrix": self.matrix}
+
+    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        self.mean = np.asarray(arrays["mean"], np.float64)
+        self.matrix = np.asarray(arrays["matrix"], np.float32)
+
+
+def refuse_large(dimensions: int) -> None:
+    """Refuse, with the figure, a whitening matrix that would not fit.
+
+    Raises:
+        InputError: the matrix is over 2 GiB, or its decomposition needs more than half of the memory.
+    """
+    # The covariance in float64, its eigenvectors, and LAPACK's working copy of both.
+    needed = 4 * 8 * dimensions**2
+    matrix = 4 * dimensions**2
+    if matrix > LARGEST_MATRIX_BYTES or needed > physical_memory() // 2:
+        raise InputError(
+            f"whitening images of {dimensions} values needs a {dimensions} x {dimensions} matrix: "
+            f"{matrix / 1e9:.1f} GB in the model and {needed / 1e9:.1f} GB to fit.\n"
+            "Use smaller images (--image-size 32) or another preprocessing (--preprocessing standardize)."
+        )
+
+
+def streaming_covariance(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (d,) and covariance (d, d), float64, of the contrast-normalised rows (n, d) of raw values.
+
+    Products of a block are float32, sums over blocks float64; the whole set is never held in floats.
+    """
+    count, dimensions = rows.shape
+    total = np.zeros(dimensions)
+    products = np.zeros((dimensions, dimensions))
+    for start in range(0, count, BLOCK):
+        block = contrast_normalize(rows[start : start + BLOCK])
+        total += block.sum(axis=0, dtype=np.float64)
+        products += block.T @ block
+    mean = total / count
+    products /= count
+    products -= np.outer(mean, mean)
+    return mean, products
+
+
+def whitening_matrix(covariance: np.ndarray) -> np.ndarray:
+    """P = (C + 0.1 I)^(-1/2), (d, d) float64; the argument is overwritten."""
+    covariance.flat[:: len(covariance) + 1] += REGULARIZATION
+    eigenvalues, vectors = np.linalg.eigh(covariance)
+    # Scaling by the fourth root lets one product of a matrix with its own transpose do: half the work.
+    vectors *= eigenvalues**-0.25
+    return vectors @ vectors.T
+
+
+def whitening_from_few(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and P for fewer rows (n, d) than dimensions, through the n x n Gram matrix.
+
+    With X = rows - mean and X X^T / n = U diag(lambda) U^T, the covariance has the eigenvectors
+    X^T u / sqrt(n lambda), and 0.1 in every other direction, so that
+    P = I / sqrt(e) + X^T U diag(((lambda + e)^-1/2 - e^-1/2) / (n lambda)) U^T X with e = 0.1.
+    """
+    count, dimensions = rows.shape
+    mean = rows.mean(axis=0, dtype=np.float64)
+    centered = rows - mean
+    eigenvalues, vectors = np.linalg.eigh(centered @ centered.T / count)
+    shifted = np.sqrt(np.maximum(eigenvalues, 0.0) + REGULARIZATION)
+    root = math.sqrt(REGULARIZATION)
+    # The bracket over lambda with the division carried out: no 0/0 where lambda is 0.
+    weights = -1 / (shifted * root * (root + shifted)) / count
+    projected = centered.T @ vectors
+    matrix = (projected * weights) @ projected.T
+    matrix.flat[:: dimensions + 1] += 1 / root
+    return mean, matrix

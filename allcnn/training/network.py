@@ -1,0 +1,93 @@
+"""The model that is trained: raw or preprocessed images and their draws -> the values before the softmax."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+
+from allcnn.models.build import make_layers
+from allcnn.preprocessing.augment import FlipShift
+from allcnn.specs.layers import Spec
+
+if TYPE_CHECKING:
+    from allcnn.preprocessing import Preprocessing
+
+#: The largest training set, in bytes of float32, that is preprocessed once and kept. CIFAR-10 takes 614 MB.
+KEEP_BYTES = 1 << 30
+
+
+def preprocess_once(image_shape: tuple[int, int, int], images: int) -> bool:
+    """Whether a training set is preprocessed once and kept in float32; else batch by batch, in the step."""
+    return images * int(np.prod(image_shape)) * 4 <= KEEP_BYTES
+
+
+def make_training_model(
+    spec: Spec,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    initializer: str,
+    seed: int,
+    weight_decay: float,
+    decay_biases: bool,
+    augment: bool,
+    dtype: str,
+    preprocessing: Preprocessing | None = None,
+) -> keras.Model:
+    """Build the model that is trained; its layers have the names, and the order, of `build_model`'s.
+
+    Inputs: {"images": (batch, height, width, 3)} and, with `augment`, {"draws": (batch, 3) int32}. With a
+    `preprocessing` the images are raw and it is part of the compiled step. Output: (batch, classes) float32,
+    before the softmax, so that the cross-entropy is computed from these on both backends.
+    """
+    inputs = {"images": keras.Input(image_shape, dtype="float32", name="images")}
+    outputs = inputs["images"]
+    for layer in preprocessing.layers() if preprocessing else []:
+        outputs = layer(outputs)
+    if augment:
+        inputs["draws"] = keras.Input((3,), dtype="int32", name="draws")
+        outputs = FlipShift(dtype="float32", name="flip_shift")(outputs, inputs["draws"])
+    layers = make_layers(
+        spec, image_shape, classes,
+        initializer=initializer, seed=seed, weight_decay=weight_decay, decay_biases=decay_biases, dtype=dtype,
+    )  # fmt: skip
+    for layer in layers:
+        outputs = layer(outputs)
+    return keras.Model(inputs, outputs, name="training")
+
+
+def compile_for_training(model: keras.Model, learning_rate: float, momentum: float, jit: bool) -> None:
+    """SGD with momentum as the paper has it: v = momentum v - lr g; w += v. Loss: cross-entropy + weight decay."""
+    model.compile(
+        optimizer=keras.optimizers.SGD(learning_rate=learning_rate, momentum=momentum),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[
+            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+            keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
+        ],
+        jit_compile=jit,
+    )
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Copy the weights of every layer of the target that the source has by name (dropout's seeds aside).
+
+    Layers of the preprocessing are in the target alone; they keep what was fitted.
+    """
+    names = {layer.name for layer in source.layers}
+    for layer in target.layers:
+        if layer.weights and layer.name in names:
+            layer.set_weights(source.get_layer(layer.name).get_weights())
+
+
+def dropout_seeds(model: keras.Model) -> list[keras.Variable]:
+    """The state of every dropout layer's generator, (2,) each: [the layer's seed, masks drawn so far]."""
+    return [layer.seed_generator.state for layer in model.layers if isinstance(layer, keras.layers.Dropout) and layer.rate]
+
+
+def set_dropout_step(model: keras.Model, step: int) -> None:
+    """Make the masks those of a given step of the run: a function of (layer, step), whatever ran before."""
+    for state in dropout_seeds(model):
+        state.assign(np.array([np.asarray(state)[0], step], dtype=np.asarray(state).dtype))
