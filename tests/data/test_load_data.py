@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cifar_writers import cifar10_files, random_images, write
+
+from allcnn.data import Dataset, fit_to_size, load_data
+from allcnn.errors import DataError, InputError
+
+LABELS = [3, 8, 8, 0, 6, 6, 1, 6, 3, 1, 0, 9]
+
+
+def message(*arguments, kind=DataError, **options) -> str:
+    with pytest.raises(kind) as error:
+        load_data(*arguments, **options)
+    assert error.value.exit_code == 2 and len(str(error.value).splitlines()) <= 2
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("cifar", " Did you mean cifar10?"), ("digit", " Did you mean digits?"), ("imagenet", "")]
+)
+def test_unknown_name(name, hint):
+    assert message(name, kind=InputError) == (
+        f"unknown data set {name!r}; expected one of cifar10, cifar100, digits.{hint}\n"
+        "For images of your own, pass their folder with --data-dir."
+    )
+
+
+def test_published_names_are_accepted(tmp_path):
+    write(tmp_path, cifar10_files(True, random_images(12), LABELS))
+    assert load_data("CIFAR-10", str(tmp_path)).name == "cifar10"
+
+
+def test_missing_and_empty_folder(tmp_path):
+    then = "\nPass the folder that holds the data set with --data-dir."
+    assert message(data_dir=tmp_path / "none") == f"{tmp_path}/none: there is no such folder.{then}"
+    assert message(data_dir=tmp_path) == f"{tmp_path}: the folder is empty.{then}"
+    assert message(data_dir="", kind=InputError).startswith("the data folder's name is empty")
+    assert message(data_dir="a\0b").startswith("a\0b: ")
+
+
+def test_what_was_looked_for_is_listed(tmp_path):
+    (tmp_path / "readme.txt").write_text("hello")
+    assert message(data_dir=tmp_path) == (
+        f"{tmp_path}: no data set found. Looked for cifar-10-batches-py/, cifar-10-batches-bin/, "
+        "cifar-10-python.tar.gz, cifar-10-binary.tar.gz, folders of images (train/CLASS/* with test/CLASS/* or "
+        "val/CLASS/*).\nPass the folder that holds one of them with --data-dir."
+    )
+    write(tmp_path / "cifar-10-batches-py", cifar10_files(False, random_images(12), LABELS))
+    assert message("cifar100", tmp_path).endswith("\nIt holds cifar10: pass --dataset cifar10.")
+
+
+def test_a_file_that_is_no_archive(tmp_path):
+    path = tmp_path / "data.zip"
+    path.write_bytes(b"PK")
+    assert message(data_dir=path) == (
+        f"{path}: not an official archive of cifar10; expected cifar-10-python.tar.gz or cifar-10-binary.tar.gz.\n"
+        "Pass one of them, or the folder that holds the data set."
+    )
+
+
+def test_folder_and_mirror(tmp_path):
+    found = message(data_dir=tmp_path, mirror="https://example.org/", kind=InputError)
+    assert found.startswith("both a data folder and a mirror were given; expected one of them.")
+
+
+def test_cifar_in_another_size(tmp_path):
+    images = random_images(12)
+    data = load_data(data_dir=write(tmp_path, cifar10_files(True, images, LABELS)), image_size=16)
+    assert data.image_shape == (16, 16, 3)
+    assert data.resize == "shorter side to 16, bilinear with antialiasing, centre crop"
+    np.testing.assert_array_equal(data.test_images[1], fit_to_size(images[11], 16))
+
+
+def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
+    (tmp_path / "x").write_text("")
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied", str(tmp_path / "locked"))
+
+    monkeypatch.setattr("allcnn.data.layouts.find_layout", refuse)
+    assert message(data_dir=tmp_path) == f"{tmp_path}/locked: cannot be read (Permission denied)."
+
+
+# The type
+
+
+def dataset(**changes) -> Dataset:
+    pieces = {
+        "name": "two",
+        "train_images": np.zeros((2, 4, 5, 3), np.uint8),
+        "train_labels": np.array([0, 1], np.int32),
+        "test_images": np.zeros((1, 4, 5, 3), np.uint8),
+        "test_labels": np.array([1], np.int32),
+        "class_names": ("a", "b"),
+        "source": "here",
+        "layout": "folders",
+        "resize": "none",
+    }
+    return Dataset(**(pieces | changes))
+
+
+def test_digest_depends_on_pixels_shapes_labels_and_order():
+    data = dataset()
+    images = np.zeros((2, 4, 5, 3), np.uint8)
+    images[1, 0, 0, 0] = 1
+    others = [
+        dataset(train_images=images),
+        dataset(train_images=images[::-1]),
+        dataset(train_labels=np.array([1, 0], np.int32)),
+        dataset(test_labels=np.array([0], np.int32)),
+        dataset(train_images=np.zeros((2, 5, 4, 3), np.uint8), test_images=np.zeros((1, 5, 4, 3), np.uint8)),
+    ]
+    assert len({data.digest, *(other.digest for other in others)}) == 6
+    assert dataset(name="other", source="there").digest == data.digest
+    assert data.classes == 2 and data.image_shape == (4, 5, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"train_images": np.zeros((2, 4, 5, 3), np.float32)}, "the training images are float32"),
+        ({"test_images": np.zeros((1, 4, 5, 1), np.uint8)}, "the test images are uint8 of shape (1, 4, 5, 1)"),
+        ({"test_images": np.zeros((1, 5, 5, 3), np.uint8)}, "training images are (4, 5, 3), test images (5, 5, 3)"),
+        ({"train_labels": np.array([0], np.int32)}, "the training labels are int32 of shape (1,)"),
+        ({"train_labels": np.array([0, 2], np.int32)}, "the training labels run from 0 to 2; expected 0 to 1"),
+        (
+            {"test_images": np.zeros((0, 4, 5, 3), np.uint8), "test_labels": np.zeros(0, np.int32)},
+            "there are no test images; expected at least one",
+        ),
+    ],
+)
+def test_pieces_that_do_not_fit(changes, found):
+    with pytest.raises(DataError) as error:
+        dataset(**changes)
+    assert str(error.value).startswith(f"here: {found}")
