@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from allcnn.data.dataset import Dataset
-from allcnn.data.images import allocate_images, check_image_size, fit_to_size, resize_rule
+from allcnn.data.images import check_image_size, check_memory, fit_to_size, resize_rule
 
 #: The largest value of scikit-learn's 8x8 images.
 _WHITE = 16
@@ -25,7 +25,8 @@ def load_digits(image_size: int = 32) -> Dataset:
     bunch = load_bunch()
     grey = np.rint(bunch.images * (255 / _WHITE)).astype(np.uint8)
     source = f"scikit-learn {sklearn.__version__}"
-    images = allocate_images(len(grey), image_size, source)
+    check_memory(len(grey), image_size, source)
+    images = np.empty((len(grey), image_size, image_size, 3), np.uint8)
     for index, image in enumerate(grey):
         images[index] = fit_to_size(np.repeat(image[:, :, None], 3, axis=2), image_size)
     labels = bunch.target.astype(np.int32)

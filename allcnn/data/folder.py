@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from allcnn.data.dataset import Dataset
-from allcnn.data.images import IMAGE_SUFFIXES, allocate_images, fit_to_size, read_image, resize_rule
+from allcnn.data.images import IMAGE_SUFFIXES, check_memory, fit_to_size, read_image, resize_rule
 from allcnn.data.layouts import CLASSES
 from allcnn.errors import DataError
 
@@ -41,12 +41,14 @@ def read_image_folders(folder: Path, size: int) -> Dataset:
         )
     train_files, test_files = _files_by_class(folder / _TRAIN), _files_by_class(folder / test)
     _check_classes(folder, test, train_files, test_files)
+    images = sum(len(paths) for files in (train_files, test_files) for paths in files.values())
+    check_memory(images, size, str(folder))
     class_names = tuple(train_files)
-    train_images, train_labels, train_fitted = _read_split(train_files, size, folder / _TRAIN)
-    test_images, test_labels, test_fitted = _read_split(test_files, size, folder / test)
+    train_images, train_labels, train_fitted = _read_split(train_files, size)
+    test_images, test_labels, test_fitted = _read_split(test_files, size)
     official = next((name for name, names in CLASSES.items() if names == class_names), None)
     return Dataset(
-        name=official or folder.resolve().name or "images",
+        name=official or Path(os.path.abspath(folder)).name or "images",
         train_images=train_images,
         train_labels=train_labels,
         test_images=test_images,
@@ -112,10 +114,10 @@ def _more(names: list[str]) -> str:
     return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
 
 
-def _read_split(files: _Files, size: int, split: Path) -> tuple[np.ndarray, np.ndarray, bool]:
+def _read_split(files: _Files, size: int) -> tuple[np.ndarray, np.ndarray, bool]:
     """Images, labels, and whether any image had to be fitted to the size."""
     paths = [path for class_files in files.values() for path in class_files]
-    images = allocate_images(len(paths), size, str(split))
+    images = np.empty((len(paths), size, size, 3), np.uint8)
     any_fitted = False
     for index, path in enumerate(paths):
         image = read_image(path)

@@ -86,8 +86,8 @@ def check_image_size(image_size: int) -> None:
         raise InputError(f"image size {image_size!r}: expected a whole number of pixels from 1 to {LARGEST_SIZE}.")
 
 
-def allocate_images(count: int, size: int, source: str) -> np.ndarray:
-    """An unfilled (count, size, size, 3) uint8 array. Raises DataError, with the figures, where it cannot fit."""
+def check_memory(count: int, size: int, source: str) -> None:
+    """Raise DataError, with the figures, where `count` images of (size, size, 3) uint8 cannot be held."""
     needed, limit = count * size * size * 3, _memory_limit()
     if needed > limit:
         raise DataError(
@@ -95,7 +95,6 @@ def allocate_images(count: int, size: int, source: str) -> np.ndarray:
             f"{limit / 2**30:.1f} GiB, half of this machine's memory, is used for images.\n"
             "Pass a smaller --image-size, or fewer images."
         )
-    return np.empty((count, size, size, 3), np.uint8)
 
 
 def _memory_limit() -> int:

@@ -6,13 +6,15 @@ import difflib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from allcnn.data import layouts
 from allcnn.data.cifar import read_layout
 from allcnn.data.dataset import Dataset
 from allcnn.data.digits import load_digits
 from allcnn.data.download import find_or_download
 from allcnn.data.folder import holds_image_folders, read_image_folders
-from allcnn.data.images import allocate_images, check_image_size, fit_to_size, resize_rule
+from allcnn.data.images import check_image_size, check_memory, fit_to_size, resize_rule
 from allcnn.errors import DataError, InputError
 
 DATASETS = ("cifar10", "cifar100", "digits")
@@ -125,9 +127,10 @@ def _nothing_found(name: str, path: Path) -> str:
 def _resized(data: Dataset, size: int) -> Dataset:
     if data.image_shape[:2] == (size, size):
         return data
+    check_memory(len(data.train_images) + len(data.test_images), size, data.source)
     splits = []
     for images in (data.train_images, data.test_images):
-        fitted = allocate_images(len(images), size, data.source)
+        fitted = np.empty((len(images), size, size, 3), np.uint8)
         for index, image in enumerate(images):
             fitted[index] = fit_to_size(image, size)
         splits.append(fitted)

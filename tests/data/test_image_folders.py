@@ -90,6 +90,19 @@ def test_folders_of_cifar10_keep_its_name(tmp_path):
     assert data.train_labels.tolist() == list(range(10))
 
 
+def test_the_folder_is_called_as_it_was_given(pets, tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(pets)
+    assert load_data(data_dir=tmp_path / "link").name == "link"
+    monkeypatch.chdir(pets)
+    assert load_data(data_dir=".").name == "pets"
+
+
+def test_more_images_than_memory_are_refused_before_reading(pets, monkeypatch):
+    (pets / "train/dog/a.PNG").write_bytes(b"broken")
+    monkeypatch.setattr("allcnn.data.images._memory_limit", lambda: 6 * 32 * 32 * 3 - 1)
+    assert message(pets).startswith(f"{pets}: 6 images of 32 x 32 need ")
+
+
 def test_unreadable_image_is_named(pets):
     broken = pets / "train/dog/broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff\xe0")

@@ -157,9 +157,9 @@ def test_image_size_is_checked(size):
 def test_more_images_than_memory(monkeypatch):
     monkeypatch.setattr(images, "_memory_limit", lambda: 2**30)
     with pytest.raises(DataError) as error:
-        images.allocate_images(10_000, 224, "photos/train")
+        images.check_memory(10_000, 224, "photos")
     # 10,000 * 224 * 224 * 3 bytes = 1.40 GiB
     assert str(error.value).splitlines()[0] == (
-        "photos/train: 10,000 images of 224 x 224 need 1.4 GiB; at most 1.0 GiB, half of this machine's memory, "
+        "photos: 10,000 images of 224 x 224 need 1.4 GiB; at most 1.0 GiB, half of this machine's memory, "
         "is used for images."
     )
