@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from allcnn.errors import CheckpointError
 
 
 @contextmanager
@@ -42,3 +49,51 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray], attributes: dict[str, Any]) -> None:
+    """Write arrays and JSON-able attributes to an HDF5 file in one step, with a SHA-256 over all of them."""
+    import h5py
+
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array)
+        file.attrs["attributes"] = json.dumps(attributes, sort_keys=True)
+        file.attrs["sha256"] = _checksum(arrays, attributes)
+
+
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read back what `write_arrays` wrote.
+
+    Raises:
+        CheckpointError: the file is missing, is not such a file, or its checksum does not fit.
+    """
+    import h5py
+
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file.")
+    try:
+        with h5py.File(path, "r") as file:
+            arrays: dict[str, np.ndarray] = {}
+
+            def collect(name: str, item: Any) -> None:
+                if isinstance(item, h5py.Dataset):
+                    arrays[name] = item[()]
+
+            file.visititems(collect)
+            attributes = json.loads(file.attrs["attributes"])
+            expected = file.attrs["sha256"]
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, MemoryError) as error:
+        raise CheckpointError(f"{path}: not a readable file of allcnn ({str(error).splitlines()[0]}).") from None
+    if _checksum(arrays, attributes) != expected:
+        raise CheckpointError(f"{path}: damaged; its content does not fit the checksum inside it.")
+    return arrays, attributes
+
+
+def _checksum(arrays: dict[str, np.ndarray], attributes: dict[str, Any]) -> str:
+    sha256 = hashlib.sha256(json.dumps(attributes, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        sha256.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        sha256.update(array.tobytes())
+    return sha256.hexdigest()

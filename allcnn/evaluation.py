@@ -1,0 +1,158 @@
+"""A model of raw images + labelled images -> error, per-class figures, confusion.
+
+Every published error comes through `evaluate`, with one fixed batch size, from the float32 model: the error
+in metrics.csv and that of `allcnn eval` agree to the last digit on the same machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from allcnn.data.images import fit_to_size, read_image
+from allcnn.device import find_device, jit_compile
+from allcnn.errors import InputError
+from allcnn.models.saved import SavedModel, open_saved
+
+if TYPE_CHECKING:
+    import keras
+
+#: Images in one batch of an evaluation. Part of the contract: another size may give other last bits.
+BATCH_SIZE = 250
+# Keeps the logarithm finite where a probability underflowed; as Keras does.
+_SMALLEST_PROBABILITY = 1e-7
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a model did on labelled images. confusion[i][j]: images of class i that were taken for class j."""
+
+    images: int
+    errors: int
+    error_percent: float
+    cross_entropy: float
+    class_names: tuple[str, ...]
+    confusion: np.ndarray
+
+    def class_errors(self) -> list[float | None]:
+        """The error of each class in percent; None for a class without images."""
+        counts = self.confusion.sum(axis=1)
+        right = np.diagonal(self.confusion)
+        return [
+            100.0 * (int(count) - int(good)) / int(count) if count else None
+            for count, good in zip(counts, right, strict=True)
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values, for JSON."""
+        return {
+            "images": self.images,
+            "errors": self.errors,
+            "error_percent": self.error_percent,
+            "cross_entropy": self.cross_entropy,
+            "class_error_percent": dict(zip(self.class_names, self.class_errors(), strict=True)),
+            "class_names": list(self.class_names),
+            "confusion": self.confusion.tolist(),
+        }
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The likeliest classes of one image, first the likeliest, each with its probability."""
+
+    image: str
+    classes: tuple[tuple[str, float], ...]
+
+
+def probabilities(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Class probabilities (n, classes) float32 of raw images (n, height, width, 3), 0..255, in fixed batches."""
+    if model.compiled is False:
+        model.jit_compile = jit_compile(find_device())
+    parts = []
+    for start in range(0, len(images), BATCH_SIZE):
+        block = images[start : start + BATCH_SIZE]
+        # The last batch is filled up: one shape is compiled, and an image's bits do not depend on its neighbours' number.
+        batch = np.zeros((BATCH_SIZE, *images.shape[1:]), np.float32)
+        batch[: len(block)] = block
+        parts.append(np.asarray(model.predict_on_batch(batch))[: len(block)])
+    return np.concatenate(parts)
+
+
+def evaluate(
+    model: keras.Model | SavedModel | str | Path,
+    images: np.ndarray,
+    labels: np.ndarray,
+    class_names: tuple[str, ...] | None = None,
+) -> Evaluation:
+    """Measure a model of raw images: the error is the share of images whose likeliest class is not theirs.
+
+    Args:
+        model: a model that takes raw images and gives probabilities, or the path of a saved one or of a run.
+        images: (n, height, width, 3), 0..255.
+        labels: (n,) whole numbers.
+        class_names: by default the numbers.
+
+    Raises:
+        InputError: images or labels that do not fit the model.
+        CheckpointError: a path that holds no model.
+    """
+    network = _network(model)
+    check_images_fit(network, images)
+    classes = network.output_shape[-1]
+    if len(images) != len(labels) or len(images) == 0:
+        raise InputError(f"got {len(images)} images and {len(labels)} labels; expected as many, and at least one.")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise InputError(f"labels run from {labels.min()} to {labels.max()}; the model knows 0 to {classes - 1}.")
+    chances = probabilities(network, images)
+    guesses = chances.argmax(axis=1)
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (labels, guesses), 1)
+    errors = int(np.count_nonzero(guesses != labels))
+    own = chances[np.arange(len(labels)), labels].astype(np.float64)
+    return Evaluation(
+        images=len(images),
+        errors=errors,
+        error_percent=100.0 * errors / len(images),
+        cross_entropy=float(-np.log(np.maximum(own, _SMALLEST_PROBABILITY)).mean()),
+        class_names=tuple(class_names) if class_names else tuple(str(index) for index in range(classes)),
+        confusion=confusion,
+    )
+
+
+def predict(
+    model: SavedModel | str | Path, images: list[str | Path] | list[Path] | list[str], top: int = 5
+) -> list[Prediction]:
+    """The likeliest classes of image files, brought to the model's size as in training.
+
+    Raises:
+        CheckpointError: `model` is not a saved model.
+        DataError: an image cannot be read; the message names it.
+    """
+    saved = model if isinstance(model, SavedModel) else open_saved(model)
+    _, height, width, _ = saved.model.input_shape
+    if height != width:
+        raise InputError(f"{saved.path}: takes images of {height}x{width}; expected a model of square images.")
+    pixels = np.stack([fit_to_size(read_image(image), height) for image in images])
+    chances = probabilities(saved.model, pixels)
+    names = saved.card.class_names if saved.card else tuple(str(index) for index in range(chances.shape[1]))
+    result = []
+    for image, row in zip(images, chances, strict=True):
+        order = np.argsort(-row, kind="stable")[:top]
+        result.append(Prediction(str(image), tuple((names[index], float(row[index])) for index in order)))
+    return result
+
+
+def check_images_fit(model: keras.Model, images: np.ndarray) -> None:
+    """Refuse images of another shape than the model takes. Raises InputError."""
+    expected = tuple(model.input_shape[1:])
+    if images.ndim != 4 or any(want not in (None, came) for want, came in zip(expected, images.shape[1:], strict=True)):
+        raise InputError(f"the images are {images.shape[1:]}; the model takes {expected}.")
+
+
+def _network(model: keras.Model | SavedModel | str | Path) -> keras.Model:
+    if isinstance(model, str | Path):
+        return open_saved(model).model
+    return model.model if isinstance(model, SavedModel) else model

@@ -1,0 +1,80 @@
+"""What was fitted, in a file: in the run folder, and in a cache that only saves the time to fit it again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+
+from allcnn.errors import CheckpointError
+from allcnn.files import read_arrays, write_arrays
+from allcnn.preprocessing import Preprocessing, make_preprocessing
+
+# Changes whenever a fit would give other numbers, so that an old cache is not taken for a new one.
+_FORMAT = 1
+
+
+def save_preprocessing(preprocessing: Preprocessing, path: Path) -> None:
+    """Write a fitted preprocessing to an HDF5 file in one step."""
+    attributes = {
+        "format": _FORMAT,
+        "kind": preprocessing.kind,
+        "image_shape": list(preprocessing.fitted_shape()),
+    }
+    write_arrays(path, preprocessing.arrays(), attributes)
+
+
+def load_preprocessing(path: Path) -> Preprocessing:
+    """Read a fitted preprocessing back.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or of another version.
+    """
+    arrays, attributes = read_arrays(path)
+    try:
+        if attributes["format"] != _FORMAT:
+            raise CheckpointError(f"{path}: format {attributes['format']}, expected {_FORMAT}; fit it again.")
+        height, width, channels = attributes["image_shape"]
+        return make_preprocessing(attributes["kind"]).restore((height, width, channels), arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: does not hold a fitted preprocessing ({error}).") from None
+
+
+def fit_preprocessing(kind: str, images: np.ndarray) -> Preprocessing:
+    """Fit a preprocessing to training images (n, height, width, 3), or take it from the cache.
+
+    Only whitening is cached: the others take less time to fit than their images to read. A cache that
+    cannot be read or written is passed over.
+    """
+    preprocessing = make_preprocessing(kind)
+    if kind != "gcn-zca":
+        return preprocessing.adapt(images)
+    path = cache_folder() / "preprocessing" / f"{kind}-{images_digest(images)[:24]}.h5"
+    try:
+        cached = load_preprocessing(path)
+        if cached.kind == kind and cached.fitted_shape() == images.shape[1:]:
+            return cached
+    except CheckpointError:
+        pass
+    preprocessing.adapt(images)
+    try:
+        save_preprocessing(preprocessing, path)
+    except OSError:
+        pass
+    return preprocessing
+
+
+def cache_folder() -> Path:
+    """Where caches lie: `ALLCNN_CACHE`, else `allcnn` in the user's cache folder."""
+    if folder := os.environ.get("ALLCNN_CACHE"):
+        return Path(folder).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "allcnn"
+
+
+def images_digest(images: np.ndarray) -> str:
+    """SHA-256, as hexadecimal text, over the shape and pixels of uint8 images in their order."""
+    sha256 = hashlib.sha256(f"{images.shape} {images.dtype}".encode())
+    sha256.update(np.ascontiguousarray(images).data)
+    return sha256.hexdigest()

@@ -1,0 +1,79 @@
+"""Results as rows in the style of the paper's Tables 3 and 4."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from allcnn.specs.zoo import Network
+
+_MISSING = "-"
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One network's result beside the published one. Errors are percent; None where there is none.
+
+    conditions: what the row was trained on, such as "cifar10, paper, lr 0.05, seed 0".
+    """
+
+    method: str
+    parameters: int
+    error_percent: float | None = None
+    published_error_percent: float | None = None
+    published_parameters: str | None = None
+    published_source: str | None = None
+    conditions: str = ""
+    epochs: int | None = None
+
+    def with_error(self, error_percent: float | None, epochs: int) -> ResultRow:
+        """The row with what was measured after so many epochs."""
+        return replace(self, error_percent=error_percent, epochs=epochs)
+
+
+def result_row(
+    method: str, network: Network | None, parameters: int, dataset: str, augmentation: str, conditions: str
+) -> ResultRow:
+    """The row of a run, with the published figures of the same network on the same data, where there are any."""
+    error, source = published_error(network, dataset, augmentation) if network else (None, None)
+    return ResultRow(
+        method=network.published_name if network else method,
+        parameters=parameters,
+        published_error_percent=error,
+        published_parameters=network.published_parameters if network and source else None,
+        published_source=source,
+        conditions=conditions,
+    )
+
+
+def published_error(network: Network, dataset: str, augmentation: str) -> tuple[float | None, str | None]:
+    """The published error in percent, and its table, of a network on a data set with an augmentation."""
+    for other in network.other_errors:
+        if other.dataset == dataset and other.augmentation == augmentation:
+            return other.error_percent, other.source
+    if dataset == "cifar10" and augmentation == "none" and network.classes == 10 and network.input_shape[0] == 32:
+        return network.published_error_percent, network.source
+    return None, None
+
+
+def table_markdown(rows: Sequence[ResultRow]) -> str:
+    """The rows as a markdown table: model, error and parameters, ours and the published."""
+    lines = [
+        "| Model | Error (%) | Published error (%) | # parameters | Published # | Epochs | Trained on |",
+        "|---|---:|---:|---:|---:|---:|---|",
+    ]
+    for row in rows:
+        published = _MISSING
+        if row.published_error_percent is not None:
+            published = f"{row.published_error_percent:.2f} ({row.published_source})"
+        cells = (
+            row.method,
+            _MISSING if row.error_percent is None else f"{row.error_percent:.2f}",
+            published,
+            f"{row.parameters:,}",
+            row.published_parameters or _MISSING,
+            _MISSING if row.epochs is None else str(row.epochs),
+            row.conditions,
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
