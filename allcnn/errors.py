@@ -35,3 +35,9 @@ class RunError(InputError):
 
 class TrainingError(AllcnnError):
     """Training itself failed, for example by diverging."""
+
+
+class Interrupted(AllcnnError):
+    """The user stopped a run (exit code 130); the message says how to go on."""
+
+    exit_code = 130

@@ -1,0 +1,241 @@
+"""What a call of `train` means: every default resolved, everything wrong refused, before Keras loads."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from allcnn.data.dataset import Dataset
+from allcnn.data.load import load_data
+from allcnn.data.order import hold_out
+from allcnn.errors import InputError, RunError
+from allcnn.preprocessing.whitening import refuse_large
+from allcnn.runs.folder import RunFolder, read_json
+from allcnn.runs.recipe import TRAINABLE_AUGMENTATIONS, Recipe, recipe_for
+from allcnn.specs import Network, Spec, count_parameters, resolve
+
+#: What two runs must share to be one, by the words that a person would use for it.
+_IDENTITY = {
+    "spec": "network",
+    "recipe": "recipe",
+    "digest": "data set",
+    "seed": "seed",
+    "validation": "held-out fraction",
+    "backend": "backend",
+    "precision": "precision",
+}
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A run to be made, or to go on with. `kept` and `held`: indices into the training images."""
+
+    model: str
+    spec: Spec
+    network: Network | None
+    recipe: Recipe
+    data: Dataset
+    data_dir: str | None
+    seed: int
+    precision: str
+    validation: float
+    kept: np.ndarray
+    held: np.ndarray
+    folder: RunFolder
+    stored: dict[str, Any] | None
+    notes: tuple[str, ...]
+
+    @property
+    def parameters(self) -> int:
+        return count_parameters(self.spec, self.data.image_shape, self.data.classes)
+
+    def config(self, backend: str, precision: str) -> dict[str, Any]:
+        """What config.json says of the run's identity."""
+        return {
+            "model": self.model,
+            "spec": str(self.spec),
+            "recipe": self.recipe.as_dict(),
+            "dataset": self.data.name,
+            "data_dir": self.data_dir,
+            "digest": self.data.digest,
+            "class_names": list(self.data.class_names),
+            "image_shape": list(self.data.image_shape),
+            "resize": self.data.resize,
+            "seed": self.seed,
+            "validation": self.validation,
+            "backend": backend,
+            "precision": precision,
+        }
+
+    def refuse_other_run(self, config: dict[str, Any]) -> None:
+        """Refuse to go on with a run that is not this one, naming what differs. Raises RunError."""
+        stored = self.stored or {}
+        if differences := describe_differences(stored, config):
+            raise RunError(
+                f"{self.folder.path}: is another run: {'; '.join(differences)}.\n"
+                "Resume it as it was begun, or choose another folder with --run-dir."
+            )
+
+
+def plan_run(
+    model: str | Spec | None = None,
+    *,
+    dataset: str | Dataset | None = None,
+    data_dir: str | Path | None = None,
+    image_size: int | None = None,
+    mirror: str | None = None,
+    recipe: str | Recipe | None = None,
+    epochs: int | None = None,
+    precision: str | None = None,
+    validation: float | None = None,
+    seed: int | None = None,
+    run_dir: str | Path | None = None,
+    resume: bool = False,
+    **numbers: Any,
+) -> RunPlan:
+    """Resolve the arguments of `allcnn.train`; None takes the stored run's value on resume, else the default.
+
+    Raises:
+        InputError: a wrong name or number; DataError, SpecError and RunError as their rooms say.
+    """
+    stored = _stored_config(run_dir, resume)
+    seed = _seed(seed if seed is not None else (stored or {}).get("seed", 0))
+    validation = validation if validation is not None else (stored or {}).get("validation", 0.0)
+    if not (math.isfinite(validation) and 0 <= validation < 1):
+        raise InputError(f"the held-out fraction must be at least 0 and below 1, such as 0.1; got {validation}.")
+    if model is None and stored is None:
+        raise InputError("no network given; expected a name (--model strided-b) or a text (--spec).")
+    spec, network = resolve(model if model is not None else stored["model"] if stored else "")
+    if model is None and stored is not None and network is None:
+        spec, network = resolve(stored["spec"])
+    # A first look at the recipe's numbers, so that a wrong one is refused before the images are read.
+    dataset_name = dataset if isinstance(dataset, str) else (stored or {}).get("dataset", "cifar10")
+    notes: list[str] = []
+    _choose_recipe(recipe, stored, dataset_name, (32, 32, 3), epochs, numbers, [])
+
+    if isinstance(dataset, Dataset):
+        data = dataset
+    else:
+        data, data_dir = _load(dataset, data_dir, image_size, mirror, stored)
+    chosen = _choose_recipe(recipe, stored, data.name, data.image_shape, epochs, numbers, notes)
+    if chosen.augmentation not in TRAINABLE_AUGMENTATIONS:
+        raise InputError(
+            f'the augmentation "{chosen.augmentation}" of the recipe {chosen.name} cannot be trained with in this '
+            f"version; expected --augment {' or '.join(TRAINABLE_AUGMENTATIONS)}."
+        )
+    kept, held = hold_out(seed, len(data.train_images), validation)
+    if len(kept) == 0 or (validation > 0 and len(held) == 0):
+        raise InputError(
+            f"holding out {validation} of {len(data.train_images)} training images leaves "
+            f"{len(kept)} to train on and {len(held)} held out; expected at least one of each."
+        )
+    if chosen.preprocessing == "gcn-zca":
+        refuse_large(math.prod(data.image_shape))
+    count_parameters(spec, data.image_shape, data.classes)  # refuses a network that does not fit the images
+    name = network.name if network else f"spec-{hashlib.sha256(str(spec).encode()).hexdigest()[:8]}"
+    folder = RunFolder(Path(run_dir).expanduser() if run_dir else default_run_dir(name, data.name, chosen, seed))
+    if resume and stored is None:
+        if not folder.holds_run():
+            raise RunError(f"{folder.path}: holds no run to resume; leave --resume out to begin one.")
+        stored = read_json(folder.config)
+    if not resume:
+        folder.refuse_other_content()
+    return RunPlan(
+        model=name, spec=spec, network=network, recipe=chosen, data=data,
+        data_dir=str(Path(data_dir).expanduser().resolve()) if data_dir else None,
+        seed=seed, precision=precision or (stored or {}).get("precision", "auto"), validation=validation,
+        kept=kept, held=held, folder=folder, stored=stored, notes=tuple(notes),
+    )  # fmt: skip
+
+
+def default_run_dir(model: str, dataset: str, recipe: Recipe, seed: int) -> Path:
+    """runs/{model}-{data}-{recipe}-lr{lr}-seed{seed}."""
+    return Path("runs") / f"{model}-{dataset}-{recipe.name}-lr{recipe.learning_rate:g}-seed{seed}"
+
+
+def describe_differences(stored: dict[str, Any], config: dict[str, Any]) -> list[str]:
+    """What makes two configurations different runs, in words; empty where they are one."""
+    differences = []
+    for key, words in _IDENTITY.items():
+        before, now = stored.get(key), config.get(key)
+        if before == now:
+            continue
+        if key == "recipe" and isinstance(before, dict) and isinstance(now, dict):
+            differences += [
+                f"the recipe's {part.replace('_', ' ')} was {before.get(part)}, now {now.get(part)}"
+                for part in now
+                if before.get(part) != now.get(part)
+            ]
+        elif key == "digest":
+            differences.append(f"the {words} was {stored.get('dataset')} ({str(before)[:12]}), now {str(now)[:12]}")
+        else:
+            differences.append(f"the {words} was {before}, now {now}")
+    return differences
+
+
+def _stored_config(run_dir: str | Path | None, resume: bool) -> dict[str, Any] | None:
+    """The configuration of the run to resume, where its folder was named."""
+    if not resume or run_dir is None:
+        return None
+    folder = RunFolder(Path(run_dir).expanduser())
+    if not folder.holds_run():
+        raise RunError(f"{folder.path}: holds no run to resume; leave --resume out to begin one.")
+    stored = read_json(folder.config)
+    if missing := sorted({"model", "dataset", "image_shape", *_IDENTITY} - set(stored)):
+        raise RunError(f"{folder.config}: is not a run's configuration; it lacks {', '.join(missing)}.")
+    return stored
+
+
+def _load(
+    dataset: str | None,
+    data_dir: str | Path | None,
+    image_size: int | None,
+    mirror: str | None,
+    stored: dict[str, Any] | None,
+) -> tuple[Dataset, str | Path | None]:
+    if stored is not None:
+        data_dir = data_dir or stored.get("data_dir")
+        image_size = image_size or stored["image_shape"][0]
+        # A folder of images has a name of its own, and was loaded as the default data set.
+        dataset = dataset or (stored["dataset"] if stored["dataset"] in ("cifar100", "digits") else None)
+    return load_data(dataset or "cifar10", data_dir, image_size=image_size, mirror=mirror), data_dir
+
+
+def _choose_recipe(
+    recipe: str | Recipe | None,
+    stored: dict[str, Any] | None,
+    dataset: str,
+    image_shape: tuple[int, int, int],
+    epochs: int | None,
+    numbers: dict[str, Any],
+    notes: list[str],
+) -> Recipe:
+    """The recipe with the given numbers put in; what that does to the schedule is said in `notes`."""
+    if isinstance(recipe, Recipe):
+        base = recipe
+    elif stored is not None and recipe in (None, stored["recipe"].get("name")):
+        base = Recipe.from_dict(stored["recipe"])
+    else:
+        base = recipe_for(recipe or "paper", dataset, image_shape)
+    length = epochs
+    if epochs is not None and base.unit == "steps":
+        raise InputError(f"the recipe {base.name} counts steps, not epochs; leave --epochs out.")
+    chosen = base.with_overrides(length=length, **numbers)
+    if chosen.milestones != base.milestones:
+        before, now = (", ".join(map(str, recipe.milestones)) for recipe in (base, chosen))
+        notes.append(
+            f"{chosen.length} {chosen.unit} instead of {base.length}: the learning rate drops after "
+            f"{now} instead of {before}."
+        )
+    return chosen
+
+
+def _seed(seed: int) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise InputError(f"the seed must be a whole number from 0 to {2**32 - 1}; got {seed}.")
+    return seed

@@ -1,0 +1,145 @@
+"""What a person sees of a training run: bars in a terminal, one plain line an epoch elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO
+
+import keras
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+# A picture every so many seconds is enough to look at, and reading the figures off the accelerator costs time.
+_REFRESH_SECONDS = 0.2
+
+
+class ProgressDisplay(keras.callbacks.Callback):
+    """Shows epoch, batch, loss, error, images per second, and the time left for the epoch and for the run.
+
+    Args:
+        steps_per_epoch, batch_size: in steps and images.
+        epochs: how many the run has.
+        epochs_done: how many were done before, in a run that goes on.
+        stream: where to; standard error by default. Not a terminal: one line an epoch.
+
+    loss is the cross-entropy, without the penalty; errors are percent.
+    """
+
+    def __init__(
+        self, steps_per_epoch: int, batch_size: int, epochs: int, epochs_done: int = 0, stream: TextIO | None = None
+    ):
+        super().__init__()
+        self.steps_per_epoch = steps_per_epoch
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.epochs_done = epochs_done
+        self.console = Console(file=stream or sys.stderr)
+        self.live: Live | None = None
+        if self.console.is_terminal:
+            # Keras reads every step's figures off the accelerator for a callback that has this method.
+            self.on_train_batch_end = self._show_step
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self.begun = time.perf_counter()
+        self.epoch_bar, self.epoch_task = _bar("epoch", self.steps_per_epoch)
+        self.run_bar, self.run_task = _bar("run", self.epochs * self.steps_per_epoch)
+        self.figures = Text("the first step compiles the network ...", style="dim")
+        if self.console.is_terminal:
+            self.live = Live(self._picture(), console=self.console, auto_refresh=False, transient=True)
+            self.live.start()
+            self.live.refresh()
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.epoch = epoch
+        self.epoch_begun = time.perf_counter()
+        self.shown = 0.0
+
+    def _show_step(self, batch: int, logs: dict | None = None) -> None:
+        now = time.perf_counter()
+        if now - self.shown < _REFRESH_SECONDS and batch + 1 < self.steps_per_epoch:
+            return
+        self.shown = now
+        logs = logs or {}
+        done = batch + 1
+        rate = done / (now - self.epoch_begun)
+        remaining = self.steps_per_epoch - done
+        steps_in_run = (self.epoch - self.epochs_done) * self.steps_per_epoch + done
+        run_rate = steps_in_run / (now - self.begun)
+        run_remaining = (self.epochs - self.epoch) * self.steps_per_epoch - done
+        loss, error = logs.get("cross_entropy", logs.get("loss")), _train_error(logs)
+        self.figures = Text.assemble(
+            ("loss ", "dim"), _figure(loss, ".4f"), ("   error ", "dim"), _figure(error, ".2f"), " %",
+            (f"   {rate * self.batch_size:,.0f} images/s", "dim"),
+        )  # fmt: skip
+        self.epoch_bar.update(self.epoch_task, completed=done, left=duration(remaining / rate))
+        self.epoch_bar.update(self.epoch_task, description=f"epoch {self.epoch + 1}/{self.epochs}")
+        self.run_bar.update(self.run_task, completed=self.epoch * self.steps_per_epoch + done)
+        self.run_bar.update(self.run_task, left=duration(run_remaining / run_rate))
+        if self.live:
+            self.live.update(self._picture(), refresh=True)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self.console.print(self._epoch_line(epoch, logs or {}), highlight=False, soft_wrap=True)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bars off the screen; safe to call twice, and needed when training ends by an exception."""
+        if self.live:
+            self.live.stop()
+            self.live = None
+
+    def _epoch_line(self, epoch: int, logs: dict) -> str:
+        # Read before the test pass's seconds are taken out of the logs, or after: both give the training rate.
+        seconds = time.perf_counter() - self.epoch_begun - logs.get("test_seconds", 0.0)
+        left = (time.perf_counter() - self.begun) / (epoch + 1 - self.epochs_done) * (self.epochs - epoch - 1)
+        loss = logs.get("cross_entropy", logs.get("loss"))
+        parts = [
+            f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}",
+            f"lr {logs.get('learning_rate', float(self.model.optimizer.learning_rate)):g}",
+            f"loss {_figure(loss, '.4f')}",
+            f"train error {_figure(_train_error(logs), '.2f')} %",
+            f"test error {_figure(logs.get('test_error'), '.2f')} %",
+        ]
+        if logs.get("validation_error") is not None:
+            parts.append(f"held-out error {logs['validation_error']:.2f} %")
+        parts.append(f"{self.steps_per_epoch * self.batch_size / seconds:,.0f} images/s")
+        parts.append(f"{duration(left)} left" if epoch + 1 < self.epochs else "done")
+        return "  ".join(parts)
+
+    def _picture(self) -> Group:
+        grid = Table.grid()
+        grid.add_row(self.figures)
+        return Group(self.epoch_bar, self.run_bar, grid)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people write them: 42 s, 3:05 min, 1:02:33 h."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02d} min"
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} h"
+
+
+def _bar(description: str, total: int) -> tuple[Progress, TaskID]:
+    progress = Progress(
+        TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]} left"),
+        auto_refresh=False,
+    )  # fmt: skip
+    return progress, progress.add_task(description, total=total, left="?")
+
+
+def _train_error(logs: dict) -> float | None:
+    return 100.0 * (1.0 - logs["accuracy"]) if "accuracy" in logs else None
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

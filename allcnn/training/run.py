@@ -1,0 +1,353 @@
+"""Network + images -> a run folder."""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from allcnn.data.pipeline import BatchOrder, training_batches
+from allcnn.device import Device, find_device, jit_compile, load_keras, resolve_precision
+from allcnn.errors import Interrupted, TrainingError
+from allcnn.models.build import build_model
+from allcnn.models.saved import ModelCard, save_model
+from allcnn.preprocessing import Preprocessing
+from allcnn.preprocessing.store import fit_preprocessing, load_preprocessing, save_preprocessing
+from allcnn.reports.tables import result_row, table_markdown
+from allcnn.runs.folder import Row, write_json, write_metrics
+from allcnn.training.plan import RunPlan, plan_run
+
+if TYPE_CHECKING:
+    import keras
+
+    from allcnn.data.dataset import Dataset
+    from allcnn.runs.recipe import Recipe
+    from allcnn.specs import Spec
+
+_PACKAGES = ("allcnn", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "h5py")
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a run ended. Errors are percent; the published one is None where the paper has none for these data."""
+
+    run_dir: Path
+    status: str
+    epochs: int
+    loss: float
+    train_error: float
+    test_error: float
+    validation_error: float | None
+    seconds: float
+    parameters: int
+    published_error: float | None
+    table: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values, for JSON."""
+        return {**asdict(self), "run_dir": str(self.run_dir)}
+
+
+def train(
+    model: str | Spec | None = None,
+    *,
+    dataset: str | Dataset | None = None,
+    data_dir: str | Path | None = None,
+    image_size: int | None = None,
+    mirror: str | None = None,
+    recipe: str | Recipe | None = None,
+    learning_rate: float | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    augmentation: str | None = None,
+    preprocessing: str | None = None,
+    initializer: str | None = None,
+    weight_decay: float | None = None,
+    precision: str | None = None,
+    validation: float | None = None,
+    seed: int | None = None,
+    run_dir: str | Path | None = None,
+    resume: bool = False,
+    progress: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    announce: Callable[[str], None] | None = None,
+) -> TrainingResult:
+    """Train a network by a recipe and leave a run folder.
+
+    Args:
+        model: a name ("strided-b") or a network in the spec language; only a resumed run can do without.
+        dataset: "cifar10" (the default), "cifar100", "digits", or a `Dataset`.
+        data_dir, image_size, mirror: where the images are; see `allcnn.load_data`.
+        recipe: "paper" (the default) or "review", or a `Recipe`; the next eight replace numbers of it.
+        epochs: scales the recipe's milestones with it.
+        precision: "auto", "float32" or "mixed_bfloat16".
+        validation: fraction of the training images held out, on which "validation_error" is measured.
+        seed: decides initial weights, order, flips, shifts and dropout; 0 by default.
+        run_dir: the folder to write; by default runs/{model}-{data}-{recipe}-lr{lr}-seed{seed}.
+        resume: go on with the run in `run_dir` (arguments left out are the run's own), to the same end.
+        progress: show it on standard error.
+        callbacks: further Keras callbacks.
+        announce: called with lines worth telling a person.
+
+    Returns:
+        The last epoch's figures. The published result of a run is its last epoch's test error, not its best.
+
+    Raises:
+        InputError: a wrong argument, broken data, or a folder that holds another run; nothing was written.
+        TrainingError: training diverged.
+        Interrupted: stopped by the user; the last whole epoch is saved.
+    """
+    plan = plan_run(
+        model, dataset=dataset, data_dir=data_dir, image_size=image_size, mirror=mirror, recipe=recipe, epochs=epochs,
+        learning_rate=learning_rate, batch_size=batch_size, augmentation=augmentation, preprocessing=preprocessing,
+        initializer=initializer, weight_decay=weight_decay, precision=precision, validation=validation, seed=seed,
+        run_dir=run_dir, resume=resume,
+    )  # fmt: skip
+    announce = announce or (lambda line: None)
+    for note in plan.notes:
+        announce(note)
+    load_keras()
+    return _Run(plan, announce).train(progress, callbacks)
+
+
+class _Run:
+    """One run in progress: what its steps share."""
+
+    def __init__(self, plan: RunPlan, announce: Callable[[str], None]):
+        import keras
+
+        self.plan = plan
+        self.announce = announce
+        self.device: Device = find_device()
+        self.backend = keras.backend.backend()
+        self.precision = resolve_precision(plan.precision, self.device)
+        self.recipe = plan.recipe
+        self.order = BatchOrder(
+            images=len(plan.kept), batch_size=plan.recipe.batch_size, seed=plan.seed, shuffle=plan.recipe.shuffle,
+            augment=plan.recipe.augmentation == "flip-shift",
+        )  # fmt: skip
+        steps_per_epoch = self.order.steps_per_epoch
+        by_steps = plan.recipe.unit == "steps"
+        self.total_steps = plan.recipe.length if by_steps else plan.recipe.length * steps_per_epoch
+        self.epochs = math.ceil(self.total_steps / steps_per_epoch)
+        self.rows: list[Row] = []
+
+    def train(self, progress: bool, callbacks: Sequence[keras.callbacks.Callback]) -> TrainingResult:
+        """Begin, or go on, and run to the end."""
+        plan, recipe = self.plan, self.recipe
+        from allcnn.runs.checkpoint import apply_state, load_state
+        from allcnn.training.network import (
+            compile_for_training,
+            copy_weights,
+            make_training_model,
+            preprocess_once,
+            set_dropout_step,
+        )
+
+        config = plan.config(self.backend, self.precision)
+        if plan.stored is not None:
+            plan.refuse_other_run(config)
+        state = load_state(plan.folder) if plan.stored is not None else None
+        preprocessing = self._fit_preprocessing()
+        once = preprocess_once(plan.data.image_shape, len(plan.kept))
+        self.final = build_model(
+            plan.spec, plan.data.image_shape, plan.data.classes, preprocessing=preprocessing, dtype="float32",
+            initializer=recipe.initializer, seed=plan.seed, name=plan.model.replace("-", "_"),
+        )  # fmt: skip
+        self.training = make_training_model(
+            plan.spec, plan.data.image_shape, plan.data.classes,
+            initializer=recipe.initializer, seed=plan.seed, weight_decay=recipe.weight_decay,
+            decay_biases=recipe.decay_biases, augment=self.order.augment, dtype=self.precision,
+            preprocessing=None if once else preprocessing,
+        )  # fmt: skip
+        compile_for_training(self.training, recipe.learning_rate, recipe.momentum, jit_compile(self.device))
+        self.training.optimizer.build(self.training.trainable_variables)
+        epochs_done = steps_done = 0
+        if state is not None:
+            apply_state(self.training, state)
+            epochs_done, steps_done, self.rows = state.epochs_done, state.steps_done, list(state.rows)
+            write_metrics(plan.folder.metrics, self.rows)
+            copy_weights(self.training, self.final)
+            self.announce(f"resuming after epoch {epochs_done} of {self.epochs}.")
+        else:
+            self._begin_folder(config, preprocessing, once)
+        set_dropout_step(self.training, steps_done)
+        if steps_done < self.total_steps:
+            images = plan.data.train_images[plan.kept] if len(plan.held) else plan.data.train_images
+            if once:
+                images = preprocessing.apply(images)
+            self._fit(images, epochs_done, steps_done, progress, callbacks)
+        return self._finish()
+
+    def _fit_preprocessing(self) -> Preprocessing:
+        """From the run folder on resume, so that it is the same to the bit; else fitted, or taken from the cache."""
+        plan = self.plan
+        if plan.stored is not None and plan.folder.preprocessing.exists():
+            return load_preprocessing(plan.folder.preprocessing)
+        images = plan.data.train_images[plan.kept] if len(plan.held) else plan.data.train_images
+        return fit_preprocessing(self.recipe.preprocessing, images)
+
+    def _begin_folder(self, config: dict[str, Any], preprocessing: Preprocessing, once: bool) -> None:
+        folder = self.plan.folder
+        folder.path.mkdir(parents=True, exist_ok=True)
+        save_preprocessing(preprocessing, folder.preprocessing)
+        more = {
+            "source": self.plan.data.source,
+            "training_images": len(self.plan.kept),
+            "preprocessed_once": once,
+            "device": asdict(self.device),
+            "versions": {"python": platform.python_version(), **_versions()},
+        }
+        write_json(folder.config, {**config, **more})
+
+    def _fit(
+        self,
+        images: np.ndarray,
+        epochs_done: int,
+        steps_done: int,
+        progress: bool,
+        callbacks: Sequence[keras.callbacks.Callback],
+    ) -> None:
+        from allcnn.training import callbacks as ours
+        from allcnn.training.progress import ProgressDisplay
+
+        plan, recipe, folder = self.plan, self.recipe, self.plan.folder
+        labels = plan.data.train_labels[plan.kept]
+        batch_size = self.order.images_per_batch
+        record = ours.RunRecord(folder.metrics, self.order.steps_per_epoch * batch_size, self.rows)
+        self.rows = record.rows
+        display = ProgressDisplay(self.order.steps_per_epoch, batch_size, self.epochs, epochs_done)
+        chain: list[keras.callbacks.Callback] = [
+            ours.LearningRateMultiplier(
+                recipe.milestones, recipe.multiplier, recipe.learning_rate, recipe.unit, first_step=steps_done
+            ),
+            ours.MeasureErrors(self._measure),
+            *([display] if progress else []),
+            record,
+            ours.TableExport(folder.table, self._result_row()),
+            ours.AfterEpoch(self._save_epoch),
+            *([ours.StopAtStep(self.total_steps, steps_done)] if recipe.unit == "steps" else []),
+            *callbacks,
+        ]
+        try:
+            self.training.fit(
+                training_batches(images, labels, self.order, steps_done, self.total_steps),
+                epochs=self.epochs, initial_epoch=epochs_done, steps_per_epoch=self.order.steps_per_epoch,
+                callbacks=chain, verbose=0,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            display.close()
+            raise self._interrupted() from None
+        finally:
+            display.close()
+
+    def _measure(self) -> dict[str, float]:
+        """The errors of the float32 model of raw images with the weights of this moment."""
+        from allcnn.evaluation import evaluate
+        from allcnn.training.network import copy_weights
+
+        data, held = self.plan.data, self.plan.held
+        copy_weights(self.training, self.final)
+        figures = {"test_error": evaluate(self.final, data.test_images, data.test_labels).error_percent}
+        if len(held):
+            held_out = evaluate(self.final, data.train_images[held], data.train_labels[held])
+            figures["validation_error"] = held_out.error_percent
+        return figures
+
+    def _save_epoch(self, epochs_done: int, logs: dict[str, Any]) -> None:
+        """Save the training state, after refusing one that holds nothing worth going on with."""
+        from allcnn.runs.checkpoint import capture_state, save_state
+
+        if not math.isfinite(logs["loss"]):
+            self._write_summary("diverged")
+            raise TrainingError(
+                f"the loss became {logs['loss']} in epoch {epochs_done}: the run diverged.\n"
+                f"Try a smaller learning rate than {self.recipe.learning_rate:g} (--lr), or another preprocessing "
+                f"than {self.recipe.preprocessing}."
+            )
+        steps_done = min(epochs_done * self.order.steps_per_epoch, self.total_steps)
+        save_state(self.plan.folder, capture_state(self.training, epochs_done, steps_done, self.rows))
+
+    def _interrupted(self) -> Interrupted:
+        """Leave what is needed to look at the run and to go on with it, and say how."""
+        folder = self.plan.folder
+        if self.rows:
+            # The weights of the epoch that was cut short are not published: the last whole epoch's are.
+            save_model(self.final, self._card(), folder.model)
+            self._write_summary("interrupted")
+        done = f"{len(self.rows)} of {self.epochs} epochs are saved"
+        return Interrupted(f"interrupted: {done}. Go on with:\nallcnn train --resume --run-dir {folder.path}")
+
+    def _finish(self) -> TrainingResult:
+        folder, last = self.plan.folder, self.rows[-1]
+        save_model(self.final, self._card(), folder.model)
+        chance = math.log(self.plan.data.classes)
+        if last["loss"] > 0.99 * chance:
+            self.announce(
+                f"the cross-entropy ended at {last['loss']:.3f}, that of guessing is {chance:.3f}: nothing was learned. "
+                "Try another learning rate (--lr), more epochs or a smaller batch (--batch-size)."
+            )
+        row = self._result_row()
+        result = TrainingResult(
+            run_dir=folder.path, status="finished", epochs=len(self.rows), loss=last["loss"],
+            train_error=last["train_error"], test_error=last["test_error"],
+            validation_error=last.get("validation_error"), seconds=sum(row["seconds"] for row in self.rows),
+            parameters=self.plan.parameters, published_error=row.published_error_percent,
+            table=table_markdown([row.with_error(last["test_error"], epochs=len(self.rows))]),
+        )  # fmt: skip
+        self._write_summary("finished")
+        return result
+
+    def _write_summary(self, status: str) -> None:
+        last = self.rows[-1]
+        row = self._result_row()
+        summary = {
+            "status": status,
+            "model": self.plan.model,
+            "dataset": self.plan.data.name,
+            "recipe": self.recipe.name,
+            "seed": self.plan.seed,
+            "parameters": self.plan.parameters,
+            "epochs": len(self.rows),
+            "of_epochs": self.epochs,
+            "published_error": row.published_error_percent,
+            **{key: value for key, value in last.items() if key not in ("epoch", "seconds", "images_per_second")},
+            "seconds": sum(row["seconds"] for row in self.rows),
+            "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        write_json(self.plan.folder.summary, summary)
+
+    def _result_row(self):
+        plan, recipe = self.plan, self.recipe
+        conditions = [plan.data.name, recipe.name, f"lr {recipe.learning_rate:g}", f"seed {plan.seed}"]
+        if recipe.augmentation != "none":
+            conditions.insert(1, recipe.augmentation)
+        return result_row(
+            plan.model, plan.network, plan.parameters, plan.data.name, recipe.augmentation, ", ".join(conditions)
+        )
+
+    def _card(self) -> ModelCard:
+        plan = self.plan
+        return ModelCard(
+            model=plan.model, spec=str(plan.spec), dataset=plan.data.name, digest=plan.data.digest,
+            class_names=plan.data.class_names, image_shape=plan.data.image_shape, resize=plan.data.resize,
+            preprocessing=self.recipe.preprocessing, recipe=self.recipe.name, parameters=plan.parameters,
+            data_dir=plan.data_dir,
+        )  # fmt: skip
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
