@@ -240,7 +240,7 @@ class _Run:
             self.training.fit(
                 training_batches(images, labels, self.order, steps_done, self.total_steps),
                 epochs=self.epochs, initial_epoch=epochs_done, steps_per_epoch=self.order.steps_per_epoch,
-                callbacks=chain, verbose=0,
+                callbacks=chain, shuffle=False, verbose=0,
             )  # fmt: skip
         except KeyboardInterrupt:
             display.close()
