@@ -74,7 +74,7 @@ def probabilities(model: keras.Model, images: np.ndarray) -> np.ndarray:
     parts = []
     for start in range(0, len(images), BATCH_SIZE):
         block = images[start : start + BATCH_SIZE]
-        # The last batch is filled up: one shape is compiled, and an image's bits do not depend on its neighbours' number.
+        # The last batch is filled up: one shape is compiled, and the bits do not depend on how many are left.
         batch = np.zeros((BATCH_SIZE, *images.shape[1:]), np.float32)
         batch[: len(block)] = block
         parts.append(np.asarray(model.predict_on_batch(batch))[: len(block)])

@@ -8,8 +8,8 @@ import numpy as np
 
 from allcnn.errors import InputError
 from allcnn.specs.layers import Activation, Conv, Dense, Dropout, GlobalAverage, Norm, Pool, Spec
-from allcnn.specs.shapes import LayerShape, layer_shapes
 from allcnn.specs.names import resolve
+from allcnn.specs.shapes import LayerShape, layer_shapes
 
 if TYPE_CHECKING:
     import keras
@@ -123,15 +123,17 @@ class _LayerMaker:
                 return [*pad, convolution, *after]
             case Dense(units, activation):
                 function, after = self._activation(row.name, activation)
-                flat = [layers.Flatten(dtype=self.dtype, name=f"{row.name}_flatten")] if len(row.input_shape) == 3 else []
+                flat = []
+                if len(row.input_shape) == 3:
+                    flat.append(layers.Flatten(dtype=self.dtype, name=f"{row.name}_flatten"))
                 # The layer that gives the classes their values is float32, as global_pool is: bfloat16 makes ties.
                 dtype = self.dtype if units else "float32"
                 dense = layers.Dense(
                     units or self.classes, activation=function, dtype=dtype, name=row.name, **self._weights(index)
                 )
                 return [*flat, dense, *after]
-            case Pool(kind, size, stride, padding, order):
-                if kind == "norm":
+            case Pool(kind, size, stride, str(padding), order):
+                if order is not None:
                     from allcnn.models.layers import NormPooling2D
 
                     return [NormPooling2D(order, size, stride, padding, dtype=self.dtype, name=row.name)]

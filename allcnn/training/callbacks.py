@@ -10,8 +10,8 @@ from typing import Any
 import keras
 
 from allcnn.errors import InputError
-from allcnn.reports.tables import ResultRow, table_markdown
 from allcnn.files import write_text
+from allcnn.reports.tables import ResultRow, table_markdown
 from allcnn.runs.folder import Row, write_metrics
 from allcnn.training.schedule import learning_rate
 
@@ -64,7 +64,8 @@ class LearningRateMultiplier(keras.callbacks.Callback):
         self.step += 1
 
     def _set(self, position: int) -> None:
-        self.current = learning_rate(position, self.base, self.milestones, self.multiplier)
+        base = self.base if self.base is not None else float(self.model.optimizer.learning_rate)
+        self.current = learning_rate(position, base, self.milestones, self.multiplier)
         self.model.optimizer.learning_rate = self.current
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

@@ -84,7 +84,8 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
 
 def dropout_seeds(model: keras.Model) -> list[keras.Variable]:
     """The state of every dropout layer's generator, (2,) each: [the layer's seed, masks drawn so far]."""
-    return [layer.seed_generator.state for layer in model.layers if isinstance(layer, keras.layers.Dropout) and layer.rate]
+    dropouts = (layer for layer in model.layers if isinstance(layer, keras.layers.Dropout))
+    return [layer.seed_generator.state for layer in dropouts if layer.rate]
 
 
 def set_dropout_step(model: keras.Model, step: int) -> None:

@@ -17,7 +17,7 @@ from allcnn.errors import InputError, RunError
 from allcnn.preprocessing.whitening import refuse_large
 from allcnn.runs.folder import RunFolder, read_json
 from allcnn.runs.recipe import TRAINABLE_AUGMENTATIONS, Recipe, recipe_for
-from allcnn.specs import Network, Spec, count_parameters, resolve
+from allcnn.specs import ZOO, Network, Spec, count_parameters, resolve
 
 #: What two runs must share to be one, by the words that a person would use for it.
 _IDENTITY = {
@@ -108,11 +108,12 @@ def plan_run(
     validation = validation if validation is not None else (stored or {}).get("validation", 0.0)
     if not (math.isfinite(validation) and 0 <= validation < 1):
         raise InputError(f"the held-out fraction must be at least 0 and below 1, such as 0.1; got {validation}.")
-    if model is None and stored is None:
+    if model is not None:
+        spec, network = resolve(model)
+    elif stored is None:
         raise InputError("no network given; expected a name (--model strided-b) or a text (--spec).")
-    spec, network = resolve(model if model is not None else stored["model"] if stored else "")
-    if model is None and stored is not None and network is None:
-        spec, network = resolve(stored["spec"])
+    else:
+        spec, network = resolve(stored["spec"])[0], ZOO.get(stored["model"])
     # A first look at the recipe's numbers, so that a wrong one is refused before the images are read.
     dataset_name = dataset if isinstance(dataset, str) else (stored or {}).get("dataset", "cifar10")
     notes: list[str] = []

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 import platform
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +15,12 @@ from allcnn.data.pipeline import BatchOrder, training_batches
 from allcnn.device import Device, find_device, jit_compile, load_keras, resolve_precision
 from allcnn.errors import Interrupted, TrainingError
 from allcnn.models.build import build_model
-from allcnn.models.saved import ModelCard, save_model
+from allcnn.models.saved import save_model
 from allcnn.preprocessing import Preprocessing
 from allcnn.preprocessing.store import fit_preprocessing, load_preprocessing, save_preprocessing
-from allcnn.reports.tables import result_row, table_markdown
 from allcnn.runs.folder import Row, write_json, write_metrics
+from allcnn.training import outcome
+from allcnn.training.outcome import TrainingResult as TrainingResult
 from allcnn.training.plan import RunPlan, plan_run
 
 if TYPE_CHECKING:
@@ -30,30 +29,6 @@ if TYPE_CHECKING:
     from allcnn.data.dataset import Dataset
     from allcnn.runs.recipe import Recipe
     from allcnn.specs import Spec
-
-_PACKAGES = ("allcnn", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "h5py")
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """How a run ended. Errors are percent; the published one is None where the paper has none for these data."""
-
-    run_dir: Path
-    status: str
-    epochs: int
-    loss: float
-    train_error: float
-    test_error: float
-    validation_error: float | None
-    seconds: float
-    parameters: int
-    published_error: float | None
-    table: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same as plain values, for JSON."""
-        return {**asdict(self), "run_dir": str(self.run_dir)}
-
 
 def train(
     model: str | Spec | None = None,
@@ -203,7 +178,7 @@ class _Run:
             "training_images": len(self.plan.kept),
             "preprocessed_once": once,
             "device": asdict(self.device),
-            "versions": {"python": platform.python_version(), **_versions()},
+            "versions": {"python": platform.python_version(), **outcome.installed_versions()},
         }
         write_json(folder.config, {**config, **more})
 
@@ -231,7 +206,7 @@ class _Run:
             ours.MeasureErrors(self._measure),
             *([display] if progress else []),
             record,
-            ours.TableExport(folder.table, self._result_row()),
+            ours.TableExport(folder.table, outcome.result_row_of(plan)),
             ours.AfterEpoch(self._save_epoch),
             *([ours.StopAtStep(self.total_steps, steps_done)] if recipe.unit == "steps" else []),
             *callbacks,
@@ -266,7 +241,7 @@ class _Run:
         from allcnn.runs.checkpoint import capture_state, save_state
 
         if not math.isfinite(logs["loss"]):
-            self._write_summary("diverged")
+            outcome.write_summary(self.plan, "diverged", self.rows, self.epochs)
             raise TrainingError(
                 f"the loss became {logs['loss']} in epoch {epochs_done}: the run diverged.\n"
                 f"Try a smaller learning rate than {self.recipe.learning_rate:g} (--lr), or another preprocessing "
@@ -280,74 +255,19 @@ class _Run:
         folder = self.plan.folder
         if self.rows:
             # The weights of the epoch that was cut short are not published: the last whole epoch's are.
-            save_model(self.final, self._card(), folder.model)
-            self._write_summary("interrupted")
+            save_model(self.final, outcome.model_card(self.plan), folder.model)
+            outcome.write_summary(self.plan, "interrupted", self.rows, self.epochs)
         done = f"{len(self.rows)} of {self.epochs} epochs are saved"
         return Interrupted(f"interrupted: {done}. Go on with:\nallcnn train --resume --run-dir {folder.path}")
 
     def _finish(self) -> TrainingResult:
-        folder, last = self.plan.folder, self.rows[-1]
-        save_model(self.final, self._card(), folder.model)
-        chance = math.log(self.plan.data.classes)
+        plan, last = self.plan, self.rows[-1]
+        save_model(self.final, outcome.model_card(plan), plan.folder.model)
+        chance = math.log(plan.data.classes)
         if last["loss"] > 0.99 * chance:
             self.announce(
-                f"the cross-entropy ended at {last['loss']:.3f}, that of guessing is {chance:.3f}: nothing was learned. "
-                "Try another learning rate (--lr), more epochs or a smaller batch (--batch-size)."
+                f"the cross-entropy ended at {last['loss']:.3f}, that of guessing is {chance:.3f}: nothing was "
+                "learned. Try another learning rate (--lr), more epochs or a smaller batch (--batch-size)."
             )
-        row = self._result_row()
-        result = TrainingResult(
-            run_dir=folder.path, status="finished", epochs=len(self.rows), loss=last["loss"],
-            train_error=last["train_error"], test_error=last["test_error"],
-            validation_error=last.get("validation_error"), seconds=sum(row["seconds"] for row in self.rows),
-            parameters=self.plan.parameters, published_error=row.published_error_percent,
-            table=table_markdown([row.with_error(last["test_error"], epochs=len(self.rows))]),
-        )  # fmt: skip
-        self._write_summary("finished")
-        return result
-
-    def _write_summary(self, status: str) -> None:
-        last = self.rows[-1]
-        row = self._result_row()
-        summary = {
-            "status": status,
-            "model": self.plan.model,
-            "dataset": self.plan.data.name,
-            "recipe": self.recipe.name,
-            "seed": self.plan.seed,
-            "parameters": self.plan.parameters,
-            "epochs": len(self.rows),
-            "of_epochs": self.epochs,
-            "published_error": row.published_error_percent,
-            **{key: value for key, value in last.items() if key not in ("epoch", "seconds", "images_per_second")},
-            "seconds": sum(row["seconds"] for row in self.rows),
-            "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        }
-        write_json(self.plan.folder.summary, summary)
-
-    def _result_row(self):
-        plan, recipe = self.plan, self.recipe
-        conditions = [plan.data.name, recipe.name, f"lr {recipe.learning_rate:g}", f"seed {plan.seed}"]
-        if recipe.augmentation != "none":
-            conditions.insert(1, recipe.augmentation)
-        return result_row(
-            plan.model, plan.network, plan.parameters, plan.data.name, recipe.augmentation, ", ".join(conditions)
-        )
-
-    def _card(self) -> ModelCard:
-        plan = self.plan
-        return ModelCard(
-            model=plan.model, spec=str(plan.spec), dataset=plan.data.name, digest=plan.data.digest,
-            class_names=plan.data.class_names, image_shape=plan.data.image_shape, resize=plan.data.resize,
-            preprocessing=self.recipe.preprocessing, recipe=self.recipe.name, parameters=plan.parameters,
-            data_dir=plan.data_dir,
-        )  # fmt: skip
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+        outcome.write_summary(plan, "finished", self.rows, self.epochs)
+        return outcome.training_result(plan, self.rows)

@@ -1,0 +1,121 @@
+"""What a run leaves behind when it ends: its figures, its row of the table, its model's card."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from allcnn.models.saved import ModelCard
+from allcnn.reports.tables import ResultRow, result_row, table_markdown
+from allcnn.runs.folder import Row, write_json
+from allcnn.training.plan import RunPlan
+
+_PACKAGES = ("allcnn", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "h5py")
+# What of the last row of metrics.csv is a result and not a measure of the machine.
+_RESULTS = ("learning_rate", "loss", "penalty", "train_error", "test_error", "validation_error")
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a run ended. Errors are percent; the published one is None where the paper has none for these data."""
+
+    run_dir: Path
+    status: str
+    epochs: int
+    loss: float
+    train_error: float
+    test_error: float
+    validation_error: float | None
+    seconds: float
+    parameters: int
+    published_error: float | None
+    table: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values, for JSON."""
+        return {**asdict(self), "run_dir": str(self.run_dir)}
+
+
+def training_result(plan: RunPlan, rows: Sequence[Row]) -> TrainingResult:
+    """The result of a finished run from the rows of its metrics: the last epoch's."""
+    last, row = rows[-1], result_row_of(plan)
+    return TrainingResult(
+        run_dir=plan.folder.path,
+        status="finished",
+        epochs=len(rows),
+        loss=last["loss"],
+        train_error=last["train_error"],
+        test_error=last["test_error"],
+        validation_error=last.get("validation_error"),
+        seconds=_training_seconds(rows),
+        parameters=plan.parameters,
+        published_error=row.published_error_percent,
+        table=table_markdown([row.with_error(last["test_error"], epochs=len(rows))]),
+    )
+
+
+def write_summary(plan: RunPlan, status: str, rows: Sequence[Row], of_epochs: int) -> None:
+    """Write summary.json: the last figures, and how it ended ("finished", "interrupted" or "diverged")."""
+    last = rows[-1]
+    summary = {
+        "status": status,
+        "model": plan.model,
+        "dataset": plan.data.name,
+        "recipe": plan.recipe.name,
+        "seed": plan.seed,
+        "parameters": plan.parameters,
+        "epochs": len(rows),
+        "of_epochs": of_epochs,
+        "published_error": result_row_of(plan).published_error_percent,
+        **{key: last[key] for key in _RESULTS if last.get(key) is not None},
+        "seconds": _training_seconds(rows),
+        "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    write_json(plan.folder.summary, summary)
+
+
+def result_row_of(plan: RunPlan) -> ResultRow:
+    """The run's row of Table 3 or 4, its error still open."""
+    recipe = plan.recipe
+    conditions = [plan.data.name, recipe.name, f"lr {recipe.learning_rate:g}", f"seed {plan.seed}"]
+    if recipe.augmentation != "none":
+        conditions.insert(1, recipe.augmentation)
+    return result_row(
+        plan.model, plan.network, plan.parameters, plan.data.name, recipe.augmentation, ", ".join(conditions)
+    )
+
+
+def model_card(plan: RunPlan) -> ModelCard:
+    """What lies as allcnn.json inside the saved model."""
+    return ModelCard(
+        model=plan.model,
+        spec=str(plan.spec),
+        dataset=plan.data.name,
+        digest=plan.data.digest,
+        class_names=plan.data.class_names,
+        image_shape=plan.data.image_shape,
+        resize=plan.data.resize,
+        preprocessing=plan.recipe.preprocessing,
+        recipe=plan.recipe.name,
+        parameters=plan.parameters,
+        data_dir=plan.data_dir,
+    )
+
+
+def installed_versions() -> dict[str, str]:
+    """The versions of the packages that decide a run's numbers."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _training_seconds(rows: Sequence[Row]) -> float:
+    return sum(row["seconds"] for row in rows)
