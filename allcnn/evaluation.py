@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from allcnn.data.dataset import Dataset
 from allcnn.data.images import fit_to_size, read_image
-from allcnn.device import find_device, jit_compile
+from allcnn.data.layouts import CLASSES
+from allcnn.data.load import DATASETS, load_data
+from allcnn.device import find_device, jit_compile, load_keras
 from allcnn.errors import InputError
-from allcnn.models.saved import SavedModel, open_saved
+from allcnn.models.saved import SavedModel, find_model_file, open_saved, read_card
 
 if TYPE_CHECKING:
     import keras
@@ -122,6 +125,55 @@ def evaluate(
     )
 
 
+def evaluate_saved(
+    path: str | Path,
+    dataset: str | None = None,
+    data_dir: str | Path | None = None,
+    image_size: int | None = None,
+    mirror: str | None = None,
+) -> tuple[Evaluation, Dataset]:
+    """Measure a saved model on a test set; what is left out is the data the model was trained on.
+
+    Args:
+        path: a .keras file or a run folder.
+        dataset, data_dir, image_size, mirror: where the images are; see `allcnn.load_data`.
+
+    Raises:
+        CheckpointError: `path` holds no model.
+        InputError: the data set's classes, or the size of its images, do not fit the model.
+        DataError: the images are missing or broken.
+    """
+    path = find_model_file(path)
+    card = read_card(path)
+    if card is None and dataset is None and data_dir is None:
+        raise InputError(
+            f"{path}: was not saved by allcnn, so it does not say which data it belongs to; pass --dataset or --data-dir."
+        )
+    if card is not None:
+        # The name of a folder of images cannot be loaded by; the folder itself can, as it was in training.
+        own = card.dataset if card.dataset in DATASETS else "cifar10"
+        if data_dir is None and dataset in (None, own):
+            data_dir = card.data_dir
+        if dataset is None:
+            # Of a folder given, what matters is what it holds.
+            dataset = "cifar10" if own == "digits" and data_dir is not None else own
+        image_size = image_size if image_size is not None else card.image_shape[0]
+        if data_dir is None and dataset in CLASSES:
+            # Known beforehand, and perhaps a long download away.
+            _refuse_other_classes(path, card.class_names, dataset, CLASSES[dataset])
+    data = load_data(dataset or "cifar10", data_dir, image_size=image_size, mirror=mirror)
+    if card is not None:
+        _refuse_other_classes(path, card.class_names, data.name, data.class_names)
+        if data.image_shape != card.image_shape:
+            raise InputError(f"{path}: takes images of {card.image_shape}; those of {data.source} are {data.image_shape}.")
+    load_keras()
+    saved = open_saved(path)
+    classes = saved.model.output_shape[-1]
+    if classes != data.classes:
+        raise InputError(f"{path}: knows {classes} classes; the data set {data.name} has {data.classes}.")
+    return evaluate(saved, data.test_images, data.test_labels, data.class_names), data
+
+
 def predict(
     model: SavedModel | str | Path, images: list[str | Path] | list[Path] | list[str], top: int = 5
 ) -> list[Prediction]:
@@ -150,6 +202,18 @@ def check_images_fit(model: keras.Model, images: np.ndarray) -> None:
     expected = tuple(model.input_shape[1:])
     if images.ndim != 4 or any(want not in (None, came) for want, came in zip(expected, images.shape[1:], strict=True)):
         raise InputError(f"the images are {images.shape[1:]}; the model takes {expected}.")
+
+
+def _refuse_other_classes(path: Path, own: tuple[str, ...], name: str, others: tuple[str, ...]) -> None:
+    if own != others:
+        raise InputError(
+            f"{path}: was trained on {_classes_in_words(own)}; the data set {name} has {_classes_in_words(others)}.\n"
+            "Pass the data set that fits with --dataset or --data-dir."
+        )
+
+
+def _classes_in_words(names: tuple[str, ...]) -> str:
+    return f"{len(names)} classes ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
 
 
 def _network(model: keras.Model | SavedModel | str | Path) -> keras.Model:

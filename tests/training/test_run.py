@@ -1,0 +1,180 @@
+"""A whole run, small: what it leaves in its folder, twice the same bits, resumed to the same bits."""
+
+import json
+
+import numpy as np
+import pytest
+
+import allcnn
+from allcnn.data.dataset import Dataset
+from allcnn.errors import InputError, Interrupted, RunError, TrainingError
+from allcnn.runs.folder import read_metrics
+from allcnn.training.plan import plan_run
+from allcnn.training.run import train
+
+SPEC = "D.2-8C3-8C3/2-D.5-12C3v-NC1-GAP"
+
+
+@pytest.fixture
+def stripes() -> Dataset:
+    """Horizontal and vertical stripes, 8x8, with noise: three classes that a small network can learn."""
+    random = np.random.default_rng(3)
+    images = random.integers(0, 60, (80, 8, 8, 3)).astype(np.uint8)
+    labels = np.arange(80, dtype=np.int32) % 3
+    images[labels == 0, ::2] += 150
+    images[labels == 1, :, ::2] += 150
+    return Dataset(
+        "stripes", images[:61], labels[:61], images[61:], labels[61:], ("horizontal", "vertical", "plain"),
+        source="made up", layout="array", resize="none",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def numbers() -> dict:
+    return {
+        "epochs": 7, "batch_size": 10, "preprocessing": "standardize", "augmentation": "flip-shift",
+        "precision": "float32", "seed": 5,
+    }  # fmt: skip
+
+
+def weights(run_dir) -> list[np.ndarray]:
+    return allcnn.load_model(run_dir).get_weights()
+
+
+def assert_same_bits(first, second) -> None:
+    for one, other in zip(weights(first), weights(second), strict=True):
+        np.testing.assert_array_equal(one, other)
+    timeless = [
+        [{key: value for key, value in row.items() if key not in ("seconds", "images_per_second")} for row in rows]
+        for rows in (read_metrics(first / "metrics.csv"), read_metrics(second / "metrics.csv"))
+    ]
+    assert timeless[0] == timeless[1]
+
+
+@pytest.mark.backends
+def test_a_run_leaves_its_folder_and_repeats_and_resumes_to_the_same_bits(stripes, numbers, tmp_path):
+    import keras
+
+    class StopInEpochFive(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.params["epochs"] == 7 and self.model.optimizer.iterations == 4 * 6 + 3:
+                raise KeyboardInterrupt
+
+    whole, again, stopped = tmp_path / "whole", tmp_path / "again", tmp_path / "stopped"
+    result = train(SPEC, dataset=stripes, run_dir=whole, **numbers)
+    train(SPEC, dataset=stripes, run_dir=again, **numbers)
+    with pytest.raises(Interrupted, match="4 of 7 epochs are saved.*\n.*--resume --run-dir"):
+        train(SPEC, dataset=stripes, run_dir=stopped, callbacks=[StopInEpochFive()], **numbers)
+    assert json.loads((stopped / "summary.json").read_text())["status"] == "interrupted"
+    assert len(read_metrics(stopped / "metrics.csv")) == 4
+    train(dataset=stripes, run_dir=stopped, resume=True)
+    assert_same_bits(whole, again)
+    assert_same_bits(whole, stopped)
+
+    assert sorted(path.name for path in whole.iterdir()) == [
+        "config.json", "metrics.csv", "model.keras", "preprocessing.h5", "state.h5", "state.previous.h5",
+        "summary.json", "table.md",
+    ]  # fmt: skip
+    rows = read_metrics(whole / "metrics.csv")
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6, 7]
+    # ceil(200 * 7 / 350) = 4, ceil(250 * 7 / 350) = 5, ceil(300 * 7 / 350) = 6 epochs at the full rate.
+    assert [row["learning_rate"] for row in rows] == [0.05] * 4 + [0.005, 0.0005, 0.00005]
+    measured = allcnn.evaluate(whole, stripes.test_images, stripes.test_labels)
+    assert measured.error_percent == rows[-1]["test_error"] == result.test_error
+    assert json.loads((whole / "summary.json").read_text())["test_error"] == result.test_error
+    assert f"{result.test_error:.2f}" in (whole / "table.md").read_text()
+    config = json.loads((whole / "config.json").read_text())
+    assert config["spec"] == SPEC and config["digest"] == stripes.digest and config["precision"] == "float32"
+
+
+def test_penalty_is_half_the_decay_times_the_squared_weights(stripes, numbers, tmp_path):
+    """A learning rate too small to move the weights leaves the penalty that of the initial ones."""
+    train(SPEC, dataset=stripes, run_dir=tmp_path / "run", learning_rate=1e-12, weight_decay=0.3, **numbers)
+    squares = sum(float(np.square(weight, dtype=np.float64).sum()) for weight in weights(tmp_path / "run"))
+    for row in read_metrics(tmp_path / "run" / "metrics.csv"):
+        assert row["penalty"] == pytest.approx(0.15 * squares, rel=1e-4)
+        assert row["loss"] == pytest.approx(np.log(3), rel=0.2)
+
+
+def test_a_large_set_is_preprocessed_in_the_step_and_says_so(stripes, numbers, tmp_path, monkeypatch):
+    once = train(SPEC, dataset=stripes, run_dir=tmp_path / "once", **numbers)
+    monkeypatch.setattr("allcnn.training.network.KEEP_BYTES", 1000)
+    batchwise = train(SPEC, dataset=stripes, run_dir=tmp_path / "batchwise", **numbers)
+    said = [
+        json.loads((tmp_path / name / "config.json").read_text())["preprocessed_once"] for name in ("once", "batchwise")
+    ]
+    assert said == [True, False]
+    assert batchwise.loss == pytest.approx(once.loss, abs=1e-3)
+
+
+def test_held_out_images_are_measured_and_not_trained_on(stripes, numbers, tmp_path):
+    result = train(SPEC, dataset=stripes, run_dir=tmp_path / "run", validation=0.25, **numbers)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["training_images"] == 46  # 61 - round(61 / 4)
+    # 15 held-out images: the error is a multiple of 100 / 15 percent.
+    assert result.validation_error * 15 / 100 == pytest.approx(round(result.validation_error * 15 / 100))
+    assert read_metrics(tmp_path / "run" / "metrics.csv")[-1]["validation_error"] == result.validation_error
+
+
+def test_a_recipe_in_steps_ends_at_its_step(stripes, tmp_path):
+    recipe = allcnn.Recipe(
+        "steps", unit="steps", length=15, milestones=(8,), batch_size=10, preprocessing="standardize"
+    )
+    train(SPEC, dataset=stripes, recipe=recipe, precision="float32", run_dir=tmp_path / "run")
+    rows = read_metrics(tmp_path / "run" / "metrics.csv")
+    # 61 images in batches of 10 are 6 steps an epoch: 6 + 6 + 3. The rate drops within the second epoch.
+    assert [row["learning_rate"] for row in rows] == [0.05, 0.005, 0.005]
+    from allcnn.files import read_arrays
+
+    assert read_arrays(tmp_path / "run" / "state.h5")[1]["steps_done"] == 15
+
+
+def test_a_run_that_diverges_says_so(stripes, tmp_path):
+    with pytest.raises(TrainingError, match="diverged.*\n.*smaller learning rate than 1e\\+20"):
+        train(
+            SPEC, dataset=stripes, learning_rate=1e20, epochs=2, batch_size=10, preprocessing="none",
+            precision="float32", run_dir=tmp_path / "run",
+        )  # fmt: skip
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "diverged"
+
+
+def test_wrong_calls_are_refused_and_leave_nothing(stripes, tmp_path):
+    run_dir = tmp_path / "run"
+    wrong = [
+        ({"learning_rate": -0.05}, "learning rate must be a number above 0, such as 0.05; got -0.05"),
+        ({"learning_rate": float("nan")}, "learning rate must be a number above 0"),
+        ({"epochs": 0}, "number of epochs must be a whole number of at least 1; got 0"),
+        ({"batch_size": -1}, "batch size must be a whole number of at least 1; got -1"),
+        ({"recipe": "papr"}, 'unknown recipe "papr"; expected one of: paper, review, imagenet, large'),
+        ({"preprocessing": "zca"}, 'unknown preprocessing "zca"; expected one of: gcn-zca'),
+        ({"augmentation": "large"}, 'augmentation "large" of the recipe paper cannot be trained'),
+        ({"validation": 1.0}, "held-out fraction must be at least 0 and below 1"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"resume": True}, "holds no run to resume"),
+    ]
+    for arguments, message in wrong:
+        with pytest.raises(InputError, match=message):
+            plan_run(SPEC, dataset=stripes, run_dir=run_dir, **arguments)
+    with pytest.raises(InputError, match="no network given"):
+        plan_run(dataset=stripes, run_dir=run_dir)
+    with pytest.raises(InputError, match="does not fit"):
+        plan_run("96C9v-NC1-GAP", dataset=stripes, run_dir=run_dir)
+    assert not run_dir.exists()
+
+
+def test_a_folder_that_holds_something_else_is_refused(stripes, numbers, tmp_path):
+    run_dir = tmp_path / "run"
+    few = {**numbers, "epochs": 1}
+    train(SPEC, dataset=stripes, run_dir=run_dir, **few)
+    before = {path.name: path.read_bytes() for path in run_dir.iterdir()}
+    with pytest.raises(RunError, match="already holds a run.\nContinue it with --resume"):
+        train(SPEC, dataset=stripes, run_dir=run_dir, **few)
+    with pytest.raises(RunError, match="is another run: the recipe's learning rate was 0.05, now 0.1"):
+        train(dataset=stripes, run_dir=run_dir, resume=True, learning_rate=0.1)
+    with pytest.raises(RunError, match="is another run: the network was .*; the seed was 5, now 6"):
+        train("8C3-NC1-GAP", dataset=stripes, run_dir=run_dir, resume=True, seed=6)
+    assert {path.name: path.read_bytes() for path in run_dir.iterdir()} == before
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").write_text("mine")
+    with pytest.raises(RunError, match="is not empty and holds no run"):
+        train(SPEC, dataset=stripes, run_dir=tmp_path / "other", **few)
