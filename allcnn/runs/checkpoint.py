@@ -32,7 +32,7 @@ class TrainingState:
 
 def capture_state(model: keras.Model, epochs_done: int, steps_done: int, rows: list[Row]) -> TrainingState:
     """The state of a compiled model at the end of an epoch."""
-    arrays = {key: keras.ops.convert_to_numpy(variable) for key, variable in _variables(model).items()}
+    arrays = {key: keras.ops.convert_to_numpy(variable.value) for key, variable in _variables(model).items()}
     return TrainingState(arrays, epochs_done, steps_done, list(rows))
 
 

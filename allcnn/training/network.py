@@ -91,5 +91,5 @@ def dropout_seeds(model: keras.Model) -> list[keras.Variable]:
 def set_dropout_step(model: keras.Model, step: int) -> None:
     """Make the masks those of a given step of the run: a function of (layer, step), whatever ran before."""
     for state in dropout_seeds(model):
-        before = keras.ops.convert_to_numpy(state)
+        before = keras.ops.convert_to_numpy(state.value)
         state.assign(np.array([before[0], step], before.dtype))
