@@ -147,7 +147,8 @@ def evaluate_saved(
     card = read_card(path)
     if card is None and dataset is None and data_dir is None:
         raise InputError(
-            f"{path}: was not saved by allcnn, so it does not say which data it belongs to; pass --dataset or --data-dir."
+            f"{path}: was not saved by allcnn, so it does not say which data it belongs to.\n"
+            "Pass --dataset or --data-dir."
         )
     if card is not None:
         # The name of a folder of images cannot be loaded by; the folder itself can, as it was in training.
@@ -165,7 +166,9 @@ def evaluate_saved(
     if card is not None:
         _refuse_other_classes(path, card.class_names, data.name, data.class_names)
         if data.image_shape != card.image_shape:
-            raise InputError(f"{path}: takes images of {card.image_shape}; those of {data.source} are {data.image_shape}.")
+            raise InputError(
+                f"{path}: takes images of {card.image_shape}; those of {data.source} are {data.image_shape}."
+            )
     load_keras()
     saved = open_saved(path)
     classes = saved.model.output_shape[-1]

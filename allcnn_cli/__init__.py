@@ -1,0 +1,1 @@
+"""The command line: parses, calls allcnn, prints. No logic of its own."""

@@ -1,0 +1,67 @@
+"""Sample pictures of a data set, before and after preprocessing, as one image."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+#: What fills an image's range of grey values after preprocessing: this many standard deviations to each side.
+DEVIATIONS = 3.0
+COLUMNS = 10
+
+_GAP = 2
+_BLOCK_GAP = 10
+# Small pictures are enlarged by a whole factor until they are at least this many pixels wide.
+_SMALLEST_TILE = 64
+
+
+def pick_samples(labels: np.ndarray, count: int = 2 * COLUMNS) -> np.ndarray:
+    """Indices of `count` images: the first of every class, then the second of every class, and so on.
+
+    Fewer where there are fewer images; with more classes than `count`, the first classes only.
+    """
+    ranks = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        of_class = np.flatnonzero(labels == label)
+        ranks[of_class] = np.arange(len(of_class))
+    return np.lexsort((labels, ranks))[:count]
+
+
+def draw_samples(raw: np.ndarray, preprocessed: np.ndarray, columns: int = COLUMNS) -> Image.Image:
+    """A sheet of image pairs: each raw image with its preprocessed version right below it.
+
+    Args:
+        raw: (n, height, width, 3) uint8.
+        preprocessed: (n, height, width, 3) of any range; each image is shown on its own scale, its mean in the
+            middle and `DEVIATIONS` standard deviations to black and to white.
+        columns: pairs in a row.
+    """
+    count, height, width, _ = raw.shape
+    scale = max(1, -(-_SMALLEST_TILE // width))
+    tile_height, tile_width = height * scale, width * scale
+    columns = min(columns, count)
+    blocks = -(-count // columns)
+    pair_height = 2 * tile_height + _GAP
+    sheet = np.full(
+        (blocks * (pair_height + _BLOCK_GAP) - _BLOCK_GAP, columns * (tile_width + _GAP) - _GAP, 3), 255, np.uint8
+    )
+    shown = to_visible(preprocessed)
+    for index in range(count):
+        block, column = divmod(index, columns)
+        top, left = block * (pair_height + _BLOCK_GAP), column * (tile_width + _GAP)
+        for image in (raw[index], shown[index]):
+            # Whole pixels repeated: smoothing would hide what whitening does to neighbours.
+            enlarged = image.repeat(scale, axis=0).repeat(scale, axis=1)
+            sheet[top : top + tile_height, left : left + tile_width] = enlarged
+            top += tile_height + _GAP
+    return Image.fromarray(sheet)
+
+
+def to_visible(preprocessed: np.ndarray) -> np.ndarray:
+    """(n, height, width, 3) of any range -> uint8, each image by its own mean and standard deviation."""
+    values = preprocessed.astype(np.float64)
+    mean = values.mean(axis=(1, 2, 3), keepdims=True)
+    deviation = values.std(axis=(1, 2, 3), keepdims=True)
+    # An image of one colour has no deviation; it becomes the middle grey.
+    standardized = (values - mean) / np.where(deviation > 0, deviation, 1.0)
+    return np.rint(np.clip(0.5 + standardized / (2 * DEVIATIONS), 0, 1) * 255).astype(np.uint8)

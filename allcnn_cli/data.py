@@ -1,0 +1,118 @@
+"""`allcnn data`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from allcnn.errors import InputError
+from allcnn_cli import options
+from allcnn_cli.output import complain, only_results_on_stdout, show, show_json, show_table
+
+if TYPE_CHECKING:
+    from allcnn.data import Dataset
+
+
+def data(
+    dataset: Annotated[str, typer.Argument(metavar="[DATASET]", help="cifar10, cifar100 or digits.")] = "cifar10",
+    data_dir: options.DataDir = None,
+    image_size: options.ImageSize = None,
+    mirror: options.Mirror = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option("--samples", metavar="FILE.png", help="Write sample pictures, before and after preprocessing."),
+    ] = None,
+    preprocessing: Annotated[
+        str | None,
+        typer.Option("--preprocessing", metavar="KIND", help="For --samples. [default: the data set's own]"),
+    ] = None,
+    as_json: options.Json = False,
+    backend: options.Backend = None,
+) -> None:
+    """Show what a data set is, where it lies, and samples of it.
+
+    \b
+    Examples:
+      allcnn data digits
+      allcnn data --data-dir ~/cifar --samples whitened.png
+    """
+    if samples is None and preprocessing is not None:
+        raise InputError("--preprocessing is for --samples FILE.png, which was not given.")
+    if samples is not None and (samples.suffix.lower() != ".png" or not samples.absolute().parent.is_dir()):
+        raise InputError(f"--samples {samples}: expected the name of a .png file in a folder that exists.")
+    from allcnn.device import choose_backend
+
+    choose_backend(backend)
+    with only_results_on_stdout():
+        from allcnn.data import load_data
+
+        if preprocessing is not None:
+            from allcnn.preprocessing import make_preprocessing
+
+            make_preprocessing(preprocessing)  # a wrong name is refused before the images are read
+        loaded = load_data(dataset, data_dir, image_size=image_size, mirror=mirror)
+        if samples is not None:
+            preprocessing = _write_samples(loaded, samples, preprocessing)
+    document = _describe(loaded)
+    if samples is not None:
+        document["samples"] = {"path": str(samples), "preprocessing": preprocessing}
+    if as_json:
+        show_json(document)
+        return
+    height, width, _ = loaded.image_shape
+    show(f"{loaded.name}: {loaded.classes:,} classes, {height} x {width} RGB")
+    show(f"from      {loaded.source} ({loaded.layout})")
+    show(f"resized   {loaded.resize}")
+    show(f"digest    {loaded.digest}")
+    if samples is not None:
+        show(f"samples   {samples} (above raw, below {preprocessing})")
+    show()
+    train, test = document["train"], document["test"]
+    rows = [
+        (name, f"{train['images_per_class'][name]:,}", f"{test['images_per_class'][name]:,}")
+        for name in loaded.class_names
+    ]
+    rows.append(("total", f"{train['images']:,}", f"{test['images']:,}"))
+    show_table(("class", "training images", "test images"), rows, total=True)
+
+
+def _describe(loaded: Dataset) -> dict[str, Any]:
+    import numpy as np
+
+    splits = {}
+    for split, labels in (("train", loaded.train_labels), ("test", loaded.test_labels)):
+        counts = np.bincount(labels, minlength=loaded.classes).tolist()
+        splits[split] = {
+            "images": len(labels),
+            "images_per_class": dict(zip(loaded.class_names, counts, strict=True)),
+        }
+    return {
+        "name": loaded.name,
+        "source": loaded.source,
+        "layout": loaded.layout,
+        "image_shape": loaded.image_shape,
+        "resize": loaded.resize,
+        "digest": loaded.digest,
+        "class_names": loaded.class_names,
+        **splits,
+    }
+
+
+def _write_samples(loaded: Dataset, path: Path, kind: str | None) -> str:
+    """Write the sheet of samples; gives the preprocessing it shows."""
+    from allcnn.data.samples import draw_samples, pick_samples
+    from allcnn.device import load_keras
+    from allcnn.files import atomic_path
+    from allcnn.preprocessing.store import fit_preprocessing
+    from allcnn.runs.recipe import recipe_for
+
+    kind = kind or recipe_for("paper", loaded.name, loaded.image_shape).preprocessing
+    complain(f"fitting {kind} to {len(loaded.train_images):,} training images ...")
+    load_keras()
+    images = loaded.train_images[pick_samples(loaded.train_labels)]
+    preprocessed = fit_preprocessing(kind, loaded.train_images).apply(images)
+    with atomic_path(path) as temporary:
+        draw_samples(images, preprocessed).save(temporary, format="PNG")
+    return kind

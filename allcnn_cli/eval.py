@@ -1,0 +1,103 @@
+"""`allcnn eval`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from allcnn_cli import options
+from allcnn_cli.output import complain, only_results_on_stdout, percent, show, show_json, show_table
+
+if TYPE_CHECKING:
+    from allcnn.evaluation import Evaluation
+
+# A larger confusion matrix fits no window; what was mixed up most is shown instead.
+_LARGEST_MATRIX = 20
+_WORST_PAIRS = 20
+
+
+def evaluate(
+    saved: options.SavedModel,
+    dataset: options.OwnDataset = None,
+    data_dir: options.OwnDataDir = None,
+    image_size: options.OwnImageSize = None,
+    mirror: options.Mirror = None,
+    as_json: options.Json = False,
+    backend: options.Backend = None,
+) -> None:
+    """Measure a saved model: its error, in all and per class.
+
+    \b
+    Examples:
+      allcnn eval runs/strided-a-cifar10-paper-lr0.05-seed0
+      allcnn eval model.keras --data-dir ~/cifar
+    """
+    from allcnn.device import choose_backend
+
+    choose_backend(backend)
+    with only_results_on_stdout():
+        from allcnn.evaluation import evaluate_saved
+        from allcnn.models.saved import find_model_file, read_card
+
+        path = find_model_file(saved)
+        card = read_card(path)
+        evaluation, data = evaluate_saved(path, dataset, data_dir, image_size, mirror)
+        same_data = card is None or card.digest == data.digest
+        if card is not None and not same_data:
+            complain(
+                f"note: these are not the images the model was trained with: their digest is {data.digest[:12]}, "
+                f"the model's {card.digest[:12]}."
+            )
+    if as_json:
+        document: dict[str, Any] = {
+            "checkpoint": str(path),
+            "model": card.model if card else None,
+            "dataset": data.name,
+            "source": data.source,
+            "digest": data.digest,
+            "same_data_as_trained": same_data if card else None,
+            **evaluation.as_dict(),
+        }
+        show_json(document)
+        return
+    name = f"{card.model} " if card else ""
+    show(f"{name}{path}")
+    show(f"{data.name}, {evaluation.images:,} test images, from {data.source}")
+    # The figure in full, as in metrics.csv: the two are the same, to the last digit.
+    show(f"error {evaluation.error_percent!r} % ({evaluation.errors:,} wrong)")
+    show(f"cross-entropy {evaluation.cross_entropy:.4f}")
+    _show_classes(evaluation)
+    _show_confusion(evaluation)
+
+
+def _show_classes(evaluation: Evaluation) -> None:
+    counts = evaluation.confusion.sum(axis=1).tolist()
+    show()
+    show_table(
+        ("class", "images", "error %"),
+        [
+            (name, f"{count:,}", percent(error))
+            for name, count, error in zip(evaluation.class_names, counts, evaluation.class_errors(), strict=True)
+        ],
+    )
+
+
+def _show_confusion(evaluation: Evaluation) -> None:
+    names, confusion = evaluation.class_names, evaluation.confusion.tolist()
+    show()
+    if len(names) <= _LARGEST_MATRIX:
+        show("Images of the class on the left that were taken for the class above:")
+        show_table(("", *names), [(name, *map(str, row)) for name, row in zip(names, confusion, strict=True)])
+        return
+    pairs = [
+        (count, names[true], names[guess])
+        for true, row in enumerate(confusion)
+        for guess, count in enumerate(row)
+        if guess != true and count
+    ]
+    pairs.sort(key=lambda pair: -pair[0])
+    show(f"Mixed up most (all {len(names)} x {len(names)} with --json):")
+    show_table(
+        ("class", "taken for", "images"),
+        [(true, guess, f"{count:,}") for count, true, guess in pairs[:_WORST_PAIRS]],
+        left=2,
+    )

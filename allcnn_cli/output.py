@@ -1,0 +1,88 @@
+"""How the commands speak: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+# More than any table needs: where nobody's window limits it, nothing is folded or cut.
+_WIDE = 4000
+
+
+def complain(text: str) -> None:
+    """Write plain text to standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def one_line(text: str) -> str:
+    """The first line of a message, of a readable length."""
+    lines = text.strip().splitlines()
+    first = lines[0] if lines else ""
+    return first if len(first) <= 300 else f"{first[:297]}..."
+
+
+@contextmanager
+def only_results_on_stdout() -> Iterator[None]:
+    """Send to standard error whatever a library prints inside the block, so that standard output is ours alone."""
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+def show(text: str = "") -> None:
+    """Write a line of the result."""
+    print(text)
+
+
+def show_json(document: dict[str, Any]) -> None:
+    """Write the one JSON document of a command; what JSON cannot hold, such as infinity, becomes null."""
+    print(json.dumps(_plain(document), indent=1, allow_nan=False))
+
+
+def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, total: bool = False) -> None:
+    """Write a table; the first `left` columns are text, the others figures. `total`: the last row is a sum."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if index < left else "right", no_wrap=True, overflow="fold")
+    for index, row in enumerate(rows):
+        table.add_row(*row, end_section=total and index == len(rows) - 2)
+    console = _console(table)
+    with console.capture() as capture:
+        console.print(table)
+    # Rich fills every line up with spaces.
+    print("\n".join(line.rstrip() for line in capture.get().rstrip().splitlines()))
+
+
+def _console(table: Table) -> Console:
+    """A console that takes text as it is, as wide as the table: a terminal may fold lines, but loses nothing."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    # File names and specs may hold brackets and colons, which would be taken for markup and emoji.
+    console = Console(markup=False, emoji=False, highlight=False)
+    needed = Measurement.get(console, console.options.update(max_width=_WIDE), table).maximum
+    console.width = max(console.width, needed)
+    return console
+
+
+def percent(value: float | None, missing: str = "-") -> str:
+    """A percentage with two decimals."""
+    return missing if value is None else f"{value:.2f}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,147 @@
+"""`allcnn train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from allcnn.errors import InputError
+from allcnn_cli import options
+from allcnn_cli.output import complain, only_results_on_stdout, percent, show, show_json
+
+if TYPE_CHECKING:
+    from allcnn.training.run import TrainingResult
+
+
+def train(
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME", help="A network's name; `allcnn params` lists them.")
+    ] = None,
+    spec: Annotated[
+        str | None, typer.Option("--spec", metavar="TEXT", help="A network of your own, such as 96C3-96C3/2-NC1-GAP.")
+    ] = None,
+    dataset: options.Dataset = None,
+    data_dir: options.DataDir = None,
+    image_size: options.ImageSize = None,
+    mirror: options.Mirror = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", metavar="NAME", help="paper or review. [default: paper]")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--lr", metavar="RATE", help="Learning rate. [default: the recipe's, 0.05]")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            "--epochs", metavar="E", help="Epochs; the learning rate's drops move along. [default: 350; digits: 40]"
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", metavar="IMAGES", help="[default: 200; digits: 50]")
+    ] = None,
+    augmentation: Annotated[
+        str | None, typer.Option("--augment", metavar="KIND", help="none or flip-shift. [default: none]")
+    ] = None,
+    preprocessing: Annotated[
+        str | None,
+        typer.Option(
+            "--preprocessing",
+            metavar="KIND",
+            help="gcn-zca, none, scale, center, gcn, standardize or channel-mean. "
+            "[default: gcn-zca; digits: standardize]",
+        ),
+    ] = None,
+    initializer: Annotated[
+        str | None, typer.Option("--initializer", metavar="NAME", help="Initial weights. [default: the recipe's]")
+    ] = None,
+    weight_decay: Annotated[
+        float | None,
+        typer.Option("--weight-decay", metavar="LAMBDA", help="lambda in gradient + lambda w. [default: 0.001]"),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option("--precision", metavar="KIND", help="auto, float32 or mixed_bfloat16. [default: auto]"),
+    ] = None,
+    validation: Annotated[
+        float | None,
+        typer.Option("--validation", metavar="FRACTION", help="Part of the training images to hold out. [default: 0]"),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="Decides every random choice. [default: 0]")
+    ] = None,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--run-dir",
+            metavar="DIR",
+            help="The folder to write. [default: runs/{model}-{data}-{recipe}-lr{lr}-seed{seed}]",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in the folder; what is left out is the run's own.")
+    ] = False,
+    as_json: options.Json = False,
+    backend: options.Backend = None,
+) -> None:
+    """Train a network and leave a run folder with the model.
+
+    \b
+    Examples:
+      allcnn train --model strided-b --dataset digits
+      allcnn train --model strided-a --lr 0.05 --epochs 3 --data-dir ~/cifar
+      allcnn train --resume --run-dir runs/strided-a-cifar10-paper-lr0.05-seed0
+    """
+    if model is not None and spec is not None:
+        raise InputError("both --model and --spec were given; expected one of them.")
+    if model is None and spec is None and not resume:
+        raise InputError("no network was given; expected --model NAME (`allcnn params` lists them) or --spec TEXT.")
+    from allcnn.device import choose_backend
+    from allcnn.specs import parse
+
+    network = model if spec is None else str(parse(spec))
+    choose_backend(backend)
+    with only_results_on_stdout():
+        from allcnn.training.run import train as train_network
+
+        result = train_network(
+            network,
+            dataset=dataset,
+            data_dir=data_dir,
+            image_size=image_size,
+            mirror=mirror,
+            recipe=recipe,
+            learning_rate=learning_rate,
+            epochs=epochs,
+            batch_size=batch_size,
+            augmentation=augmentation,
+            preprocessing=preprocessing,
+            initializer=initializer,
+            weight_decay=weight_decay,
+            precision=precision,
+            validation=validation,
+            seed=seed,
+            run_dir=run_dir,
+            resume=resume,
+            progress=True,
+            announce=complain,
+        )
+    if as_json:
+        show_json(result.as_dict())
+    else:
+        _show(result)
+
+
+def _show(result: TrainingResult) -> None:
+    from shlex import quote
+
+    show(f"test error       {percent(result.test_error)} %")
+    if result.published_error is not None:
+        show(f"published error  {percent(result.published_error)} %")
+    if result.validation_error is not None:
+        show(f"held-out error   {percent(result.validation_error)} %")
+    epochs = "epoch" if result.epochs == 1 else "epochs"
+    show(f"trained          {result.epochs:,} {epochs} in {result.seconds:,.0f} s, {result.parameters:,} parameters")
+    show(f"model            {result.run_dir / 'model.keras'}")
+    show(f"next             allcnn eval {quote(str(result.run_dir))}")
