@@ -13,7 +13,7 @@ from allcnn.files import read_arrays, write_arrays
 from allcnn.preprocessing import Preprocessing, make_preprocessing
 
 # Changes whenever a fit would give other numbers, so that an old cache is not taken for a new one.
-_FORMAT = 1
+_FORMAT = 2
 
 
 def save_preprocessing(preprocessing: Preprocessing, path: Path) -> None:
@@ -38,6 +38,8 @@ def load_preprocessing(path: Path) -> Preprocessing:
             raise CheckpointError(f"{path}: format {attributes['format']}, expected {_FORMAT}; fit it again.")
         height, width, channels = attributes["image_shape"]
         return make_preprocessing(attributes["kind"]).restore((height, width, channels), arrays)
+    except CheckpointError:
+        raise
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: does not hold a fitted preprocessing ({error}).") from None
 

@@ -98,14 +98,15 @@ def refuse_large(dimensions: int) -> None:
 def streaming_covariance(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean (d,) and covariance (d, d), float64, of the contrast-normalised rows (n, d) of raw values.
 
-    Products of a block are float32, sums over blocks float64; the whole set is never held in floats.
+    The whole set is never held in floats, only a block. Its products are float64: small eigenvalues feel the
+    rounding of float32, 1.4e-5 in whitened 32x32 photographs and 3e-4 where there are hardly more images than values.
     """
     count, dimensions = rows.shape
     total = np.zeros(dimensions)
     products = np.zeros((dimensions, dimensions))
     for start in range(0, count, BLOCK):
-        block = contrast_normalize(rows[start : start + BLOCK])
-        total += block.sum(axis=0, dtype=np.float64)
+        block = contrast_normalize(rows[start : start + BLOCK]).astype(np.float64)
+        total += block.sum(axis=0)
         products += block.T @ block
     mean = total / count
     products /= count
