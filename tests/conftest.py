@@ -1,12 +1,27 @@
-"""What the tests share: where the photographs are."""
+"""What the tests share: the environment, where the photographs are, programs run in processes of their own."""
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+# Before anything imports Keras, which reads its backend then.
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Whatever the user's is: tests neither read nor write it.
+os.environ["ALLCNN_CACHE"] = tempfile.mkdtemp(prefix="allcnn-tests-")
+atexit.register(shutil.rmtree, os.environ["ALLCNN_CACHE"], ignore_errors=True)
+
+ROOT = Path(__file__).resolve().parents[1]
 PHOTOGRAPHS = ("cifar10-jpeg.tar.gz", "cifar10-head.npz", "cifar100-head.npz")
 
 
@@ -14,8 +29,42 @@ PHOTOGRAPHS = ("cifar10-jpeg.tar.gz", "cifar10-head.npz", "cifar100-head.npz")
 def photographs() -> Path:
     """A folder that holds PHOTOGRAPHS: ALLCNN_TEST_DATA, else a neighbouring shared/data, else the test is skipped."""
     named = os.environ.get("ALLCNN_TEST_DATA")
-    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(named) if named else ROOT.parent / "shared" / "data"
     missing = [name for name in PHOTOGRAPHS if not (folder / name).is_file()]
     if missing:
         pytest.skip(f"no photographs: {', '.join(missing)} not in {folder}; set ALLCNN_TEST_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cifar10_photographs(photographs: Path) -> np.ndarray:
+    """The first official training images of CIFAR-10, pixel for pixel: (n, 32, 32, 3) uint8, n > 1000."""
+    with np.load(photographs / "cifar10-head.npz") as arrays:
+        return arrays["x_train"]
+
+
+@pytest.fixture
+def run_python() -> Callable[..., subprocess.CompletedProcess]:
+    """Run Python in a process of its own, which finds this package: run_python("-c", program, KERAS_BACKEND="jax").
+
+    Keyword arguments are environment variables; None takes one away. The process must end well unless `check=False`.
+    """
+
+    def run(*arguments: str, check: bool = True, timeout: float = 300, **environment: str | None):
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        merged = {**os.environ, "PYTHONPATH": path, **environment}
+        result = subprocess.run(
+            [sys.executable, *arguments],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=timeout,
+            env={name: value for name, value in merged.items() if value is not None},
+        )
+        if check and result.returncode != 0:
+            pytest.fail(
+                f"the process ended with {result.returncode}:\n{result.stdout[-4000:]}\n{result.stderr[-4000:]}"
+            )
+        return result
+
+    return run

@@ -1,0 +1,77 @@
+"""Flip and shift on a 4x4 image by hand, and against pad, crop and mirror."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from allcnn.data.order import flip_shift_draws
+from allcnn.preprocessing.augment import FlipShift
+
+pytestmark = pytest.mark.backends
+
+# One channel to read, two more to see that channels travel together.
+SQUARE = np.array([[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12], [13, 14, 15, 16]], np.float32)
+BY_HAND = {
+    "nothing": ((0, 0, 0), SQUARE),
+    "mirror": ((1, 0, 0), [[4, 3, 2, 1], [8, 7, 6, 5], [12, 11, 10, 9], [16, 15, 14, 13]]),
+    "up by one": ((0, 1, 0), [[5, 6, 7, 8], [9, 10, 11, 12], [13, 14, 15, 16], [0, 0, 0, 0]]),
+    "down by two": ((0, -2, 0), [[0, 0, 0, 0], [0, 0, 0, 0], [1, 2, 3, 4], [5, 6, 7, 8]]),
+    "left by one": ((0, 0, 1), [[2, 3, 4, 0], [6, 7, 8, 0], [10, 11, 12, 0], [14, 15, 16, 0]]),
+    "right by three": ((0, 0, -3), [[0, 0, 0, 1], [0, 0, 0, 5], [0, 0, 0, 9], [0, 0, 0, 13]]),
+    "up by one, left by one, then mirrored": ((1, 1, 1), [[0, 8, 7, 6], [0, 12, 11, 10], [0, 16, 15, 14], [0] * 4]),
+    "out of sight": ((0, 4, 0), np.zeros((4, 4))),
+    "out of sight sideways": ((1, 0, -5), np.zeros((4, 4))),
+}
+
+
+def window_flip(images: np.ndarray, draws: np.ndarray, pad: int) -> np.ndarray:
+    """pylearn2's: zero-pad by `pad`, crop at (pad + dy, pad + dx), then mirror."""
+    _, height, width, _ = images.shape
+    padded = np.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    result = np.empty_like(images)
+    for index, (flip, dy, dx) in enumerate(draws):
+        crop = padded[index, pad + dy : pad + dy + height, pad + dx : pad + dx + width]
+        result[index] = crop[:, ::-1] if flip else crop
+    return result
+
+
+def flip_shift(images, draws) -> np.ndarray:
+    return keras.ops.convert_to_numpy(FlipShift()(images, draws))
+
+
+@pytest.mark.parametrize("case", BY_HAND)
+def test_by_hand(case) -> None:
+    draws, expected = BY_HAND[case]
+    image = np.stack([SQUARE, -SQUARE, 100 * SQUARE], axis=-1)[None]
+    result = flip_shift(image, np.array([draws], np.int32))[0]
+    assert np.array_equal(result[..., 0], expected)
+    assert np.array_equal(result[..., 1], -np.asarray(expected))
+    assert np.array_equal(result[..., 2], 100 * np.asarray(expected))
+
+
+def test_each_image_follows_its_own_draws() -> None:
+    images = np.broadcast_to(SQUARE[None, :, :, None], (len(BY_HAND), 4, 4, 3))
+    draws = np.array([draw for draw, _ in BY_HAND.values()], np.int32)
+    result = flip_shift(images, draws)
+    for index, (_, expected) in enumerate(BY_HAND.values()):
+        assert np.array_equal(result[index, ..., 2], expected)
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 3), (12, 7, 3)])
+def test_eager_agrees_with_pad_crop_and_mirror(shape) -> None:
+    images = np.random.default_rng(0).normal(size=(60, *shape)).astype(np.float32)
+    draws = flip_shift_draws(seed=1, epoch=2, step=3, batch_size=60)
+    assert np.array_equal(flip_shift(images, draws), window_flip(images, draws, 5))
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_compiled_agrees_with_pad_crop_and_mirror(jit_compile) -> None:
+    images = np.random.default_rng(1).normal(size=(60, 16, 16, 3)).astype(np.float32)
+    draws = flip_shift_draws(seed=5, epoch=0, step=0, batch_size=60)
+    inputs = [keras.Input((16, 16, 3)), keras.Input((3,), dtype="int32")]
+    model = keras.Model(inputs, FlipShift()(*inputs))
+    assert model.output_shape == (None, 16, 16, 3)
+    model.compile(jit_compile=jit_compile)
+    assert np.array_equal(model.predict_on_batch([images, draws]), window_flip(images, draws, 5))

@@ -1,0 +1,78 @@
+"""Which images an epoch visits and how each step moves them: functions of (seed, epoch, step) alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from allcnn.data.order import FLIP, SHIFT_X, SHIFT_Y, epoch_order, flip_shift_draws, hold_out
+
+
+@pytest.mark.parametrize("images", [1, 7, 1000])
+def test_an_epoch_visits_every_image_once(images) -> None:
+    order = epoch_order(3, 5, images)
+    assert order.dtype == np.int64
+    assert sorted(order.tolist()) == list(range(images))
+
+
+def test_the_order_depends_on_seed_and_epoch_only() -> None:
+    assert np.array_equal(epoch_order(1, 2, 500), epoch_order(1, 2, 500))
+    orders = {(seed, epoch): tuple(epoch_order(seed, epoch, 500)) for seed in range(4) for epoch in range(4)}
+    assert len(set(orders.values())) == 16
+
+
+def test_epochs_are_independent() -> None:
+    # In two independent permutations each image keeps its place with probability 1 / n: once an epoch on average.
+    orders = [epoch_order(0, epoch, 1000) for epoch in range(101)]
+    kept = sum(int((before == after).sum()) for before, after in zip(orders, orders[1:], strict=False))
+    assert 60 < kept < 140  # Poisson with mean 100, four deviations
+    # The first image of an epoch is anybody.
+    assert len({int(order[0]) for order in orders}) > 90
+
+
+def test_without_shuffling_the_order_is_that_of_the_files() -> None:
+    assert epoch_order(1, 9, 5, shuffle=False).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_draws_reach_every_shift_equally_and_mirror_half() -> None:
+    draws = np.concatenate([flip_shift_draws(7, epoch, step, 200) for epoch in range(10) for step in range(11)])
+    assert draws.shape == (22_000, 3) and draws.dtype == np.int32
+    assert set(draws[:, FLIP].tolist()) == {0, 1}
+    assert abs(draws[:, FLIP].mean() - 0.5) < 4 * 0.5 / np.sqrt(22_000)
+    for column in (SHIFT_Y, SHIFT_X):
+        shifts, counts = np.unique(draws[:, column], return_counts=True)
+        assert shifts.tolist() == list(range(-5, 6))
+        # 2000 of each, with a deviation of sqrt(22000 * 1/11 * 10/11) = 42.6.
+        assert abs(counts - 2000).max() < 4.5 * 42.6
+    # Independent of each other: correlations of 22,000 pairs have a deviation of 0.0067.
+    correlations = np.corrcoef(draws.T)
+    assert abs(correlations[np.triu_indices(3, 1)]).max() < 0.03
+
+
+def test_draws_of_another_width() -> None:
+    draws = flip_shift_draws(1, 0, 0, 500, max_shift=1)
+    assert set(draws[:, SHIFT_Y].tolist()) == set(draws[:, SHIFT_X].tolist()) == {-1, 0, 1}
+    assert not flip_shift_draws(1, 0, 0, 500, max_shift=0)[:, SHIFT_Y:].any()
+
+
+def test_draws_depend_on_seed_epoch_and_step_only() -> None:
+    assert np.array_equal(flip_shift_draws(1, 2, 3, 50), flip_shift_draws(1, 2, 3, 50))
+    moments = {(seed, epoch, step) for seed in range(3) for epoch in range(3) for step in range(3)}
+    assert len({flip_shift_draws(*moment, 50).tobytes() for moment in moments}) == 27
+
+
+@pytest.mark.parametrize(("images", "fraction", "held"), [(100, 0.1, 10), (1437, 0.2, 287), (10, 0.0, 0), (7, 0.5, 4)])
+def test_held_out_images_are_apart_and_complete(images, fraction, held) -> None:
+    kept, held_out = hold_out(5, images, fraction)
+    assert len(held_out) == held
+    assert sorted([*kept.tolist(), *held_out.tolist()]) == list(range(images))
+    assert kept.tolist() == sorted(kept.tolist()) and held_out.tolist() == sorted(held_out.tolist())
+
+
+def test_the_split_depends_on_the_seed_only() -> None:
+    assert np.array_equal(hold_out(1, 1000, 0.1)[1], hold_out(1, 1000, 0.1)[1])
+    assert not np.array_equal(hold_out(1, 1000, 0.1)[1], hold_out(2, 1000, 0.1)[1])
+    # Not the tail of the files, and not the first epoch's first images.
+    held_out = hold_out(1, 1000, 0.1)[1]
+    assert 300 < held_out.mean() < 700
+    assert set(held_out.tolist()) != set(epoch_order(1, 0, 1000)[:100].tolist())
