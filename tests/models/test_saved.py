@@ -1,0 +1,186 @@
+"""One self-contained file: its card, its safety, and that it works where allcnn is not installed."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import asdict
+
+import keras
+import numpy as np
+import pytest
+
+from allcnn.errors import CheckpointError
+from allcnn.models.build import build_model
+from allcnn.models.saved import CARD_MEMBER, ModelCard, load_model, open_saved, save_model
+from allcnn.preprocessing import make_preprocessing
+
+CARD = ModelCard(
+    model="strided-a",
+    spec="4C3/2p1-4C3:leaky_relu(0.33)-NC1-GAP",
+    dataset="cifar10",
+    digest="0123abcd",
+    class_names=("cat", "dog", "caf\N{LATIN SMALL LETTER E WITH ACUTE}"),
+    image_shape=(6, 6, 3),
+    resize="none",
+    preprocessing="gcn-zca",
+    recipe="paper",
+    parameters=187,
+    data_dir="/data/cifar",
+)
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 6, 6, 3)).astype(np.uint8)
+
+
+def make_model() -> keras.Model:
+    zca = make_preprocessing("gcn-zca").adapt(IMAGES)
+    return build_model(CARD.spec, (6, 6, 3), 3, seed=0, preprocessing=zca)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    model = make_model()
+    save_model(model, CARD, tmp_path / "run" / "model.keras")
+    return model, tmp_path / "run" / "model.keras"
+
+
+@pytest.mark.backends
+def test_the_card_and_the_model_come_back(saved) -> None:
+    model, path = saved
+    for given in (path, str(path), path.parent):  # a run folder holds it too
+        found = open_saved(given)
+        assert (found.path, found.card) == (path, CARD)
+        assert np.array_equal(found.model.predict_on_batch(IMAGES), model.predict_on_batch(IMAGES))
+    assert [file.name for file in path.parent.iterdir()] == ["model.keras"]
+    assert load_model(path).get_layer("conv2").kernel.shape == (3, 3, 4, 4)
+
+
+@pytest.mark.backends
+def test_keras_alone_predicts_the_same_from_raw_images(saved, tmp_path, run_python) -> None:
+    model, path = saved
+    np.save(tmp_path / "images.npy", IMAGES)
+    program = (
+        "import sys\n"
+        "sys.modules['allcnn'] = None\n"
+        "import keras, numpy\n"
+        "model = keras.saving.load_model(sys.argv[1])\n"
+        "images = numpy.load(sys.argv[2])\n"
+        "assert images.dtype == numpy.uint8\n"
+        "numpy.save(sys.argv[3], model.predict_on_batch(images))\n"
+        "assert not any(name.startswith('allcnn.') for name in sys.modules)\n"
+    )
+    run_python("-I", "-c", program, str(path), str(tmp_path / "images.npy"), str(tmp_path / "chances.npy"))
+    chances = np.load(tmp_path / "chances.npy")
+    np.testing.assert_allclose(chances, model.predict_on_batch(IMAGES), atol=1e-6)
+    np.testing.assert_allclose(chances.sum(axis=1), 1, rtol=1e-5)
+    assert chances.std() > 0.01
+
+
+def test_a_model_that_keras_alone_wrote_has_no_card(tmp_path) -> None:
+    build_model("NC1-GAP", (2, 2, 3)).save(tmp_path / "own.keras")
+    found = open_saved(tmp_path / "own.keras")
+    assert found.card is None and found.model.output_shape == (None, 10)
+
+
+def test_saving_replaces_the_file_in_one_step(saved, monkeypatch) -> None:
+    model, path = saved
+    before = path.read_bytes()
+
+    def fail(*_, **__):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", fail)
+    with pytest.raises(OSError, match="the disk is full"):
+        save_model(model, CARD, path)
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == ["model.keras"]
+
+
+def refusal(path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        open_saved(path)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_missing(tmp_path) -> None:
+    path = tmp_path / "model.keras"
+    assert refusal(path) == f"{path}: no such file; expected a .keras file or a run folder."
+    assert refusal(tmp_path) == (
+        f"{tmp_path}: the folder holds no model.keras; expected a run folder in which at least one epoch is done."
+    )
+
+
+def test_not_a_zip(tmp_path) -> None:
+    path = tmp_path / "model.keras"
+    message = f"{path}: not a saved model; expected a .keras file, which is a zip archive."
+    for content in (b"", b"plain text", b"\x89HDF\r\n\x1a\n"):
+        path.write_bytes(content)
+        assert refusal(path) == message
+
+
+def test_a_zip_that_is_no_model(tmp_path) -> None:
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    message = refusal(path)
+    assert message.startswith(f"{path}: cannot be loaded as a Keras model: ")
+    assert "\n" not in message and len(message) < 300 + len(str(path))
+
+
+def test_truncated(saved) -> None:
+    _, path = saved
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert refusal(path) == f"{path}: not a saved model; expected a .keras file, which is a zip archive."
+
+
+def test_damaged_weights(saved) -> None:
+    _, path = saved
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo("model.weights.h5")
+    middle = member.header_offset + member.compress_size // 2
+    content[middle : middle + 50] = bytes(50)
+    path.write_bytes(content)
+    assert refusal(path).startswith(f"{path}: cannot be loaded as a Keras model: ")
+
+
+def test_a_model_that_carries_code_is_refused(tmp_path) -> None:
+    inputs = keras.Input((2, 2, 3))
+    path = tmp_path / "model.keras"
+    keras.Model(inputs, keras.layers.Lambda(lambda values: values * 2)(inputs)).save(path)
+    message = refusal(path)
+    assert message.startswith(f"{path}: cannot be loaded as a Keras model: ")
+    assert "lambda" in message.lower()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("{", "Expecting property name enclosed in double quotes"),
+        ("[]", ""),
+        ("{}", "'image_shape'"),
+        (json.dumps({**asdict(CARD), "image_shape": [32, 32]}), "not enough values to unpack"),
+        (json.dumps({**asdict(CARD), "colour": "red"}), "unexpected keyword argument 'colour'"),
+    ],
+)
+def test_a_card_that_cannot_be_read(saved, content, why) -> None:
+    _, path = saved
+    _replace_card(path, content)
+    message = refusal(path)
+    assert message.startswith(f"{path}: its allcnn.json cannot be read (")
+    assert why in message
+
+
+def test_a_card_of_unlikely_size(saved) -> None:
+    _, path = saved
+    _replace_card(path, " " * (5 << 20))
+    assert refusal(path) == f"{path}: its allcnn.json is too large to be one of ours."
+
+
+def _replace_card(path, content: str) -> None:
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist() if name != CARD_MEMBER}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, member in members.items():
+            archive.writestr(name, member)
+        archive.writestr(CARD_MEMBER, content)
