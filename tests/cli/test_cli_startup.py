@@ -1,0 +1,60 @@
+"""Start-up is cheap: what a command does not need, it does not load."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+LOADED = """
+import sys
+from allcnn_cli.main import main
+code = main({arguments!r})
+heavy = ("keras", "tensorflow", "jax", "numpy", "h5py", "PIL", "sklearn", "allcnn.training", "allcnn.evaluation")
+print("loaded:", *[name for name in {heavy} if name in sys.modules], "code:", code, file=sys.stderr)
+"""
+
+
+def loaded(run_python, arguments, *more):
+    program = LOADED.format(arguments=arguments, heavy=f"heavy + {more!r}")
+    return run_python("-c", program).stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["eval", "--help"]])
+def test_help_loads_nothing_heavy(run_python, arguments):
+    assert loaded(run_python, arguments, "rich") == "loaded: code: 0"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["params"], ["params", "--layers", "--json"], ["params", "D.2-96C3-NC1-GAP", "--layers"]]
+)
+def test_params_loads_neither_numpy_nor_keras(run_python, arguments):
+    assert loaded(run_python, arguments) == "loaded: code: 0"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--model", "strided-q", "--dataset", "digits"],
+        ["train", "--spec", "96Q3-GAP"],
+        ["train", "--model", "a", "--lr", "-1"],
+        ["train", "--model", "a", "--data-dir", "no/such/folder"],
+        ["eval", "no/such/run"],
+        ["predict", "no/such/run", "x.png"],
+    ],
+)
+def test_wrong_input_is_refused_before_keras_loads(run_python, arguments):
+    line = loaded(run_python, arguments)
+    assert line.endswith("code: 2")
+    assert not {"keras", "tensorflow", "jax"} & set(line.split())
+
+
+@pytest.mark.parametrize("arguments, seconds", [(["--help"], 0.4), (["params"], 0.5)])
+def test_answers_at_once(run_python, arguments, seconds):
+    # The best of several: a busy machine says nothing about the program.
+    def once():
+        begun = time.perf_counter()
+        run_python("-m", "allcnn_cli", *arguments)
+        return time.perf_counter() - begun
+
+    assert min(once() for _ in range(5)) < seconds

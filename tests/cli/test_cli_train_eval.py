@@ -1,0 +1,248 @@
+"""`allcnn train`, `eval` and `predict`, on a network small enough to train here."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from allcnn.models.saved import read_card
+
+SMALL = ("train", "--spec", "8C3/2-NC1-GAP", "--dataset", "digits")
+
+
+def last_row(run: Path) -> dict[str, str]:
+    with open(run / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))[-1]
+
+
+def test_train_says_how_it_ended_and_what_comes_next(allcnn, tmp_path):
+    run = tmp_path / "run"
+    outcome = allcnn(*SMALL, "--epochs", "1", "--run-dir", run)
+    assert outcome.code == 0
+    lines = outcome.out.splitlines()
+    assert lines[0] == f"test error       {float(last_row(run)['test_error']):.2f} %"
+    assert lines[1].startswith("trained          1 epoch in ")
+    # 3*3*3*8 + 8 and 8*10 + 10.
+    assert lines[1].endswith(", 314 parameters")
+    assert lines[2:] == [f"model            {run / 'model.keras'}", f"next             allcnn eval {run}"]
+    assert "the learning rate drops after 1, 1, 1 instead of 23, 29, 35.\n" in outcome.err
+    assert "epoch 1/1  lr 0.05  loss " in outcome.err
+
+
+def test_train_with_json_writes_one_document(allcnn, tmp_path):
+    outcome = allcnn(*SMALL, "--epochs", "1", "--validation", "0.1", "--run-dir", tmp_path / "run", "--json")
+    document = outcome.document
+    assert document["run_dir"] == str(tmp_path / "run")
+    assert document["test_error"] == float(last_row(tmp_path / "run")["test_error"])
+    assert document["validation_error"] == float(last_row(tmp_path / "run")["validation_error"])
+    assert document["parameters"] == 314
+    assert document["status"] == "finished"
+    assert "epoch 1/1" in outcome.err
+
+
+def test_every_option_reaches_the_run(allcnn, tmp_path):
+    run = tmp_path / "run"
+    options = {
+        "--lr": "0.01", "--epochs": "1", "--batch-size": "100", "--augment": "flip-shift", "--preprocessing": "center",
+        "--initializer": "he_normal", "--weight-decay": "0.002", "--precision": "float32", "--validation": "0.2",
+        "--seed": "7", "--image-size": "16", "--recipe": "review",
+    }  # fmt: skip
+    arguments = [part for option in options.items() for part in option]
+    assert allcnn(*SMALL, *arguments, "--run-dir", run).code == 0
+    config = json.loads((run / "config.json").read_text())
+    recipe = config["recipe"]
+    assert recipe["name"] == "review"
+    assert (recipe["learning_rate"], recipe["length"], recipe["batch_size"]) == (0.01, 1, 100)
+    assert (recipe["augmentation"], recipe["preprocessing"]) == ("flip-shift", "center")
+    assert (recipe["initializer"], recipe["weight_decay"]) == ("he_normal", 0.002)
+    assert (config["precision"], config["validation"], config["seed"]) == ("float32", 0.2, 7)
+    assert config["image_shape"] == [16, 16, 3]
+
+
+def test_resume_needs_only_the_folder(allcnn, digits_run):
+    before = last_row(digits_run)
+    outcome = allcnn("train", "--resume", "--run-dir", digits_run, "--json")
+    assert outcome.code == 0
+    assert outcome.document["test_error"] == float(before["test_error"])
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (
+            ("--lr", "-0.1"),
+            "error: the learning rate must be a number above 0, such as 0.05; got -0.1.\n",
+        ),
+        (
+            ("--precision", "half"),
+            'error: unknown precision "half"; expected one of: auto, float32, mixed_bfloat16.\n',
+        ),
+        (("--recipe", "papers"), 'error: unknown recipe "papers"; expected one of: paper, review, imagenet, large.\n'),
+        (
+            ("--augment", "flip"),
+            'error: unknown augmentation "flip"; expected one of: none, flip-shift, crop-mirror, large.\n',
+        ),
+    ],
+)
+def test_refusals_leave_nothing_behind(allcnn, tmp_path, arguments, message):
+    run = tmp_path / "run"
+    assert allcnn(*SMALL, *arguments, "--run-dir", run) == (2, "", message)
+    assert not run.exists()
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(allcnn, digits_run):
+    outcome = allcnn(*SMALL, "--run-dir", digits_run)
+    assert outcome == (
+        2,
+        "",
+        f"error: {digits_run}: already holds a run.\n"
+        "Continue it with --resume, or choose another folder with --run-dir or another --seed.\n",
+    )
+
+
+def test_eval_prints_the_error_of_the_run_to_the_last_digit(allcnn, digits_run):
+    error = last_row(digits_run)["test_error"]
+    for path in (digits_run, digits_run / "model.keras"):
+        outcome = allcnn("eval", path)
+        assert (outcome.code, outcome.err) == (0, "")
+        assert f"\nerror {error} % (" in outcome.out
+    document = allcnn("eval", digits_run, "--json").document
+    assert repr(document["error_percent"]) == error
+    assert document["same_data_as_trained"] is True
+    assert document["images"] == 359
+    assert np.sum(document["confusion"]) == 359
+    assert document["errors"] == 359 - np.trace(document["confusion"])
+    assert set(document["class_error_percent"]) == set("0123456789")
+
+
+def test_eval_shows_classes_and_confusion(allcnn, digits_run):
+    confusion = allcnn("eval", digits_run, "--json").document["confusion"]
+    lines = [line.split() for line in allcnn("eval", digits_run).out.splitlines()]
+    wrong = 100 * (27 - confusion[0][0]) / 27
+    assert ["0", "27", f"{wrong:.2f}"] in lines
+    assert ["0", *map(str, confusion[0])] in lines
+
+
+@pytest.mark.backends
+@pytest.mark.slow
+def test_eval_on_jax_agrees(run_python, allcnn, digits_run):
+    result = run_python("-m", "allcnn_cli", "eval", str(digits_run), "--backend", "jax", "--json", KERAS_BACKEND=None)
+    here = allcnn("eval", digits_run, "--json").document
+    there = json.loads(result.stdout)
+    assert there["cross_entropy"] == pytest.approx(here["cross_entropy"], abs=1e-4)
+    assert abs(there["errors"] - here["errors"]) <= 1
+    assert result.stderr == ""
+
+
+def test_eval_refuses_other_classes_naming_both(allcnn, digits_run, picture_folder):
+    model = digits_run / "model.keras"
+    ending = "Pass the data set that fits with --dataset or --data-dir.\n"
+    # Known without the images of CIFAR, which may be a download away.
+    assert allcnn("eval", digits_run, "--dataset", "cifar10") == (
+        2,
+        "",
+        f"error: {model}: was trained on 10 classes (0, 1, 2, ...); "
+        f"the data set cifar10 has 10 classes (airplane, automobile, bird, ...).\n{ending}",
+    )
+    assert allcnn("eval", digits_run, "--data-dir", picture_folder) == (
+        2,
+        "",
+        f"error: {model}: was trained on 10 classes (0, 1, 2, ...); "
+        f"the data set pictures has 2 classes (dark, light).\n{ending}",
+    )
+
+
+def test_eval_refuses_images_of_another_size(allcnn, digits_run):
+    outcome = allcnn("eval", digits_run, "--image-size", "16")
+    assert outcome.code == 2
+    assert f"{digits_run / 'model.keras'}: takes images of (32, 32, 3); those of scikit-learn" in outcome.err
+    assert outcome.err.endswith("are (16, 16, 3).\n")
+
+
+def test_eval_refuses_what_is_no_model(allcnn, tmp_path):
+    text = tmp_path / "model.keras"
+    text.write_text("not a model")
+    assert allcnn("eval", text) == (
+        2,
+        "",
+        f"error: {text}: not a saved model; expected a .keras file, which is a zip archive.\n",
+    )
+    missing = tmp_path / "none.keras"
+    assert allcnn("eval", missing) == (
+        2,
+        "",
+        f"error: {missing}: no such file; expected a .keras file or a run folder.\n",
+    )
+
+
+def test_a_model_of_a_folder_of_images_finds_its_images_again(allcnn, tmp_path, picture_folder):
+    run = tmp_path / "run"
+    arguments = ("--spec", "4C3/2-NC1-GAP", "--data-dir", picture_folder, "--image-size", "8", "--epochs", "1")
+    assert allcnn("train", *arguments, "--preprocessing", "center", "--run-dir", run).code == 0
+    outcome = allcnn("eval", run, "--json")
+    assert outcome.err == ""
+    assert (outcome.document["dataset"], outcome.document["images"]) == ("pictures", 4)
+    assert repr(outcome.document["error_percent"]) == last_row(run)["test_error"]
+
+    # One picture less: measured, but said.
+    (picture_folder / "test" / "dark" / "1.png").unlink()
+    outcome = allcnn("eval", run, "--json")
+    assert outcome.document["images"] == 3
+    assert outcome.document["same_data_as_trained"] is False
+    digest = read_card(run / "model.keras").digest
+    assert outcome.err == (
+        "note: these are not the images the model was trained with: their digest is "
+        f"{outcome.document['digest'][:12]}, the model's {digest[:12]}.\n"
+    )
+
+
+def test_a_model_that_keras_saved_needs_a_data_set(allcnn, tmp_path):
+    import keras
+
+    inputs = keras.Input((32, 32, 3))
+    outputs = keras.layers.Dense(3, "softmax")(keras.layers.GlobalAveragePooling2D()(inputs))
+    path = tmp_path / "own.keras"
+    keras.Model(inputs, outputs).save(path)
+    assert allcnn("eval", path) == (
+        2,
+        "",
+        f"error: {path}: was not saved by allcnn, so it does not say which data it belongs to.\n"
+        "Pass --dataset or --data-dir.\n",
+    )
+    assert allcnn("eval", path, "--dataset", "digits") == (
+        2,
+        "",
+        f"error: {path}: knows 3 classes; the data set digits has 10.\n",
+    )
+
+
+def test_predict_names_the_likeliest_classes(allcnn, digits_run, tmp_path):
+    pictures = [tmp_path / "seven [a].png", tmp_path / "wide.jpg"]
+    for path, shape in zip(pictures, ((32, 32, 3), (50, 90, 3)), strict=True):
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)).save(path)
+    document = allcnn("predict", digits_run, *pictures, "--top", "3", "--json").document
+    assert document["checkpoint"] == str(digits_run / "model.keras")
+    assert [prediction["image"] for prediction in document["predictions"]] == [str(path) for path in pictures]
+    classes = document["predictions"][0]["classes"]
+    assert len(classes) == 3
+    assert classes[0]["probability"] >= classes[1]["probability"] >= classes[2]["probability"] > 0
+
+    lines = allcnn("predict", digits_run, *pictures, "--top", "1").out.splitlines()
+    assert len(lines) == 4
+    assert lines[2].startswith(str(pictures[0]))
+    assert lines[2].split()[-2:] == [classes[0]["class"], f"{100 * classes[0]['probability']:.2f}"]
+
+
+def test_predict_names_an_image_that_cannot_be_read(allcnn, digits_run, tmp_path):
+    missing = tmp_path / "none.png"
+    assert allcnn("predict", digits_run, missing) == (
+        2,
+        "",
+        f"error: {missing}: there is no such file; expected an image.\n",
+    )
+    assert allcnn("predict", digits_run, missing, "--top", "0").code == 2
