@@ -1,0 +1,141 @@
+"""Errors, confusion and predictions of a model whose answers are known."""
+
+from __future__ import annotations
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from allcnn.errors import CheckpointError, DataError, InputError
+from allcnn.evaluation import BATCH_SIZE, evaluate, predict, probabilities
+from allcnn.models.build import build_model
+from allcnn.models.saved import ModelCard, save_model
+
+NAMES = ("red", "green", "blue")
+
+
+@pytest.fixture(scope="module")
+def colours() -> keras.Model:
+    """Takes images of 2x2 pixels for the colour that is brightest on average: softmax of a hundredth of the means."""
+    model = build_model("NC1:linear-GAP", (2, 2, 3), 3)
+    model.get_layer("conv1").set_weights([np.eye(3, dtype=np.float32).reshape(1, 1, 3, 3) / 100, np.zeros(3)])
+    return model
+
+
+def pictures(*pixels: tuple[int, int, int]) -> np.ndarray:
+    return np.array([np.full((2, 2, 3), pixel) for pixel in pixels], np.uint8)
+
+
+RED, GREEN, BLUE = (200, 10, 0), (0, 100, 50), (90, 90, 91)
+IMAGES = pictures(RED, RED, GREEN, BLUE, RED, BLUE, GREEN)
+LABELS = np.array([0, 0, 0, 0, 1, 1, 1], np.int32)
+
+
+@pytest.mark.backends
+def test_by_hand(colours) -> None:
+    result = evaluate(colours, IMAGES, LABELS, NAMES)
+    # Of four reds two are taken for red, one for green, one for blue; of three greens one for each.
+    assert result.confusion.tolist() == [[2, 1, 1], [1, 1, 1], [0, 0, 0]]
+    assert (result.images, result.errors, result.error_percent) == (7, 4, 400 / 7)
+    assert result.class_errors() == [50.0, 200 / 3, None]
+    values = IMAGES[:, 0, 0].astype(np.float64) / 100
+    chances = np.exp(values) / np.exp(values).sum(axis=1, keepdims=True)
+    assert result.cross_entropy == pytest.approx(-np.log(chances[np.arange(7), LABELS]).mean(), rel=1e-5)
+    assert json.loads(json.dumps(result.as_dict())) == {
+        "images": 7,
+        "errors": 4,
+        "error_percent": 400 / 7,
+        "cross_entropy": result.cross_entropy,
+        "class_error_percent": {"red": 50.0, "green": 200 / 3, "blue": None},
+        "class_names": ["red", "green", "blue"],
+        "confusion": [[2, 1, 1], [1, 1, 1], [0, 0, 0]],
+    }
+
+
+def test_classes_are_numbers_where_no_names_are_given(colours) -> None:
+    assert evaluate(colours, IMAGES, LABELS).class_names == ("0", "1", "2")
+
+
+def test_a_probability_of_zero_is_counted_as_a_ten_millionth() -> None:
+    model = build_model("NC1:linear-GAP", (2, 2, 3), 3)
+    model.get_layer("conv1").set_weights([np.eye(3, dtype=np.float32).reshape(1, 1, 3, 3), np.zeros(3)])
+    result = evaluate(model, pictures((255, 0, 0)), np.array([1]))
+    assert result.cross_entropy == pytest.approx(np.log(1e7), rel=1e-6)
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("count", [1, BATCH_SIZE - 1, BATCH_SIZE, BATCH_SIZE + 1])
+def test_the_last_batch_is_filled_up_and_cut(count) -> None:
+    model = build_model("4C3-BN-NC1-GAP", (4, 4, 3), 3, seed=0)
+    images = np.random.default_rng(0).integers(0, 256, (BATCH_SIZE + 1, 4, 4, 3)).astype(np.uint8)
+    whole = probabilities(model, images)
+    part = probabilities(model, images[:count])
+    assert part.shape == (count, 3) and part.dtype == np.float32
+    assert np.array_equal(part, whole[:count])
+    np.testing.assert_allclose(model.predict_on_batch(images[:count]), part, atol=1e-6)
+
+
+def test_labels_out_of_range(colours) -> None:
+    for labels, low, high in (([0, 1, 2, 0, 1, 2, 3], 0, 3), ([0, 1, 2, 0, 1, 2, -1], -1, 2)):
+        with pytest.raises(InputError) as caught:
+            evaluate(colours, IMAGES, np.array(labels))
+        assert str(caught.value) == f"labels run from {low} to {high}; the model knows 0 to 2."
+
+
+def test_images_of_another_shape(colours) -> None:
+    with pytest.raises(InputError) as caught:
+        evaluate(colours, np.zeros((7, 3, 2, 3), np.uint8), LABELS)
+    assert str(caught.value) == "the images are (3, 2, 3); the model takes (2, 2, 3)."
+    with pytest.raises(InputError) as caught:
+        evaluate(colours, np.zeros((7, 12), np.uint8), LABELS)
+    assert str(caught.value) == "the images are (12,); the model takes (2, 2, 3)."
+
+
+@pytest.mark.parametrize(("images", "labels"), [(7, 6), (0, 0)])
+def test_as_many_labels_as_images(colours, images, labels) -> None:
+    with pytest.raises(InputError) as caught:
+        evaluate(colours, IMAGES[:images], LABELS[:labels])
+    assert str(caught.value) == f"got {images} images and {labels} labels; expected as many, and at least one."
+
+
+@pytest.fixture
+def saved_colours(tmp_path, colours):
+    card = ModelCard("", "NC1:linear-GAP", "colours", "", NAMES, (2, 2, 3), "none", "none", "paper", 12)
+    save_model(colours, card, tmp_path / "model.keras")
+    return tmp_path / "model.keras"
+
+
+@pytest.mark.backends
+def test_the_saved_model_measures_the_same(saved_colours, colours) -> None:
+    here, there = evaluate(colours, IMAGES, LABELS), evaluate(saved_colours, IMAGES, LABELS)
+    assert there.cross_entropy == here.cross_entropy
+    assert there.confusion.tolist() == here.confusion.tolist()
+    with pytest.raises(CheckpointError, match="no such file"):
+        evaluate(saved_colours.with_name("other.keras"), IMAGES, LABELS)
+
+
+def test_pictures_are_named(saved_colours, tmp_path) -> None:
+    Image.new("RGB", (2, 2), GREEN).save(tmp_path / "leaf.png")
+    Image.new("RGB", (5, 4), RED).save(tmp_path / "rose.png")  # brought to the model's size
+    leaf, rose = predict(str(saved_colours), [tmp_path / "leaf.png", str(tmp_path / "rose.png")], top=2)
+    assert (leaf.image, rose.image) == (str(tmp_path / "leaf.png"), str(tmp_path / "rose.png"))
+    assert [name for name, _ in leaf.classes] == ["green", "blue"]
+    assert [name for name, _ in rose.classes] == ["red", "green"]
+    values = np.exp(np.array(GREEN) / 100)
+    assert [chance for _, chance in leaf.classes] == pytest.approx([*(values / values.sum())[[1, 2]]], rel=1e-5)
+
+
+def test_a_picture_that_cannot_be_read_is_named(saved_colours, tmp_path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="broken.png"):
+        predict(saved_colours, [tmp_path / "broken.png"])
+
+
+def test_a_model_of_images_that_are_not_square(tmp_path) -> None:
+    build_model("NC1-GAP", (2, 4, 3)).save(tmp_path / "wide.keras")
+    with pytest.raises(InputError) as caught:
+        predict(tmp_path / "wide.keras", [tmp_path / "leaf.png"])
+    assert str(caught.value) == f"{tmp_path / 'wide.keras'}: takes images of 2x4; expected a model of square images."
