@@ -10,10 +10,13 @@ import numpy as np
 from allcnn.data.dataset import Dataset
 from allcnn.data.images import IMAGE_SUFFIXES, check_memory, fit_to_size, read_image, resize_rule
 from allcnn.data.layouts import CLASSES
+from allcnn.data.order import epoch_order
 from allcnn.errors import DataError
 
 _TRAIN = "train"
 _TESTS = ("test", "val")
+# Any fixed number: the order is part of the data set, and so of its digest.
+_MIXING_SEED = 10
 
 #: Class name -> its files, in order.
 _Files = dict[str, list[Path]]
@@ -28,7 +31,9 @@ def read_image_folders(folder: Path, size: int) -> Dataset:
     """Read every image under the class folders, fitted to (size, size, 3).
 
     The classes are the sorted names of the class folders; files are ordered by name, those in folders
-    further down included. Hidden files and files that are not images by their name are passed over.
+    further down included. The training images are then mixed once, the same way on every machine, so that a
+    recipe that never shuffles does not see one class after the other. Hidden files and files that are not
+    images by their name are passed over.
     Where there are both, `test` is the test split and `val` is not read. Raises DataError naming the folder
     or file: a split or class missing or empty, fewer than two classes, an image that cannot be read.
     """
@@ -44,8 +49,8 @@ def read_image_folders(folder: Path, size: int) -> Dataset:
     images = sum(len(paths) for files in (train_files, test_files) for paths in files.values())
     check_memory(images, size, str(folder))
     class_names = tuple(train_files)
-    train_images, train_labels, train_fitted = _read_split(train_files, size)
-    test_images, test_labels, test_fitted = _read_split(test_files, size)
+    train_images, train_labels, train_fitted = _read_split(train_files, size, mixed=True)
+    test_images, test_labels, test_fitted = _read_split(test_files, size, mixed=False)
     official = next((name for name, names in CLASSES.items() if names == class_names), None)
     return Dataset(
         name=official or Path(os.path.abspath(folder)).name or "images",
@@ -114,14 +119,15 @@ def _more(names: list[str]) -> str:
     return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
 
 
-def _read_split(files: _Files, size: int) -> tuple[np.ndarray, np.ndarray, bool]:
+def _read_split(files: _Files, size: int, mixed: bool) -> tuple[np.ndarray, np.ndarray, bool]:
     """Images, labels, and whether any image had to be fitted to the size."""
-    paths = [path for class_files in files.values() for path in class_files]
-    images = np.empty((len(paths), size, size, 3), np.uint8)
+    labelled = [(path, label) for label, class_files in enumerate(files.values()) for path in class_files]
+    if mixed:
+        labelled = [labelled[index] for index in epoch_order(_MIXING_SEED, 0, len(labelled))]
+    images = np.empty((len(labelled), size, size, 3), np.uint8)
     any_fitted = False
-    for index, path in enumerate(paths):
+    for index, (path, _) in enumerate(labelled):
         image = read_image(path)
         any_fitted |= image.shape[:2] != (size, size)
         images[index] = fit_to_size(image, size)
-    labels = np.repeat(np.arange(len(files), dtype=np.int32), [len(class_files) for class_files in files.values()])
-    return images, labels, any_fitted
+    return images, np.array([label for _, label in labelled], np.int32), any_fitted

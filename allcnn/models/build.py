@@ -10,6 +10,7 @@ from allcnn.errors import InputError
 from allcnn.specs.layers import Activation, Conv, Dense, Dropout, GlobalAverage, Norm, Pool, Spec
 from allcnn.specs.names import resolve
 from allcnn.specs.shapes import LayerShape, layer_shapes
+from allcnn.specs.tokens import ACTIVATIONS
 
 if TYPE_CHECKING:
     import keras
@@ -191,12 +192,9 @@ class _LayerMaker:
 
         if activation.argument is None:
             return (None if activation.name == "linear" else activation.name), []
-        argument, layers = activation.argument, keras.layers
-        makers = {
-            "leaky_relu": lambda **named: layers.LeakyReLU(negative_slope=argument, **named),
-            "elu": lambda **named: layers.ELU(alpha=argument, **named),
-        }
-        return None, [makers[activation.name](dtype=self.dtype, name=f"{name}_{activation.name}")]
+        layer = {"leaky_relu": keras.layers.LeakyReLU, "elu": keras.layers.ELU}[activation.name]
+        number = {str(ACTIVATIONS[activation.name]): activation.argument}
+        return None, [layer(**number, dtype=self.dtype, name=f"{name}_{activation.name}")]
 
 
 def layer_seed(seed: int | None, index: int) -> int | None:

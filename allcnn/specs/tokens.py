@@ -27,13 +27,14 @@ MAX_SIZE = 1_024  # of a kernel, a window, a stride or a padding: larger than an
 MAX_ORDER = 1_000.0
 
 #: The activations a spec may name, each with the Keras parameter that its one number sets (None: it takes none).
+#: A number is taken where Keras has a stock layer for it, since the saved model is made of stock layers only.
 #: Functions over several values at once (softmax, glu, ...) are left out: the softmax is implied, once, at the end.
 ACTIVATIONS: dict[str, str | None] = {
-    "celu": "alpha",
+    "celu": None,
     "elu": "alpha",
     "exponential": None,
     "gelu": None,
-    "hard_shrink": "threshold",
+    "hard_shrink": None,
     "hard_sigmoid": None,
     "hard_silu": None,
     "hard_tanh": None,
@@ -46,12 +47,12 @@ ACTIVATIONS: dict[str, str | None] = {
     "selu": None,
     "sigmoid": None,
     "silu": None,
-    "soft_shrink": "threshold",
+    "soft_shrink": None,
     "softplus": None,
     "softsign": None,
     "sparse_plus": None,
     "sparse_sigmoid": None,
-    "squareplus": "b",
+    "squareplus": None,
     "tanh": None,
     "tanh_shrink": None,
 }
@@ -138,10 +139,7 @@ def parse_activation(text: str) -> Activation:
     parameter = ACTIVATIONS[name]
     if parameter is None:
         raise TokenError(f"the activation {name} takes no number; write :{name}")
-    value = _number(f"the {parameter} of {name}", argument)
-    if name in ("celu", "squareplus") and value == 0:  # celu divides by it; squareplus loses its gradient at 0
-        raise TokenError(f"the {parameter} of {name} must be above 0, for example :{name}(1)")
-    return Activation(name, value)
+    return Activation(name, _number(f"the {parameter} of {name}", argument))
 
 
 def token_text(layer: Layer) -> str:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from allcnn.data import fit_to_size, load_data, read_image
+from allcnn.data.order import epoch_order
 from allcnn.errors import DataError
 
 
@@ -42,9 +43,10 @@ def test_order_and_names(pets):
     assert (data.name, data.layout, data.resize) == ("pets", "folders", "none")
     assert data.class_names == ("cat", "dog")
     assert data.source == f"{pets} (train/ and test/)"
-    # cat: deeper/y.png, z.bmp; dog: a.PNG, b.png
-    assert data.train_images[:, 0, 0, 0].tolist() == [4, 3, 2, 1]
-    assert data.train_labels.tolist() == [0, 0, 1, 1]
+    # cat: deeper/y.png, z.bmp; dog: a.PNG, b.png; in the order that the fixed mixing gives four images.
+    order = epoch_order(10, 0, 4)
+    assert data.train_images[:, 0, 0, 0].tolist() == [[4, 3, 2, 1][index] for index in order]
+    assert data.train_labels.tolist() == [[0, 0, 1, 1][index] for index in order]
     assert data.test_images[:, 0, 0, 0].tolist() == [5, 6]
     assert data.test_labels.tolist() == [0, 1] and data.test_labels.dtype == np.int32
 
@@ -75,7 +77,8 @@ def test_other_sizes_are_fitted(pets):
     Image.fromarray(wide).save(pets / "train/dog/c.png")
     data = load_data(data_dir=pets)
     assert data.resize == "shorter side to 32, bilinear with antialiasing, centre crop"
-    np.testing.assert_array_equal(data.train_images[4], fit_to_size(read_image(pets / "train/dog/c.png"), 32))
+    last_by_name = epoch_order(10, 0, 5).tolist().index(4)
+    np.testing.assert_array_equal(data.train_images[last_by_name], fit_to_size(read_image(pets / "train/dog/c.png"), 32))
     small = load_data(data_dir=pets, image_size=16)
     assert small.image_shape == (16, 16, 3) and small.resize.startswith("shorter side to 16,")
 
@@ -87,7 +90,10 @@ def test_folders_of_cifar10_keep_its_name(tmp_path):
             image_file(tmp_path / split / name / "0.png", value)
     data = load_data("cifar10", tmp_path)
     assert data.name == "cifar10" and data.class_names == names
-    assert data.train_labels.tolist() == list(range(10))
+    assert sorted(data.train_labels.tolist()) == data.test_labels.tolist() == list(range(10))
+    # Mixed, so that a recipe that never shuffles does not see class after class; each image with its label.
+    assert data.train_labels.tolist() != list(range(10))
+    assert data.train_images[:, 0, 0, 0].tolist() == data.train_labels.tolist()
 
 
 def test_the_folder_is_called_as_it_was_given(pets, tmp_path, monkeypatch):

@@ -176,7 +176,7 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
     ("NC1:leaky_relu(1e5)-GAP", ('got "1e5"',)),
     ("NC1:leaky_relu(1_0)-GAP", ('got "1_0"',)),
     ("NC1:leaky_relu(0.1,0.2)-GAP", ('got "0.1,0.2"',)),
-    ("NC1:celu(0)-GAP", ("the alpha of celu must be above 0",)),
+    ("NC1:celu(2)-GAP", ("the activation celu takes no number; write :celu",)),
     ("NC1:leaky_relu(0.3-GAP", ('":leaky_relu(0.3-GAP" is not an activation',)),
     ("96C3--NC1-GAP", ('character 6: a layer is missing before this "-"',)),
     ("-NC1-GAP", ('character 1: a layer is missing before this "-"',)),
