@@ -44,8 +44,8 @@ def evaluate(
         same_data = card is None or card.digest == data.digest
         if card is not None and not same_data:
             complain(
-                f"note: these are not the images the model was trained with: their digest is {data.digest[:12]}, "
-                f"the model's {card.digest[:12]}."
+                "note: these images, or their order, are not those of the training: their digest is "
+                f"{data.digest[:12]}, the model's {card.digest[:12]}."
             )
     if as_json:
         document: dict[str, Any] = {

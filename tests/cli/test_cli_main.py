@@ -45,7 +45,6 @@ def test_commands_that_use_keras_take_a_backend(allcnn, command):
     "arguments, message",
     [
         (("trian",), "error: No such command 'trian'. Did you mean 'train'?\nTry: allcnn --help\n"),
-        (("predict",), "error: Missing argument 'CKPT|RUN'.\nTry: allcnn predict --help\n"),
         (
             ("train",),
             "error: no network was given; expected --model NAME (`allcnn params` lists them) or --spec TEXT.\n",
@@ -69,6 +68,13 @@ def test_a_number_that_is_none_names_its_option(allcnn):
     assert outcome.code == 2
     assert outcome.err.startswith("error: Invalid value for '--lr': ")
     assert outcome.err.endswith("Try: allcnn train --help\n")
+
+
+def test_a_missing_argument_is_named(allcnn):
+    outcome = allcnn("eval")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("error: Missing argument ") and "CKPT|RUN" in outcome.err
+    assert outcome.err.endswith("\nTry: allcnn eval --help\n")
 
 
 def test_without_a_command_the_help_goes_to_standard_error(allcnn):

@@ -196,7 +196,7 @@ def test_a_model_of_a_folder_of_images_finds_its_images_again(allcnn, tmp_path, 
     assert outcome.document["same_data_as_trained"] is False
     digest = read_card(run / "model.keras").digest
     assert outcome.err == (
-        "note: these are not the images the model was trained with: their digest is "
+        "note: these images, or their order, are not those of the training: their digest is "
         f"{outcome.document['digest'][:12]}, the model's {digest[:12]}.\n"
     )
 
