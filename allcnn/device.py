@@ -53,6 +53,12 @@ def choose_backend(name: str | None = None) -> str:
     return name
 
 
+def prefer_backend(name: str) -> None:
+    """Settle the backend as `name` where nothing else has: no KERAS_BACKEND, and Keras not loaded yet."""
+    if "keras" not in sys.modules and not os.environ.get("KERAS_BACKEND"):
+        choose_backend(name)
+
+
 def load_keras() -> None:
     """Import Keras and its backend without their start-up chatter, and set full float32 products.
 

@@ -6,6 +6,7 @@ in metrics.csv and that of `allcnn eval` agree to the last digit on the same mac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,21 +178,30 @@ def evaluate_saved(
     return evaluate(saved, data.test_images, data.test_labels, data.class_names), data
 
 
-def predict(
-    model: SavedModel | str | Path, images: list[str | Path] | list[Path] | list[str], top: int = 5
-) -> list[Prediction]:
+def predict(model: SavedModel | str | Path, images: Sequence[str | Path], top: int = 5) -> list[Prediction]:
     """The likeliest classes of image files, brought to the model's size as in training.
+
+    Args:
+        model: a .keras file, a run folder, or an opened one.
+        images: image files of any size.
+        top: how many classes to give for an image.
 
     Raises:
         CheckpointError: `model` is not a saved model.
         DataError: an image cannot be read; the message names it.
     """
-    saved = model if isinstance(model, SavedModel) else open_saved(model)
+    path = model.path if isinstance(model, SavedModel) else find_model_file(model)
+    # An unreadable image is refused at once, not after Keras has loaded.
+    raw = [read_image(image) for image in images]
+    if isinstance(model, SavedModel):
+        saved = model
+    else:
+        load_keras()
+        saved = open_saved(path)
     _, height, width, _ = saved.model.input_shape
-    if height != width:
-        raise InputError(f"{saved.path}: takes images of {height}x{width}; expected a model of square images.")
-    pixels = np.stack([fit_to_size(read_image(image), height) for image in images])
-    chances = probabilities(saved.model, pixels)
+    if height is None or height != width:
+        raise InputError(f"{path}: takes images of {height}x{width}; expected a model of square images of one size.")
+    chances = probabilities(saved.model, np.stack([fit_to_size(image, height) for image in raw]))
     names = saved.card.class_names if saved.card else tuple(str(index) for index in range(chances.shape[1]))
     result = []
     for image, row in zip(images, chances, strict=True):

@@ -28,17 +28,11 @@ def predict(
 
     choose_backend(backend)
     with only_results_on_stdout():
-        from allcnn.data.images import read_image
-        from allcnn.device import load_keras
         from allcnn.evaluation import predict as predict_images
         from allcnn.models.saved import find_model_file, read_card
 
-        # A wrong path or an unreadable image is refused at once, not after Keras has loaded.
         path = find_model_file(saved)
         card = read_card(path)
-        for image in images:
-            read_image(image)
-        load_keras()
         predictions = predict_images(path, images, top)
     if as_json:
         show_json(

@@ -101,7 +101,8 @@ def train(
     from allcnn.specs import parse
 
     network = model if spec is None else str(parse(spec))
-    choose_backend(backend)
+    if backend is not None:  # left out, a resumed run brings its own
+        choose_backend(backend)
     with only_results_on_stdout():
         from allcnn.training.run import train as train_network
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from allcnn.data.pipeline import BatchOrder, training_batches
-from allcnn.device import Device, find_device, jit_compile, load_keras, resolve_precision
+from allcnn.device import Device, find_device, jit_compile, load_keras, prefer_backend, resolve_precision
 from allcnn.errors import Interrupted, TrainingError
 from allcnn.models.build import build_model
 from allcnn.models.saved import save_model
@@ -88,6 +88,8 @@ def train(
     announce = announce or (lambda line: None)
     for note in plan.notes:
         announce(note)
+    if plan.stored is not None:
+        prefer_backend(plan.stored["backend"])
     load_keras()
     return _Run(plan, announce).train(progress, callbacks)
 

@@ -78,7 +78,8 @@ def test_other_sizes_are_fitted(pets):
     data = load_data(data_dir=pets)
     assert data.resize == "shorter side to 32, bilinear with antialiasing, centre crop"
     last_by_name = epoch_order(10, 0, 5).tolist().index(4)
-    np.testing.assert_array_equal(data.train_images[last_by_name], fit_to_size(read_image(pets / "train/dog/c.png"), 32))
+    fitted = fit_to_size(read_image(pets / "train/dog/c.png"), 32)
+    np.testing.assert_array_equal(data.train_images[last_by_name], fitted)
     small = load_data(data_dir=pets, image_size=16)
     assert small.image_shape == (16, 16, 3) and small.resize.startswith("shorter side to 16,")
 

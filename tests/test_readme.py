@@ -1,0 +1,35 @@
+"""The README stays true: its Python runs as it stands, its table is what the arithmetic gives."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from allcnn.specs import ZOO, count_parameters
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_library_in_ten_lines_runs_as_it_stands(tmp_path, monkeypatch, capsys):
+    (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(program.strip().splitlines()) <= 10
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "README.md", "exec"), {})
+    measured, recorded = capsys.readouterr().out.split()
+    assert measured == recorded
+
+
+@pytest.mark.parametrize("network", [network for network in ZOO.values() if not network.name.startswith("review-")])
+def test_the_table_gives_every_network_its_exact_count(network):
+    (row,) = [line for line in README.splitlines() if line.startswith(f"| `{network.name}` |")]
+    assert f" {count_parameters(network.spec, network.input_shape, network.classes):,} |" in row
+    assert f" {network.published_error_percent:.2f} %" in row and network.published_name in row
+    if f"`{network.text}`" not in row:
+        assert len(network.text) > 120
+
+
+def test_both_commands_are_one_line_each_and_ci_runs_the_second():
+    commands = [line for line in README.splitlines() if line.startswith("python3 -m venv .venv && ")]
+    assert len(commands) == 2
+    assert commands[0].endswith("allcnn train --model strided-b --dataset digits")
+    assert [line for line in README.splitlines() if line.endswith("-m pytest")] == [commands[1]]
