@@ -39,7 +39,7 @@ def train(
         ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", metavar="IMAGES", help="[default: 200; digits: 50]")
+        int | None, typer.Option("--batch-size", metavar="IMAGES", help="[default: 200; digits: 25]")
     ] = None,
     augmentation: Annotated[
         str | None, typer.Option("--augment", metavar="KIND", help="none or flip-shift. [default: none]")

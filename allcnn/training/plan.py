@@ -230,7 +230,7 @@ def _choose_recipe(
     if chosen.milestones != base.milestones:
         before, now = (", ".join(map(str, recipe.milestones)) for recipe in (base, chosen))
         notes.append(
-            f"length {chosen.length} instead of {base.length} {base.unit}: the learning rate drops after "
+            f"{base.unit} {chosen.length} instead of {base.length}: the learning rate drops after "
             f"{now} instead of {before}."
         )
     return chosen
