@@ -72,7 +72,7 @@ def test_keras_alone_predicts_the_same_from_raw_images(saved, tmp_path, run_pyth
     chances = np.load(tmp_path / "chances.npy")
     np.testing.assert_allclose(chances, model.predict_on_batch(IMAGES), atol=1e-6)
     np.testing.assert_allclose(chances.sum(axis=1), 1, rtol=1e-5)
-    assert chances.std() > 0.01
+    assert np.ptp(chances, axis=0).min() > 0.001
 
 
 def test_a_model_that_keras_alone_wrote_has_no_card(tmp_path) -> None:

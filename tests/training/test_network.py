@@ -19,7 +19,7 @@ from allcnn.training.network import (
     set_dropout_step,
 )
 
-pytestmark = pytest.mark.backends
+backends = pytest.mark.backends
 SHAPE = (2, 2, 3)
 
 
@@ -44,6 +44,7 @@ def data_gradient(images, labels, kernel, bias):
     return rows.T @ slope, slope.sum(axis=0), -np.log(chances[np.arange(len(labels)), labels]).mean()
 
 
+@backends
 @pytest.mark.parametrize("decay_biases", [True, False])
 def test_two_steps_by_hand(decay_biases) -> None:
     random = np.random.default_rng(0)
@@ -90,6 +91,7 @@ def test_convolutions_decay_as_well() -> None:
         np.testing.assert_allclose(bias, expected, rtol=1e-6)
 
 
+@backends
 def test_it_is_build_models_network_up_to_the_softmax() -> None:
     text = "D.5-4C3-BN-4C3/2p1:leaky_relu(0.1)-NC1-GAP"
     trained, whole = make(text, (6, 6, 3), seed=5), build_model(text, (6, 6, 3), 3, seed=5)
@@ -115,6 +117,7 @@ def test_weights_are_copied_by_name_and_the_preprocessing_kept() -> None:
     np.testing.assert_allclose(inputs.std(axis=(0, 1, 2)), 1, atol=1e-5)
 
 
+@backends
 def test_preprocessing_and_augmentation_inside_the_step_are_those_outside() -> None:
     images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3)).astype(np.uint8)
     labels = np.zeros(20, np.int32)
@@ -142,6 +145,7 @@ def mask(model: keras.Model, name: str) -> np.ndarray:
     return keras.ops.convert_to_numpy(model.get_layer(name)(np.ones((4, 4, 4, 3), np.float32), training=True))
 
 
+@backends
 def test_dropout_masks_depend_on_layer_and_step_alone() -> None:
     first, second = make("D.5-NC1-D.5-GAP", (4, 4, 3), seed=8), make("D.5-NC1-D.5-GAP", (4, 4, 3), seed=8)
     set_dropout_step(first, 7)
@@ -161,6 +165,7 @@ def test_dropout_masks_depend_on_layer_and_step_alone() -> None:
     assert not np.array_equal(mask(other, "dropout1"), at_7)
 
 
+@backends
 def test_a_training_step_draws_one_mask_a_layer() -> None:
     model = make("D.5-4C1-D0-D.25-NC1-GAP", (4, 4, 3))
     compile_for_training(model, 0.1, 0.9, jit())
@@ -170,6 +175,7 @@ def test_a_training_step_draws_one_mask_a_layer() -> None:
     assert [int(np.asarray(state)[1]) for state in dropout_seeds(model)] == [42, 42]
 
 
+@backends
 def test_the_same_seed_trains_to_the_same_bits() -> None:
     random = np.random.default_rng(0)
     images, labels = random.normal(size=(16, 6, 6, 3)).astype(np.float32), random.integers(0, 3, 16).astype(np.int32)

@@ -1,0 +1,51 @@
+"""The numbers that must not depend on the backend; as a program it writes them: python tests/backend_sample.py FILE."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import numpy as np
+
+#: Equal to the last bit; the others to 1e-4.
+EXACT = ("order", "draws", "batches", "moved", "held_out")
+
+
+def sample() -> dict[str, np.ndarray]:
+    """Order, draws, batches, flipped and shifted images, whitened and standardised images, a network's answers."""
+    from allcnn.data.order import epoch_order, flip_shift_draws, hold_out
+    from allcnn.data.pipeline import BatchOrder, training_batches
+    from allcnn.models.build import build_model
+    from allcnn.preprocessing import make_preprocessing
+    from allcnn.preprocessing.augment import FlipShift
+
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (250, 8, 8, 3)).astype(np.uint8)
+    labels = random.integers(0, 10, 250).astype(np.int32)
+    draws = flip_shift_draws(seed=1, epoch=2, step=3, batch_size=250)
+    batches = training_batches(images, labels, BatchOrder(250, 100, seed=4, augment=True), 1, 4)
+    zca, few = (make_preprocessing("gcn-zca").adapt(part) for part in (images, images[:100]))
+    white = zca.apply(images)
+    network = build_model("8C3:tanh-L2P2-BN-8C3/2p1-NC1:linear-GAP", (8, 8, 3), preprocessing=zca)
+    for weight in network.trainable_weights:  # backends draw other initial weights
+        if "zca" not in weight.path:
+            weight.assign(random.normal(0, 0.2, weight.shape))
+    return {
+        "order": np.stack([epoch_order(1, epoch, 1000) for epoch in range(3)]),
+        "draws": draws,
+        "held_out": hold_out(1, 1000, 0.1)[1],
+        "batches": np.concatenate([inputs["images"] for inputs, _ in batches.as_numpy_iterator()]),
+        "moved": np.asarray(FlipShift()(random.normal(size=images.shape).astype(np.float32), draws)),
+        "white": white,
+        "white_moved": np.asarray(FlipShift()(white, draws)),
+        "white_few": few.apply(images),
+        "standardized": make_preprocessing("standardize").adapt(images).apply(images),
+        "chances": network.predict_on_batch(images),
+    }
+
+
+if __name__ == "__main__":
+    import keras
+
+    assert keras.backend.backend() == os.environ["KERAS_BACKEND"]
+    np.savez(sys.argv[1], **sample())

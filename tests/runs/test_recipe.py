@@ -1,0 +1,144 @@
+"""Every number of a run: the published recipes, shorter ones, and what makes no sense."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from allcnn.errors import InputError
+from allcnn.runs.recipe import LEARNING_RATES, RECIPES, Recipe, recipe_for
+
+
+def test_the_paper() -> None:
+    paper = RECIPES["paper"]
+    assert (paper.unit, paper.length, paper.milestones, paper.multiplier) == ("epochs", 350, (200, 250, 300), 0.1)
+    assert (paper.learning_rate, paper.momentum, paper.weight_decay, paper.decay_biases) == (0.05, 0.9, 0.001, True)
+    assert (paper.batch_size, paper.shuffle) == (200, True)
+    assert (paper.preprocessing, paper.augmentation) == ("gcn-zca", "none")
+    assert LEARNING_RATES == (0.25, 0.1, 0.05, 0.01)
+
+
+def test_the_review() -> None:
+    review = RECIPES["review"]
+    # Its penalty 0.001 ||w||^2 has the gradient 0.002 w; on kernels alone; images never shuffled.
+    assert (review.weight_decay, review.decay_biases, review.shuffle) == (0.002, False, False)
+    assert (review.batch_size, review.initializer, review.length) == (200, "glorot_uniform", 350)
+
+
+def test_imagenet() -> None:
+    imagenet = RECIPES["imagenet"]
+    assert (imagenet.unit, imagenet.length, imagenet.milestones) == ("steps", 450_000, (200_000, 400_000))
+    assert (imagenet.learning_rate, imagenet.multiplier, imagenet.weight_decay) == (0.01, 0.1, 0.0005)
+    assert (imagenet.batch_size, imagenet.preprocessing, imagenet.augmentation) == (64, "channel-mean", "crop-mirror")
+
+
+@pytest.mark.parametrize(
+    ("length", "milestones"),
+    [
+        (3, (2, 3, 3)),  # 1.71, 2.14, 2.57
+        (35, (20, 25, 30)),
+        (1, (1, 1, 1)),
+        (350, (200, 250, 300)),
+        (700, (400, 500, 600)),
+        (7, (4, 5, 6)),
+    ],
+)
+def test_milestones_move_with_the_length(length, milestones) -> None:
+    recipe = RECIPES["paper"].with_length(length)
+    assert (recipe.length, recipe.milestones) == (length, milestones)
+    assert replace(recipe, length=350, milestones=(200, 250, 300)) == RECIPES["paper"]
+
+
+def test_steps_move_too() -> None:
+    assert RECIPES["imagenet"].with_length(1000).milestones == (445, 889)  # 444.4, 888.9
+
+
+def test_overrides() -> None:
+    recipe = RECIPES["paper"].with_overrides(length=3, learning_rate=0.01, batch_size=None, augmentation="flip-shift")
+    assert (recipe.length, recipe.milestones, recipe.learning_rate) == (3, (2, 3, 3), 0.01)
+    assert (recipe.batch_size, recipe.augmentation) == (200, "flip-shift")
+    assert RECIPES["paper"].with_overrides() == RECIPES["paper"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_json_and_back(name) -> None:
+    recipe = RECIPES[name]
+    values = json.loads(json.dumps(recipe.as_dict()))
+    assert values["milestones"] == list(recipe.milestones)
+    back = Recipe.from_dict(values)
+    assert back == recipe and isinstance(back.milestones, tuple)
+
+
+def test_what_is_no_recipe() -> None:
+    values = RECIPES["paper"].as_dict()
+    for changed, odd in (
+        ({**values, "colour": "red"}, "['colour']"),
+        ({key: value for key, value in values.items() if key != "momentum"}, "['momentum']"),
+        ([], "list"),
+    ):
+        with pytest.raises(InputError) as caught:
+            Recipe.from_dict(changed)
+        assert str(caught.value) == (f"this is not a recipe of this version of allcnn (unexpected or missing: {odd}).")
+    with pytest.raises(InputError, match="this is not a recipe: "):
+        Recipe.from_dict({**values, "milestones": None})
+    with pytest.raises(InputError, match="this is not a recipe: "):
+        Recipe.from_dict({**values, "learning_rate": "0.05"})
+
+
+KINDS = "gcn-zca, none, scale, center, gcn, standardize, channel-mean"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"unit": "hours"}, 'unknown unit "hours"; expected one of: epochs, steps.'),
+        ({"preprocessing": "zca"}, f'unknown preprocessing "zca"; expected one of: {KINDS}.'),
+        (
+            {"augmentation": "flip"},
+            'unknown augmentation "flip"; expected one of: none, flip-shift, crop-mirror, large.',
+        ),
+        ({"length": 0}, "the number of epochs must be a whole number of at least 1; got 0."),
+        ({"length": 2.5}, "the number of epochs must be a whole number of at least 1; got 2.5."),
+        ({"length": True}, "the number of epochs must be a whole number of at least 1; got True."),
+        ({"unit": "steps", "length": -1}, "the number of steps must be a whole number of at least 1; got -1."),
+        ({"batch_size": 0}, "the batch size must be a whole number of at least 1; got 0."),
+        ({"learning_rate": -0.05}, "the learning rate must be a number above 0, such as 0.05; got -0.05."),
+        ({"learning_rate": 0.0}, "the learning rate must be a number above 0, such as 0.05; got 0.0."),
+        ({"learning_rate": float("nan")}, "the learning rate must be a number above 0, such as 0.05; got nan."),
+        ({"learning_rate": float("inf")}, "the learning rate must be a number above 0, such as 0.05; got inf."),
+        ({"momentum": 1.0}, "the momentum must be at least 0 and below 1, such as 0.9; got 1.0."),
+        ({"momentum": -0.1}, "the momentum must be at least 0 and below 1, such as 0.9; got -0.1."),
+        ({"weight_decay": -1e-3}, "the weight decay must be 0 or more, such as 0.001; got -0.001."),
+        ({"weight_decay": float("nan")}, "the weight decay must be 0 or more, such as 0.001; got nan."),
+    ],
+)
+def test_numbers_that_make_no_sense(changes, message) -> None:
+    with pytest.raises(InputError) as caught:
+        Recipe("mine", **changes)
+    assert str(caught.value) == message
+
+
+def test_a_length_that_makes_no_sense() -> None:
+    with pytest.raises(InputError) as caught:
+        RECIPES["imagenet"].with_length(0)
+    assert str(caught.value) == "the number of steps must be a whole number of at least 1; got 0."
+
+
+def test_data_sets_bring_their_defaults() -> None:
+    assert recipe_for("paper", "cifar10") == recipe_for("paper", "cifar100") == RECIPES["paper"]
+    digits = recipe_for("paper", "digits")
+    assert (digits.preprocessing, digits.momentum, digits.weight_decay) == ("standardize", 0.9, 0.001)
+    assert digits.batch_size < 200 and digits.length < 350
+    # The milestones stay where they are in the run: 4/7, 5/7 and 6/7 of it.
+    assert digits.milestones == tuple(-(-sevenths * digits.length // 7) for sevenths in (4, 5, 6))
+    # Whitening of 224x224 would not fit; an explicit option comes later and wins.
+    assert recipe_for("paper", "flowers", (224, 224, 3)).preprocessing == "standardize"
+    assert recipe_for("paper", "flowers", (64, 64, 3)).preprocessing == "gcn-zca"
+
+
+def test_an_unknown_recipe() -> None:
+    with pytest.raises(InputError) as caught:
+        recipe_for("adam", "cifar10")
+    assert str(caught.value) == 'unknown recipe "adam"; expected one of: paper, review, imagenet, large.'

@@ -1,0 +1,105 @@
+"""The way through the house: a room imports only from rooms above it, and what must be cheap stays cheap."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+# In the order in which data flows.
+ROOMS = (
+    "errors", "files", "device", "specs", "data", "preprocessing", "models", "evaluation", "runs", "reports",
+    "training", "visualize", "benchmark", "export", "page",
+)  # fmt: skip
+# Elsewhere Keras is enough, and either backend will do.
+MAY_NAME_A_BACKEND = {"allcnn/device.py", "allcnn/data/pipeline.py", "allcnn/visualize/attribution.py"}
+BACKENDS = {"tensorflow", "jax", "torch"}
+SOURCES = sorted(path for package in ("allcnn", "allcnn_cli") for path in (ROOT / package).rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, module) of every import in a file, those inside functions and under TYPE_CHECKING too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
+            assert node.module is not None
+            for alias in node.names:
+                # `from allcnn import device` and `from allcnn.device import Device` name the same room.
+                yield node.lineno, f"{node.module}.{alias.name}"
+
+
+def room_of(module: str) -> str:
+    """The room of "allcnn.training.run.train": "training"; "" for the package itself."""
+    return (module.split(".") + [""])[1]
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(SOURCES) > 30
+    assert {room_of(module) for path in SOURCES for _, module in imported(path) if module.startswith("allcnn.")} >= {
+        "errors", "files", "specs", "data", "preprocessing", "models", "runs",
+    }  # fmt: skip
+
+
+def test_every_room_has_its_place() -> None:
+    found = {
+        path.stem for path in (ROOT / "allcnn").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    strangers = found - {*ROOMS, "__init__"}
+    assert not strangers, f"{strangers} are not in ROOMS: say which rooms they may import from"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_a_room_imports_only_from_rooms_above_it(path) -> None:
+    package, *inner = path.relative_to(ROOT).with_suffix("").parts
+    if package == "allcnn_cli" or inner == ["__init__"]:
+        return  # the ends of the corridor: test_nothing_imports_the_command_line says the rest
+    here = ROOMS.index(inner[0])
+    below = [
+        f"{relative(path)}:{line} imports {module}"
+        for line, module in imported(path)
+        if module.split(".")[0] == "allcnn" and (room_of(module) not in ROOMS or ROOMS.index(room_of(module)) > here)
+    ]
+    assert not below, "\n".join(below)
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if relative(path).startswith("allcnn/")], ids=relative)
+def test_nothing_imports_the_command_line(path) -> None:
+    assert [module for _, module in imported(path) if module.split(".")[0] in ("allcnn_cli", "typer")] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_few_files_touch_a_backend(path) -> None:
+    touched = {module.split(".")[0] for _, module in imported(path)} & BACKENDS
+    assert not touched or relative(path) in MAY_NAME_A_BACKEND, f"{relative(path)} imports {touched}"
+
+
+@pytest.mark.parametrize(
+    "program", ["import allcnn", "import allcnn.specs", "import allcnn; allcnn.parse('96C3-NC1-GAP')"]
+)
+def test_importing_is_cheap(run_python, program) -> None:
+    heavy = "{'numpy', 'keras', 'tensorflow', 'jax', 'h5py', 'PIL', 'sklearn', 'rich', 'typer'}"
+    result = run_python("-c", f"import sys\n{program}\nprint(sorted({heavy} & set(sys.modules)))")
+    assert result.stdout == "[]\n"
+
+
+# Everything that checks input before Keras loads: options and recipes, data sets, checkpoints that are not one.
+BEFORE_KERAS = (
+    "allcnn.data", "allcnn.data.pipeline", "allcnn.preprocessing", "allcnn.preprocessing.store", "allcnn.models.build",
+    "allcnn.models.saved", "allcnn.evaluation", "allcnn.runs.recipe", "allcnn.runs.folder", "allcnn.reports.tables",
+)  # fmt: skip
+
+
+def test_input_is_checked_before_keras_loads(run_python) -> None:
+    program = (
+        f"import sys, {', '.join(BEFORE_KERAS)}\nprint(sorted({{'keras', 'tensorflow', 'jax'}} & set(sys.modules)))"
+    )
+    assert run_python("-c", program).stdout == "[]\n"
