@@ -87,8 +87,7 @@ def test_photographs_at_their_full_size(cifar10_photographs) -> None:
     np.testing.assert_allclose(white.reshape(100, -1), expected, atol=1e-4)
 
 
-@backends
-@pytest.mark.parametrize("count", [2000, 300])
+@pytest.mark.parametrize("count", [2000, pytest.param(300, marks=backends)])
 def test_photographs_at_a_third_of_their_size(cifar10_photographs, photographs, count) -> None:
     with np.load(photographs / "cifar10-head.npz") as arrays:
         images = np.concatenate([cifar10_photographs, arrays["x_test"]])[:, ::3, ::3]
