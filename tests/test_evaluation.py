@@ -135,7 +135,9 @@ def test_a_picture_that_cannot_be_read_is_named(saved_colours, tmp_path) -> None
 
 
 def test_a_model_of_images_that_are_not_square(tmp_path) -> None:
-    build_model("NC1-GAP", (2, 4, 3)).save(tmp_path / "wide.keras")
+    Image.new("RGB", (2, 2), GREEN).save(tmp_path / "leaf.png")
+    path = tmp_path / "wide.keras"
+    build_model("NC1-GAP", (2, 4, 3)).save(path)
     with pytest.raises(InputError) as caught:
-        predict(tmp_path / "wide.keras", [tmp_path / "leaf.png"])
-    assert str(caught.value) == f"{tmp_path / 'wide.keras'}: takes images of 2x4; expected a model of square images."
+        predict(path, [tmp_path / "leaf.png"])
+    assert str(caught.value) == f"{path}: takes images of 2x4; expected a model of square images of one size."
