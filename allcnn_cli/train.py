@@ -30,7 +30,7 @@ def train(
         str | None, typer.Option("--recipe", metavar="NAME", help="paper or review. [default: paper]")
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--lr", metavar="RATE", help="Learning rate. [default: the recipe's, 0.05]")
+        float | None, typer.Option("--lr", metavar="RATE", help="Learning rate. [default: 0.05; digits: 0.02]")
     ] = None,
     epochs: Annotated[
         int | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,13 +32,13 @@ class TrainingState:
 
 
 def capture_state(model: keras.Model, epochs_done: int, steps_done: int, rows: list[Row]) -> TrainingState:
-    """The state of a compiled model at the end of an epoch."""
+    """The state of a compiled model, its optimizer built, at the end of an epoch."""
     arrays = {key: keras.ops.convert_to_numpy(variable.value) for key, variable in _variables(model).items()}
     return TrainingState(arrays, epochs_done, steps_done, list(rows))
 
 
 def apply_state(model: keras.Model, state: TrainingState) -> None:
-    """Put a state's weights and momentum into a compiled model.
+    """Put a state's weights and momentum into a compiled model whose optimizer is built.
 
     Raises:
         CheckpointError: the variables are not the model's; the message names the first that differs.
@@ -63,10 +64,17 @@ def save_state(folder: RunFolder, state: TrainingState) -> None:
         "rows": state.rows,
     }
     if folder.state.exists():
-        # A second name for the old file; the rename that follows takes only the first away.
-        folder.previous_state.unlink(missing_ok=True)
-        os.link(folder.state, folder.previous_state)
+        keep_as_previous(folder)
     write_arrays(folder.state, state.arrays, attributes)
+
+
+def keep_as_previous(folder: RunFolder) -> None:
+    """Give the last state a second name; the rename of the new one over it takes only the first name away."""
+    folder.previous_state.unlink(missing_ok=True)
+    try:
+        os.link(folder.state, folder.previous_state)
+    except OSError:  # a file system without hard links
+        shutil.copy2(folder.state, folder.previous_state)
 
 
 def load_state(folder: RunFolder) -> TrainingState | None:

@@ -31,7 +31,7 @@ def test_train_says_how_it_ended_and_what_comes_next(allcnn, tmp_path):
     assert lines[1].endswith(", 314 parameters")
     assert lines[2:] == [f"model            {run / 'model.keras'}", f"next             allcnn eval {run}"]
     assert "the learning rate drops after 1, 1, 1 instead of 23, 29, 35.\n" in outcome.err
-    assert "epoch 1/1  lr 0.05  loss " in outcome.err
+    assert "epoch 1/1  lr 0.02  loss " in outcome.err
 
 
 def test_train_with_json_writes_one_document(allcnn, tmp_path):
@@ -128,7 +128,6 @@ def test_eval_shows_classes_and_confusion(allcnn, digits_run):
     assert ["0", *map(str, confusion[0])] in lines
 
 
-@pytest.mark.backends
 @pytest.mark.slow
 def test_eval_on_jax_agrees(run_python, allcnn, digits_run):
     result = run_python("-m", "allcnn_cli", "eval", str(digits_run), "--backend", "jax", "--json", KERAS_BACKEND=None)
