@@ -61,4 +61,4 @@ def test_one_pixel_one_step_brighter_is_still_scaled_to_norm_55() -> None:
     gcn = ContrastNormalization().adapt(image).apply(image)
     # 3071 values of -1/3072 and one of 3071/3072: norm sqrt(3071/3072), so that the pixel becomes 55 * that.
     assert gcn[0, 3, 4, 1] == pytest.approx(55 * np.sqrt(3071 / 3072), rel=2e-4)
-    assert np.linalg.norm(gcn) == pytest.approx(55, rel=1e-4)
+    assert np.linalg.norm(gcn) == pytest.approx(55, rel=2e-4)
