@@ -64,9 +64,22 @@ class Preprocessing(ABC):
 
     def apply(self, images: np.ndarray) -> np.ndarray:
         """Preprocess on the accelerator in blocks: (n, height, width, 3) raw -> the same shape in float32."""
-        from allcnn.preprocessing.applying import apply_layers
+        import keras
 
-        return apply_layers(self.layers(), images, self.fitted_shape())
+        image_shape = self.fitted_shape()
+        if images.ndim != 4 or images.shape[1:] != image_shape:
+            raise InputError(
+                f"cannot preprocess images of shape {images.shape[1:]}; this preprocessing was fitted to {image_shape}."
+            )
+        inputs = outputs = keras.Input(image_shape, dtype="float32")
+        for layer in self.layers():
+            outputs = layer(outputs)
+        model = keras.Model(inputs, outputs)
+        result = np.empty(images.shape, np.float32)
+        for start in range(0, len(images), BLOCK):
+            block = images[start : start + BLOCK].astype(np.float32)
+            result[start : start + BLOCK] = model.predict_on_batch(block)
+        return result
 
     @abstractmethod
     def _fit(self, images: np.ndarray) -> None: ...
