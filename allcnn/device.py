@@ -66,7 +66,7 @@ def load_keras() -> None:
     shown only if loading fails.
     """
     backend = choose_backend()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with hold_standard_error():
         import keras  # noqa: F401
 

@@ -18,7 +18,7 @@ from allcnn.data.images import fit_to_size, read_image
 from allcnn.data.layouts import CLASSES
 from allcnn.data.load import DATASETS, load_data
 from allcnn.device import find_device, jit_compile, load_keras
-from allcnn.errors import InputError
+from allcnn.errors import CheckpointError, InputError
 from allcnn.models.saved import SavedModel, find_model_file, open_saved, read_card
 
 if TYPE_CHECKING:
@@ -71,15 +71,15 @@ class Prediction:
     classes: tuple[tuple[str, float], ...]
 
 
-def probabilities(model: keras.Model, images: np.ndarray) -> np.ndarray:
+def probabilities(model: keras.Model, images: np.ndarray, batch_size: int = BATCH_SIZE) -> np.ndarray:
     """Class probabilities (n, classes) float32 of raw images (n, height, width, 3), 0..255, in fixed batches."""
     if model.compiled is False:
         model.jit_compile = jit_compile(find_device())
     parts = []
-    for start in range(0, len(images), BATCH_SIZE):
-        block = images[start : start + BATCH_SIZE]
+    for start in range(0, len(images), batch_size):
+        block = images[start : start + batch_size]
         # The last batch is filled up: one shape is compiled, and the bits do not depend on how many are left.
-        batch = np.zeros((BATCH_SIZE, *images.shape[1:]), np.float32)
+        batch = np.zeros((batch_size, *images.shape[1:]), np.float32)
         batch[: len(block)] = block
         parts.append(np.asarray(model.predict_on_batch(batch))[: len(block)])
     return np.concatenate(parts)
@@ -96,7 +96,7 @@ def evaluate(
     Args:
         model: a model that takes raw images and gives probabilities, or the path of a saved one or of a run.
         images: (n, height, width, 3), 0..255.
-        labels: (n,) whole numbers.
+        labels: (n,) whole numbers, or (n, 1) as `keras.datasets` gives them.
         class_names: by default the numbers.
 
     Raises:
@@ -104,8 +104,15 @@ def evaluate(
         CheckpointError: a path that holds no model.
     """
     network = _network(model)
+    images, labels = np.asarray(images), np.asarray(labels)
     check_images_fit(network, images)
     classes = network.output_shape[-1]
+    if labels.shape == (len(images), 1):
+        labels = labels[:, 0]
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(
+            f"the labels are {labels.dtype} of shape {labels.shape}; expected whole numbers of shape (n,)."
+        )
     if len(images) != len(labels) or len(images) == 0:
         raise InputError(f"got {len(images)} images and {len(labels)} labels; expected as many, and at least one.")
     if labels.min() < 0 or labels.max() >= classes:
@@ -154,8 +161,10 @@ def evaluate_saved(
     if card is not None:
         # The name of a folder of images cannot be loaded by; the folder itself can, as it was in training.
         own = card.dataset if card.dataset in DATASETS else "cifar10"
-        if data_dir is None and dataset in (None, own):
+        if data_dir is None and dataset in (None, card.dataset):
             data_dir = card.data_dir
+            if data_dir is not None and card.dataset in DATASETS and not Path(data_dir).exists():
+                data_dir = None  # trained on another machine: look where data sets are kept on this one
         if dataset is None:
             # Of a folder given, what matters is what it holds.
             dataset = "cifar10" if own == "digits" and data_dir is not None else own
@@ -172,6 +181,7 @@ def evaluate_saved(
             )
     load_keras()
     saved = open_saved(path)
+    check_images_fit(saved.model, data.test_images)
     classes = saved.model.output_shape[-1]
     if classes != data.classes:
         raise InputError(f"{path}: knows {classes} classes; the data set {data.name} has {data.classes}.")
@@ -191,6 +201,10 @@ def predict(model: SavedModel | str | Path, images: Sequence[str | Path], top: i
         DataError: an image cannot be read; the message names it.
     """
     path = model.path if isinstance(model, SavedModel) else find_model_file(model)
+    if isinstance(images, str | Path):
+        images = [images]
+    if not images:
+        raise InputError("no images given; expected at least one image file.")
     # An unreadable image is refused at once, not after Keras has loaded.
     raw = [read_image(image) for image in images]
     if isinstance(model, SavedModel):
@@ -198,10 +212,15 @@ def predict(model: SavedModel | str | Path, images: Sequence[str | Path], top: i
     else:
         load_keras()
         saved = open_saved(path)
-    _, height, width, _ = saved.model.input_shape
-    if height is None or height != width:
-        raise InputError(f"{path}: takes images of {height}x{width}; expected a model of square images of one size.")
-    chances = probabilities(saved.model, np.stack([fit_to_size(image, height) for image in raw]))
+    shape = saved.model.input_shape
+    if not _takes_images(saved.model) or shape[1] is None or shape[1] != shape[2]:
+        raise InputError(f"{path}: takes {shape}; expected a model of square images of one size, (None, 32, 32, 3).")
+    pixels = np.stack([fit_to_size(image, shape[1]) for image in raw])
+    chances = probabilities(saved.model, pixels, min(len(pixels), BATCH_SIZE))
+    if saved.card and len(saved.card.class_names) != chances.shape[1]:
+        raise CheckpointError(
+            f"{path}: names {len(saved.card.class_names)} classes but gives {chances.shape[1]} probabilities."
+        )
     names = saved.card.class_names if saved.card else tuple(str(index) for index in range(chances.shape[1]))
     result = []
     for image, row in zip(images, chances, strict=True):
@@ -212,9 +231,20 @@ def predict(model: SavedModel | str | Path, images: Sequence[str | Path], top: i
 
 def check_images_fit(model: keras.Model, images: np.ndarray) -> None:
     """Refuse images of another shape than the model takes. Raises InputError."""
+    if not _takes_images(model):
+        raise InputError(
+            f"the model takes {model.input_shape} and gives {model.output_shape}; expected one that takes images, "
+            "(None, height, width, 3), and gives class probabilities, (None, classes)."
+        )
     expected = tuple(model.input_shape[1:])
     if images.ndim != 4 or any(want not in (None, came) for want, came in zip(expected, images.shape[1:], strict=True)):
         raise InputError(f"the images are {images.shape[1:]}; the model takes {expected}.")
+
+
+def _takes_images(model: keras.Model) -> bool:
+    """Whether the model takes one batch of images and gives one row of class values for each."""
+    takes, gives = model.input_shape, model.output_shape
+    return all(isinstance(shape, tuple) for shape in (takes, gives)) and len(takes) == 4 and len(gives) == 2
 
 
 def _refuse_other_classes(path: Path, own: tuple[str, ...], name: str, others: tuple[str, ...]) -> None:

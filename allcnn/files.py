@@ -23,7 +23,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     keeps the suffix, since Keras chooses a file's format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    temporary = _temporary_name(path)
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -38,6 +38,22 @@ def write_text(path: Path, text: str) -> None:
     """Replace the file at `path` by `text` (UTF-8) in one step."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def create_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8) that must not be there yet, in one step. Raises FileExistsError where it is."""
+    temporary = _temporary_name(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links: still only one process gets the name
+            with open(path, "x", encoding="utf-8") as file:
+                file.write(text)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -70,9 +86,9 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """
     import h5py
 
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file.")
     try:
+        if not path.is_file():
+            raise CheckpointError(f"{path}: no such file.")
         with h5py.File(path, "r") as file:
             arrays: dict[str, np.ndarray] = {}
 
@@ -88,6 +104,10 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if _checksum(arrays, attributes) != expected:
         raise CheckpointError(f"{path}: damaged; its content does not fit the checksum inside it.")
     return arrays, attributes
+
+
+def _temporary_name(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
 
 
 def _checksum(arrays: dict[str, np.ndarray], attributes: dict[str, Any]) -> str:

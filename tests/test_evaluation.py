@@ -140,4 +140,37 @@ def test_a_model_of_images_that_are_not_square(tmp_path) -> None:
     build_model("NC1-GAP", (2, 4, 3)).save(path)
     with pytest.raises(InputError) as caught:
         predict(path, [tmp_path / "leaf.png"])
-    assert str(caught.value) == f"{path}: takes images of 2x4; expected a model of square images of one size."
+    assert str(caught.value) == (
+        f"{path}: takes (None, 2, 4, 3); expected a model of square images of one size, (None, 32, 32, 3)."
+    )
+
+
+def test_labels_as_keras_datasets_give_them(colours) -> None:
+    assert evaluate(colours, IMAGES, LABELS[:, None]).errors == evaluate(colours, IMAGES, LABELS).errors
+    assert evaluate(colours, list(IMAGES), LABELS.tolist()).errors == evaluate(colours, IMAGES, LABELS).errors
+    for labels in (LABELS.astype(np.float32), np.eye(3)[LABELS]):
+        with pytest.raises(InputError, match="expected whole numbers of shape"):
+            evaluate(colours, IMAGES, labels)
+
+
+def test_a_model_of_something_else(tmp_path) -> None:
+    Image.new("RGB", (2, 2), GREEN).save(tmp_path / "leaf.png")
+    inputs = keras.Input((7,))
+    keras.Model(inputs, keras.layers.Dense(3)(inputs)).save(tmp_path / "rows.keras")
+    with pytest.raises(InputError, match=r"takes \(None, 7\); expected a model of square images"):
+        predict(tmp_path / "rows.keras", tmp_path / "leaf.png")
+    with pytest.raises(InputError, match=r"takes \(None, 7\) and gives \(None, 3\); expected one that takes images"):
+        evaluate(tmp_path / "rows.keras", IMAGES, LABELS)
+    with pytest.raises(InputError, match="no images given"):
+        predict(tmp_path / "rows.keras", [])
+
+
+def test_one_picture_costs_one_picture(saved_colours, tmp_path, monkeypatch) -> None:
+    Image.new("RGB", (2, 2), GREEN).save(tmp_path / "leaf.png")
+    sizes = []
+    before = keras.Model.predict_on_batch
+    monkeypatch.setattr(
+        keras.Model, "predict_on_batch", lambda self, batch: sizes.append(len(batch)) or before(self, batch)
+    )
+    predict(saved_colours, tmp_path / "leaf.png")
+    assert sizes == [1]

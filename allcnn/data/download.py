@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from allcnn.data import layouts
 from allcnn.data.layouts import Layout
+from allcnn.device import load_keras
 from allcnn.errors import DataError, InputError
 
 OFFICIAL_HOST = "https://www.cs.toronto.edu/~kriz/"
@@ -79,7 +80,8 @@ def _download(dataset: str, url: str) -> tuple[Layout, Path]:
         folder.mkdir(parents=True, exist_ok=True)
         # Beside its final place, so that moving it there is one step: never half a file under the final name.
         with tempfile.TemporaryDirectory(prefix=".allcnn-", dir=folder) as partial, _silent_host_given_up():
-            import keras  # slow to load, and only needed here
+            load_keras()  # slow, and only needed here
+            import keras
 
             with contextlib.redirect_stdout(_progress_stream()):
                 keras.utils.get_file(

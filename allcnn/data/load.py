@@ -118,7 +118,7 @@ def _nothing_found(name: str, path: Path) -> str:
     looked_for.append("folders of images (train/CLASS/* with test/CLASS/* or val/CLASS/*)")
     other = next((other for other in layouts.CLASSES if other != name and layouts.find_layout(other, path)), None)
     if other is not None:
-        hint = f"It holds {other}: pass --dataset {other}."
+        hint = f"It holds {other}: ask for the data set {other}."
     else:
         hint = "Pass the folder that holds one of them with --data-dir."
     return f"{path}: no data set found. Looked for {', '.join(looked_for)}.\n{hint}"

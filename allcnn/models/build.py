@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from allcnn.preprocessing import Preprocessing
 
 DEFAULT_INITIALIZER = "glorot_uniform"
+#: Keras's initializers that draw a kernel by its shape and take a seed.
+INITIALIZERS = (
+    "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
+    "orthogonal", "random_normal", "random_uniform", "truncated_normal", "variance_scaling",
+)  # fmt: skip
 
 
 def build_model(
@@ -39,7 +44,7 @@ def build_model(
         model: a name (`"all-c"`, `"ALL-CNN-C"`) or a network in the spec language (`"96C3-NC1-GAP"`), or a Spec.
         input_shape: (height, width, channels); by default the published network's own, else (32, 32, 3).
         classes: how many; by default the published network's own, else 10.
-        initializer: a Keras initializer's name, for kernels; biases start at 0.
+        initializer: one of `INITIALIZERS`, for kernels; biases start at 0.
         seed: makes the initial weights and the dropout masks repeatable; None draws one.
         weight_decay: lambda as the paper and Caffe mean it: gradient + lambda w, that is L2(lambda / 2).
         decay_biases: whether the biases decay as well, as in Caffe.
@@ -85,14 +90,21 @@ def make_layers(
     dtype: str | None = None,
 ) -> list[keras.layers.Layer]:
     """The network's Keras layers in order, up to the values before the softmax; see `build_model`."""
-    if not weight_decay >= 0:
+    if not 0 <= weight_decay < float("inf"):
         raise InputError(f"the weight decay must be 0 or more; got {weight_decay}.")
+    check_initializer(initializer)
     rows = layer_shapes(spec, input_shape, classes)
     maker = _LayerMaker(initializer, seed, weight_decay, decay_biases, classes, dtype)
     layers: list[keras.layers.Layer] = []
     for index, row in enumerate(rows[:-1]):
         layers += maker.make(row, index)
     return layers
+
+
+def check_initializer(name: str) -> None:
+    """Refuse an initializer that is not one of `INITIALIZERS`. Raises InputError."""
+    if name not in INITIALIZERS:
+        raise InputError(f'unknown initializer "{name}"; expected one of: {", ".join(INITIALIZERS)}.')
 
 
 class _LayerMaker:
@@ -158,15 +170,8 @@ class _LayerMaker:
         """The arguments that a layer's weights share. An initializer's own instance carries the layer's seed."""
         import keras
 
-        try:
-            kernel = keras.initializers.get(
-                {"class_name": self.initializer, "config": {"seed": layer_seed(self.seed, index)}}
-            )
-        except (ValueError, TypeError) as error:
-            raise InputError(
-                f'unknown initializer "{self.initializer}"; expected a name that Keras knows and that takes a '
-                'seed, such as "glorot_uniform", "he_normal" or "lecun_normal".'
-            ) from error
+        config = {"seed": layer_seed(self.seed, index)}
+        kernel = keras.initializers.get({"class_name": self.initializer, "config": config})
         regularizer = keras.regularizers.L2(self.decay) if self.decay else None
         return {
             "kernel_initializer": kernel,

@@ -10,6 +10,7 @@ import json
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from allcnn.errors import CheckpointError
@@ -94,7 +95,8 @@ def find_model_file(path: str | Path) -> Path:
     if path.is_dir():
         if not (path / MODEL_FILE).is_file():
             raise CheckpointError(
-                f"{path}: the folder holds no {MODEL_FILE}; expected a run folder in which at least one epoch is done."
+                f"{path}: the folder holds no {MODEL_FILE}; a run writes it when it ends or is interrupted.\n"
+                f"If this run was killed, go on with: allcnn train --resume --run-dir {quote(str(path))}"
             )
         path = path / MODEL_FILE
     if not path.is_file():

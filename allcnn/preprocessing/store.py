@@ -58,7 +58,7 @@ def fit_preprocessing(kind: str, images: np.ndarray) -> Preprocessing:
         cached = load_preprocessing(path)
         if cached.kind == kind and cached.fitted_shape() == images.shape[1:]:
             return cached
-    except CheckpointError:
+    except (CheckpointError, OSError):
         pass
     preprocessing.adapt(images)
     try:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from allcnn.errors import RunError
-from allcnn.files import write_text
+from allcnn.files import create_text, write_text
 
 #: The columns of metrics.csv; the last only where training images were held out.
 METRICS_COLUMNS = (
@@ -60,14 +62,21 @@ class RunFolder:
     def table(self) -> Path:
         return self.path / "table.md"
 
+    def remove_partial_files(self) -> None:
+        """Take away what a killed process left half-written; it never had its final name."""
+        for path in self.path.glob(".*.partial*"):
+            path.unlink(missing_ok=True)
+
     def holds_run(self) -> bool:
         """Whether a run was begun here."""
         return self.config.is_file()
 
     def refuse_other_content(self) -> None:
-        """Refuse a path that is a file, or a folder that holds anything, for a new run. Raises RunError."""
-        if self.path.exists() and not self.path.is_dir():
-            raise RunError(f"{self.path}: is a file; expected a folder for the run (--run-dir).")
+        """Refuse, for a new run, a path that cannot be written or that holds anything. Raises RunError."""
+        existing = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            what = "is not a folder" if not existing.is_dir() else "cannot be written to"
+            raise RunError(f"{existing}: {what}; expected a place for the run's folder (--run-dir).")
         if self.holds_run():
             raise RunError(
                 f"{self.path}: already holds a run.\n"
@@ -78,8 +87,23 @@ class RunFolder:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Replace a JSON file in one step."""
-    write_text(path, json.dumps(values, indent=1) + "\n")
+    """Replace a JSON file in one step; what JSON cannot hold, a loss that is not a number, becomes null."""
+    write_text(path, _json_text(values))
+
+
+def create_json(path: Path, values: dict[str, Any]) -> None:
+    """Write a JSON file that must not be there yet: of two processes only one succeeds. Raises RunError."""
+    try:
+        create_text(path, _json_text(values))
+    except FileExistsError:
+        raise RunError(f"{path.parent}: another process began a run here just now; choose another --run-dir.") from None
+
+
+def _json_text(values: dict[str, Any]) -> str:
+    plain = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()
+    }
+    return json.dumps(plain, indent=1, allow_nan=False) + "\n"
 
 
 def read_json(path: Path) -> dict[str, Any]:

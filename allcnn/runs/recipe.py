@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from allcnn.errors import InputError
-from allcnn.models.build import DEFAULT_INITIALIZER
+from allcnn.models.build import DEFAULT_INITIALIZER, check_initializer
 from allcnn.preprocessing import PREPROCESSINGS
 
 AUGMENTATIONS = ("none", "flip-shift", "crop-mirror", "large")
@@ -59,6 +59,7 @@ class Recipe:
         _one_of("unit", self.unit, ("epochs", "steps"))
         _one_of("preprocessing", self.preprocessing, tuple(PREPROCESSINGS))
         _one_of("augmentation", self.augmentation, AUGMENTATIONS)
+        check_initializer(self.initializer)
         _at_least_one(f"number of {self.unit}", self.length)
         _at_least_one("batch size", self.batch_size)
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):

@@ -52,7 +52,7 @@ class LearningRateMultiplier(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         if self.base is None:
-            self.base = float(self.model.optimizer.learning_rate)
+            self.base = _decimal(self.model.optimizer.learning_rate)
         self.by_steps = "on_train_batch_begin" in vars(self)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -64,7 +64,7 @@ class LearningRateMultiplier(keras.callbacks.Callback):
         self.step += 1
 
     def _set(self, position: int) -> None:
-        base = self.base if self.base is not None else float(self.model.optimizer.learning_rate)
+        base = self.base if self.base is not None else _decimal(self.model.optimizer.learning_rate)
         self.current = learning_rate(position, base, self.milestones, self.multiplier)
         self.model.optimizer.learning_rate = self.current
 
@@ -172,6 +172,17 @@ class AfterEpoch(keras.callbacks.Callback):
         self.function(epoch + 1, logs or {})
 
 
+class BetweenSteps(keras.callbacks.Callback):
+    """Calls a function after every step; what it raises ends the training there."""
+
+    def __init__(self, function: Callable[[], None]):
+        super().__init__()
+        self.function = function
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.function()
+
+
 class StopAtStep(keras.callbacks.Callback):
     """Ends training after so many steps, for recipes that count them and do not end with an epoch."""
 
@@ -183,6 +194,11 @@ class StopAtStep(keras.callbacks.Callback):
         self.remaining -= 1
         if self.remaining <= 0:
             self.model.stop_training = True
+
+
+def _decimal(value: Any) -> float:
+    """A float32 as the decimal number that was meant: 0.1 and not 0.10000000149."""
+    return float(f"{float(value):.7g}")
 
 
 def _error_percent(logs: dict[str, Any], prefix: str) -> float | None:

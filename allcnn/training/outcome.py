@@ -21,7 +21,10 @@ _RESULTS = ("learning_rate", "loss", "penalty", "train_error", "test_error", "va
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """How a run ended. Errors are percent; the published one is None where the paper has none for these data."""
+    """How a run ended. Errors are percent; the published one is None where the paper has none for these data.
+
+    status: "finished", or "stopped" where a callback ended the training before the recipe did.
+    """
 
     run_dir: Path
     status: str
@@ -40,12 +43,12 @@ class TrainingResult:
         return {**asdict(self), "run_dir": str(self.run_dir)}
 
 
-def training_result(plan: RunPlan, rows: Sequence[Row]) -> TrainingResult:
-    """The result of a finished run from the rows of its metrics: the last epoch's."""
+def training_result(plan: RunPlan, status: str, rows: Sequence[Row]) -> TrainingResult:
+    """The result of a run that ended, from the rows of its metrics: the last epoch's."""
     last, row = rows[-1], result_row_of(plan)
     return TrainingResult(
         run_dir=plan.folder.path,
-        status="finished",
+        status=status,
         epochs=len(rows),
         loss=last["loss"],
         train_error=last["train_error"],
@@ -59,7 +62,7 @@ def training_result(plan: RunPlan, rows: Sequence[Row]) -> TrainingResult:
 
 
 def write_summary(plan: RunPlan, status: str, rows: Sequence[Row], of_epochs: int) -> None:
-    """Write summary.json: the last figures, and how it ended ("finished", "interrupted" or "diverged")."""
+    """Write summary.json: the last figures, and how it ended ("finished", "stopped", "interrupted", "diverged")."""
     last = rows[-1]
     summary = {
         "status": status,

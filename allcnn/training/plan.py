@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from allcnn.data.dataset import Dataset
 from allcnn.data.load import load_data
 from allcnn.data.order import hold_out
+from allcnn.device import PRECISIONS
 from allcnn.errors import InputError, RunError
 from allcnn.preprocessing.whitening import refuse_large
 from allcnn.runs.folder import RunFolder, read_json
@@ -104,6 +106,8 @@ def plan_run(
         InputError: a wrong name or number; DataError, SpecError and RunError as their rooms say.
     """
     stored = _stored_config(run_dir, resume)
+    if precision is not None and precision not in PRECISIONS:
+        raise InputError(f'unknown precision "{precision}"; expected one of: {", ".join(PRECISIONS)}.')
     seed = _seed(seed if seed is not None else (stored or {}).get("seed", 0))
     validation = validation if validation is not None else (stored or {}).get("validation", 0.0)
     if not (math.isfinite(validation) and 0 <= validation < 1):
@@ -111,7 +115,11 @@ def plan_run(
     if model is not None:
         spec, network = resolve(model)
     elif stored is None:
-        raise InputError("no network given; expected a name (--model strided-b) or a text (--spec).")
+        raise InputError(
+            "no run to resume was named; expected --run-dir DIR."
+            if resume
+            else "no network given; expected a name (--model strided-b) or a text (--spec)."
+        )
     else:
         spec, network = resolve(stored["spec"])[0], ZOO.get(stored["model"])
     # A first look at the recipe's numbers, so that a wrong one is refused before the images are read.
@@ -156,7 +164,9 @@ def plan_run(
 
 def default_run_dir(model: str, dataset: str, recipe: Recipe, seed: int) -> Path:
     """runs/{model}-{data}-{recipe}-lr{lr}-seed{seed}."""
-    return Path("runs") / f"{model}-{dataset}-{recipe.name}-lr{recipe.learning_rate:g}-seed{seed}"
+    name = f"{model}-{dataset}-{recipe.name}-lr{recipe.learning_rate:g}-seed{seed}"
+    # A folder of images may be called anything; a run's name stays one word of a command line.
+    return Path("runs") / re.sub(r"[^\w.+-]+", "-", name)
 
 
 def describe_differences(stored: dict[str, Any], config: dict[str, Any]) -> list[str]:
@@ -184,11 +194,16 @@ def _stored_config(run_dir: str | Path | None, resume: bool) -> dict[str, Any] |
     if not resume or run_dir is None:
         return None
     folder = RunFolder(Path(run_dir).expanduser())
-    if not folder.holds_run():
-        raise RunError(f"{folder.path}: holds no run to resume; leave --resume out to begin one.")
+    try:
+        if not folder.holds_run():
+            raise RunError(f"{folder.path}: holds no run to resume; leave --resume out to begin one.")
+    except OSError as error:
+        raise RunError(f"{folder.path}: cannot be read ({error.strerror}).") from None
     stored = read_json(folder.config)
     if missing := sorted({"model", "dataset", "image_shape", *_IDENTITY} - set(stored)):
         raise RunError(f"{folder.config}: is not a run's configuration; it lacks {', '.join(missing)}.")
+    if not isinstance(stored["recipe"], dict):
+        raise RunError(f"{folder.config}: is not a run's configuration; its recipe is {stored['recipe']!r:.40}.")
     return stored
 
 

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,10 +19,11 @@ from allcnn.models.build import build_model
 from allcnn.models.saved import save_model
 from allcnn.preprocessing import Preprocessing
 from allcnn.preprocessing.store import fit_preprocessing, load_preprocessing, save_preprocessing
-from allcnn.runs.folder import Row, write_json, write_metrics
+from allcnn.runs.folder import Row, create_json, write_metrics
 from allcnn.training import outcome
 from allcnn.training.outcome import TrainingResult as TrainingResult
 from allcnn.training.plan import RunPlan, plan_run
+from allcnn.training.stopping import StopRequest
 
 if TYPE_CHECKING:
     import keras
@@ -86,11 +88,11 @@ def train(
         run_dir=run_dir, resume=resume,
     )  # fmt: skip
     announce = announce or (lambda line: None)
-    for note in plan.notes:
-        announce(note)
     if plan.stored is not None:
         prefer_backend(plan.stored["backend"])
     load_keras()
+    for note in plan.notes:
+        announce(note)
     return _Run(plan, announce).train(progress, callbacks)
 
 
@@ -153,28 +155,37 @@ class _Run:
             write_metrics(plan.folder.metrics, self.rows)
             copy_weights(self.training, self.final)
             self.announce(f"resuming after epoch {epochs_done} of {self.epochs}.")
-        else:
-            self._begin_folder(config, preprocessing, once)
+        self.epochs_saved = epochs_done
         set_dropout_step(self.training, steps_done)
-        if steps_done < self.total_steps:
-            images = plan.data.train_images[plan.kept] if len(plan.held) else plan.data.train_images
-            if once:
-                images = preprocessing.apply(images)
-            self._fit(images, epochs_done, steps_done, progress, callbacks)
+        with StopRequest() as stop:
+            try:
+                if plan.stored is None:
+                    self._begin_folder(config, once)
+                plan.folder.remove_partial_files()
+                save_preprocessing(preprocessing, plan.folder.preprocessing)
+                if steps_done < self.total_steps:
+                    images = preprocessing.apply(self._training_images()) if once else self._training_images()
+                    stop.check()
+                    self._fit(images, epochs_done, steps_done, progress, callbacks, stop)
+            except KeyboardInterrupt:
+                raise self._interrupted(stop.forced) from None
         return self._finish()
+
+    def _training_images(self) -> np.ndarray:
+        plan = self.plan
+        return plan.data.train_images[plan.kept] if len(plan.held) else plan.data.train_images
 
     def _fit_preprocessing(self) -> Preprocessing:
         """From the run folder on resume, so that it is the same to the bit; else fitted, or taken from the cache."""
         plan = self.plan
         if plan.stored is not None and plan.folder.preprocessing.exists():
             return load_preprocessing(plan.folder.preprocessing)
-        images = plan.data.train_images[plan.kept] if len(plan.held) else plan.data.train_images
-        return fit_preprocessing(self.recipe.preprocessing, images)
+        return fit_preprocessing(self.recipe.preprocessing, self._training_images())
 
-    def _begin_folder(self, config: dict[str, Any], preprocessing: Preprocessing, once: bool) -> None:
+    def _begin_folder(self, config: dict[str, Any], once: bool) -> None:
+        """config.json first: from then on the folder is this run's, and can be resumed."""
         folder = self.plan.folder
         folder.path.mkdir(parents=True, exist_ok=True)
-        save_preprocessing(preprocessing, folder.preprocessing)
         more = {
             "source": self.plan.data.source,
             "training_images": len(self.plan.kept),
@@ -182,7 +193,7 @@ class _Run:
             "device": asdict(self.device),
             "versions": {"python": platform.python_version(), **outcome.installed_versions()},
         }
-        write_json(folder.config, {**config, **more})
+        create_json(folder.config, {**config, **more})
 
     def _fit(
         self,
@@ -191,6 +202,7 @@ class _Run:
         steps_done: int,
         progress: bool,
         callbacks: Sequence[keras.callbacks.Callback],
+        stop: StopRequest,
     ) -> None:
         from allcnn.training import callbacks as ours
         from allcnn.training.progress import ProgressDisplay
@@ -210,6 +222,7 @@ class _Run:
             record,
             ours.TableExport(folder.table, outcome.result_row_of(plan)),
             ours.AfterEpoch(self._save_epoch),
+            ours.BetweenSteps(stop.check),
             *([ours.StopAtStep(self.total_steps, steps_done)] if recipe.unit == "steps" else []),
             *callbacks,
         ]
@@ -219,9 +232,6 @@ class _Run:
                 epochs=self.epochs, initial_epoch=epochs_done, steps_per_epoch=self.order.steps_per_epoch,
                 callbacks=chain, shuffle=False, verbose=0,
             )  # fmt: skip
-        except KeyboardInterrupt:
-            display.close()
-            raise self._interrupted() from None
         finally:
             display.close()
 
@@ -251,19 +261,26 @@ class _Run:
             )
         steps_done = min(epochs_done * self.order.steps_per_epoch, self.total_steps)
         save_state(self.plan.folder, capture_state(self.training, epochs_done, steps_done, self.rows))
+        self.epochs_saved = epochs_done
 
-    def _interrupted(self) -> Interrupted:
-        """Leave what is needed to look at the run and to go on with it, and say how."""
+    def _interrupted(self, forced: bool) -> Interrupted:
+        """Leave what is needed to look at the run and to go on with it, and say how.
+
+        Between two steps the float32 model, the rows and the saved state are those of the last whole epoch. A stop that
+        was forced may have come anywhere: then only the state on disk counts, and no model is published.
+        """
         folder = self.plan.folder
-        if self.rows:
-            # The weights of the epoch that was cut short are not published: the last whole epoch's are.
+        if self.epochs_saved and not forced:
             save_model(self.final, outcome.model_card(self.plan), folder.model)
             outcome.write_summary(self.plan, "interrupted", self.rows, self.epochs)
-        done = f"{len(self.rows)} of {self.epochs} epochs are saved"
-        return Interrupted(f"interrupted: {done}. Go on with:\nallcnn train --resume --run-dir {folder.path}")
+        done = f"{self.epochs_saved} of {self.epochs} epochs are saved"
+        line = f"allcnn train --resume --run-dir {quote(str(folder.path))}"
+        return Interrupted(f"interrupted: {done}. Go on with:\n{line}")
 
     def _finish(self) -> TrainingResult:
         plan, last = self.plan, self.rows[-1]
+        # A callback of the user's may have ended the training before its time.
+        status = "finished" if len(self.rows) == self.epochs else "stopped"
         save_model(self.final, outcome.model_card(plan), plan.folder.model)
         chance = math.log(plan.data.classes)
         if last["loss"] > 0.99 * chance:
@@ -271,5 +288,5 @@ class _Run:
                 f"the cross-entropy ended at {last['loss']:.3f}, that of guessing is {chance:.3f}: nothing was "
                 "learned. Try another learning rate (--lr), more epochs or a smaller batch (--batch-size)."
             )
-        outcome.write_summary(plan, "finished", self.rows, self.epochs)
-        return outcome.training_result(plan, self.rows)
+        outcome.write_summary(plan, status, self.rows, self.epochs)
+        return outcome.training_result(plan, status, self.rows)

@@ -48,7 +48,7 @@ def test_what_was_looked_for_is_listed(tmp_path):
         "val/CLASS/*).\nPass the folder that holds one of them with --data-dir."
     )
     write(tmp_path / "cifar-10-batches-py", cifar10_files(False, random_images(12), LABELS))
-    assert message("cifar100", tmp_path).endswith("\nIt holds cifar10: pass --dataset cifar10.")
+    assert message("cifar100", tmp_path).endswith("\nIt holds cifar10: ask for the data set cifar10.")
 
 
 def test_a_file_that_is_no_archive(tmp_path):

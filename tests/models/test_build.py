@@ -216,8 +216,8 @@ def test_an_unknown_initializer(initializer) -> None:
     with pytest.raises(InputError) as caught:
         build_model("NC1-GAP", initializer=initializer)
     assert str(caught.value) == (
-        f'unknown initializer "{initializer}"; expected a name that Keras knows and that takes a seed, '
-        'such as "glorot_uniform", "he_normal" or "lecun_normal".'
+        f'unknown initializer "{initializer}"; expected one of: glorot_uniform, glorot_normal, he_uniform, he_normal, '
+        "lecun_uniform, lecun_normal, orthogonal, random_normal, random_uniform, truncated_normal, variance_scaling."
     )
 
 

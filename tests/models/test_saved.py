@@ -106,7 +106,8 @@ def test_missing(tmp_path) -> None:
     path = tmp_path / "model.keras"
     assert refusal(path) == f"{path}: no such file; expected a .keras file or a run folder."
     assert refusal(tmp_path) == (
-        f"{tmp_path}: the folder holds no model.keras; expected a run folder in which at least one epoch is done."
+        f"{tmp_path}: the folder holds no model.keras; a run writes it when it ends or is interrupted.\n"
+        f"If this run was killed, go on with: allcnn train --resume --run-dir {tmp_path}"
     )
 
 

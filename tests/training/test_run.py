@@ -1,6 +1,8 @@
 """A whole run, small: what it leaves in its folder, twice the same bits, resumed to the same bits."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -8,6 +10,9 @@ import pytest
 import allcnn
 from allcnn.data.dataset import Dataset
 from allcnn.errors import InputError, Interrupted, RunError, TrainingError
+from allcnn.evaluation import evaluate
+from allcnn.preprocessing import Preprocessing
+from allcnn.preprocessing.store import fit_preprocessing
 from allcnn.runs.folder import read_metrics
 from allcnn.training.plan import plan_run
 from allcnn.training.run import train
@@ -87,6 +92,93 @@ def test_a_run_leaves_its_folder_and_repeats_and_resumes_to_the_same_bits(stripe
     assert config["spec"] == SPEC and config["digest"] == stripes.digest and config["precision"] == "float32"
 
 
+def ctrl_c() -> None:
+    """What the terminal sends on Ctrl-C."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_in_the_test_pass_leaves_what_fits_together(stripes, numbers, tmp_path, monkeypatch):
+    """The epoch whose test pass it met is finished and saved; model, metrics, state and summary are all its."""
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped run"
+    train(SPEC, dataset=stripes, run_dir=whole, **numbers)
+    passes = []
+
+    def interrupted_evaluate(*arguments):
+        passes.append(None)
+        if len(passes) == 3:
+            ctrl_c()
+        return evaluate(*arguments)
+
+    monkeypatch.setattr("allcnn.evaluation.evaluate", interrupted_evaluate)
+    with pytest.raises(Interrupted, match="3 of 7 epochs are saved") as caught:
+        train(SPEC, dataset=stripes, run_dir=stopped, **numbers)
+    assert caught.value.exit_code == 130
+    assert str(caught.value).endswith(f"allcnn train --resume --run-dir '{stopped}'")
+    monkeypatch.undo()
+    rows = read_metrics(stopped / "metrics.csv")
+    assert len(rows) == 3
+    assert evaluate(stopped, stripes.test_images, stripes.test_labels).error_percent == rows[-1]["test_error"]
+    train(dataset=stripes, run_dir=stopped, resume=True)
+    assert_same_bits(whole, stopped)
+
+
+def test_ctrl_c_before_the_first_step_says_how_to_go_on(stripes, numbers, tmp_path, monkeypatch):
+    apply = Preprocessing.apply
+    monkeypatch.setattr(Preprocessing, "apply", lambda self, images: ctrl_c() or apply(self, images))
+    with pytest.raises(Interrupted, match="0 of 7 epochs are saved.*\n.*--resume"):
+        train(SPEC, dataset=stripes, run_dir=tmp_path / "run", **numbers)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.undo()
+    assert train(dataset=stripes, run_dir=tmp_path / "run", resume=True).epochs == 7
+
+
+def test_a_second_ctrl_c_leaves_at_once_and_the_state_on_disk_counts(stripes, numbers, tmp_path, monkeypatch):
+    import keras
+
+    class Impatient(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                ctrl_c()
+                ctrl_c()
+
+    whole, forced = tmp_path / "whole", tmp_path / "forced"
+    train(SPEC, dataset=stripes, run_dir=whole, **numbers)
+    with pytest.raises(Interrupted, match="2 of 7 epochs are saved"):
+        train(SPEC, dataset=stripes, run_dir=forced, callbacks=[Impatient()], **numbers)
+    assert not (forced / "model.keras").exists()
+    train(dataset=stripes, run_dir=forced, resume=True)
+    assert_same_bits(whole, forced)
+
+
+def test_of_two_runs_in_one_folder_the_second_is_refused(stripes, numbers, tmp_path, monkeypatch):
+    """The folder is free when both look; only one may begin."""
+    run_dir = tmp_path / "run"
+    fit = fit_preprocessing
+
+    def meanwhile(*arguments):
+        run_dir.mkdir()
+        (run_dir / "config.json").write_text("the other's")
+        return fit(*arguments)
+
+    monkeypatch.setattr("allcnn.training.run.fit_preprocessing", meanwhile)
+    with pytest.raises(RunError, match="another process began a run here just now"):
+        train(SPEC, dataset=stripes, run_dir=run_dir, **numbers)
+    assert [path.name for path in run_dir.iterdir()] == ["config.json"]
+    assert (run_dir / "config.json").read_text() == "the other's"
+
+
+def test_a_callback_that_ends_the_training_is_no_finished_run(stripes, numbers, tmp_path):
+    import keras
+
+    class Enough(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    result = train(SPEC, dataset=stripes, run_dir=tmp_path / "run", callbacks=[Enough()], **numbers)
+    assert (result.status, result.epochs) == ("stopped", 2)
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "stopped"
+
+
 def test_penalty_is_half_the_decay_times_the_squared_weights(stripes, numbers, tmp_path):
     """A learning rate too small to move the weights leaves the penalty that of the initial ones."""
     train(SPEC, dataset=stripes, run_dir=tmp_path / "run", learning_rate=1e-12, weight_decay=0.3, **numbers)
@@ -135,7 +227,8 @@ def test_a_run_that_diverges_says_so(stripes, tmp_path):
             SPEC, dataset=stripes, learning_rate=1e20, epochs=2, batch_size=10, preprocessing="none",
             precision="float32", run_dir=tmp_path / "run",
         )  # fmt: skip
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "diverged"
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["status"] == "diverged" and summary["loss"] is None
 
 
 def test_wrong_calls_are_refused_and_leave_nothing(stripes, tmp_path):
@@ -146,6 +239,8 @@ def test_wrong_calls_are_refused_and_leave_nothing(stripes, tmp_path):
         ({"epochs": 0}, "number of epochs must be a whole number of at least 1; got 0"),
         ({"batch_size": -1}, "batch size must be a whole number of at least 1; got -1"),
         ({"recipe": "papr"}, 'unknown recipe "papr"; expected one of: paper, review, imagenet, large'),
+        ({"initializer": "foo"}, 'unknown initializer "foo"; expected one of: glorot_uniform'),
+        ({"precision": "float16"}, 'unknown precision "float16"; expected one of: auto, float32, mixed_bfloat16'),
         ({"preprocessing": "zca"}, 'unknown preprocessing "zca"; expected one of: gcn-zca'),
         ({"augmentation": "large"}, 'augmentation "large" of the recipe paper cannot be trained'),
         ({"validation": 1.0}, "held-out fraction must be at least 0 and below 1"),
@@ -155,6 +250,11 @@ def test_wrong_calls_are_refused_and_leave_nothing(stripes, tmp_path):
     for arguments, message in wrong:
         with pytest.raises(InputError, match=message):
             plan_run(SPEC, dataset=stripes, run_dir=run_dir, **arguments)
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(RunError, match="file: is not a folder; expected a place for the run's folder"):
+        plan_run(SPEC, dataset=stripes, run_dir=tmp_path / "file" / "run")
+    with pytest.raises(InputError, match="no run to resume was named; expected --run-dir DIR"):
+        plan_run(resume=True)
     with pytest.raises(InputError, match="no network given"):
         plan_run(dataset=stripes, run_dir=run_dir)
     with pytest.raises(InputError, match="does not fit"):

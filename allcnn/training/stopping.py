@@ -1,0 +1,48 @@
+"""Ctrl-C and SIGTERM: a run stops between two steps, where everything it leaves behind fits together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_NOTE = b"\nstopping after this step; once more to leave at once.\n"
+
+
+class StopRequest:
+    """While the block lasts, a first signal only asks for a stop, which `check` turns into KeyboardInterrupt.
+
+    Python would raise KeyboardInterrupt in the middle of whatever runs, a library's callback or a file being written.
+    A second signal does just that, and sets `forced`. Outside the main thread, where Python gives no signals, it
+    does nothing.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.forced = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if a stop was asked for."""
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            self.forced = True
+            raise KeyboardInterrupt
+        self.asked = True
+        # Not through sys.stderr: the signal may have come while that was being written to.
+        os.write(2, _NOTE)
