@@ -88,7 +88,7 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
     try:
         if not path.is_file():
-            raise CheckpointError(f"{path}: no such file.")
+            raise FileNotFoundError("no such file")
         with h5py.File(path, "r") as file:
             arrays: dict[str, np.ndarray] = {}
 
@@ -99,6 +99,8 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             file.visititems(collect)
             attributes = json.loads(file.attrs["attributes"])
             expected = file.attrs["sha256"]
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file.") from None
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, MemoryError) as error:
         raise CheckpointError(f"{path}: not a readable file of allcnn ({str(error).splitlines()[0]}).") from None
     if _checksum(arrays, attributes) != expected:

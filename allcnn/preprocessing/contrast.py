@@ -17,9 +17,10 @@ NORM = 55.0
 #: An image whose norm over 55 is below this is left unscaled.
 SMALLEST = 1e-8
 # LayerNormalization adds this to the variance of an image. The smallest variance there is, one value one step off
-# among 3,072, is 3e-4: such an image changes by 1.5e-4 of itself, a photograph by less than 1e-8. XLA's mean of an
-# image of one colour can be off by 1.5e-5 at odd sizes, which must not be blown up to a pattern.
-EPSILON = 1e-7
+# among 3,072, is 3e-4: such an image changes by 1e-4 of itself, a photograph by less than 1e-8. An even power of two,
+# so that the scale of an image of one colour is exact and the image stays exactly 0 however XLA contracts the products;
+# and no smaller, since XLA's mean of such an image can be off by 1.5e-5 at odd sizes.
+EPSILON = 2.0**-24
 
 
 class ContrastNormalization(Preprocessing):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from allcnn.runs.recipe import Recipe
     from allcnn.specs import Spec
 
+
 def train(
     model: str | Spec | None = None,
     *,

@@ -50,7 +50,9 @@ def test_other_content_is_refused(tmp_path) -> None:
     assert str(caught.value) == (f"{tmp_path}: is not empty and holds no run; choose another folder with --run-dir.")
     with pytest.raises(RunError) as caught:
         RunFolder(tmp_path / "thesis.tex").refuse_other_content()
-    assert str(caught.value) == f"{tmp_path / 'thesis.tex'}: is not a folder; expected a place for the run's folder (--run-dir)."
+    assert str(caught.value) == (
+        f"{tmp_path / 'thesis.tex'}: is not a folder; expected a place for the run's folder (--run-dir)."
+    )
 
 
 ROW = {
