@@ -16,8 +16,8 @@ class StopRequest:
     """While the block lasts, a first signal only asks for a stop, which `check` turns into KeyboardInterrupt.
 
     Python would raise KeyboardInterrupt in the middle of whatever runs, a library's callback or a file being written.
-    A second signal does just that, and sets `forced`. Outside the main thread, where Python gives no signals, it
-    does nothing.
+    A second signal does just that, and sets `forced`. A signal that the process was started to ignore, as a job in the
+    background ignores Ctrl-C, stays ignored. Outside the main thread, where Python gives no signals, it does nothing.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,8 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+            heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            self._before = {number: signal.signal(number, self._on_signal) for number in heard}
         return self
 
     def __exit__(self, *failure: object) -> None:

@@ -92,6 +92,14 @@ def test_a_run_leaves_its_folder_and_repeats_and_resumes_to_the_same_bits(stripe
     assert config["spec"] == SPEC and config["digest"] == stripes.digest and config["precision"] == "float32"
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard():
+    """Whatever started the tests: a job in the background ignores Ctrl-C, and hands that down."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def ctrl_c() -> None:
     """What the terminal sends on Ctrl-C."""
     os.kill(os.getpid(), signal.SIGINT)
@@ -130,6 +138,13 @@ def test_ctrl_c_before_the_first_step_says_how_to_go_on(stripes, numbers, tmp_pa
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     monkeypatch.undo()
     assert train(dataset=stripes, run_dir=tmp_path / "run", resume=True).epochs == 7
+
+
+def test_an_ignored_ctrl_c_stays_ignored(stripes, numbers, tmp_path, monkeypatch):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    apply = Preprocessing.apply
+    monkeypatch.setattr(Preprocessing, "apply", lambda self, images: ctrl_c() or apply(self, images))
+    assert train(SPEC, dataset=stripes, run_dir=tmp_path / "run", **numbers).status == "finished"
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_the_state_on_disk_counts(stripes, numbers, tmp_path, monkeypatch):
