@@ -287,8 +287,8 @@ class _Run:
         if last["loss"] > 0.99 * chance:
             self.announce(
                 f"the cross-entropy ended at {last['loss']:.3f}, that of guessing is {chance:.3f}: nothing was "
-                "learned. Try another learning rate (--lr), more epochs, a smaller batch (--batch-size) or a linear last "
-                "convolution (NC1:linear in the network's text)."
+                "learned. Try another learning rate (--lr), more epochs, a smaller batch (--batch-size) or a linear "
+                "last convolution (NC1:linear in the network's text)."
             )
         outcome.write_summary(plan, status, self.rows, self.epochs)
         return outcome.training_result(plan, status, self.rows)
