@@ -102,7 +102,8 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file.") from None
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, MemoryError) as error:
-        raise CheckpointError(f"{path}: not a readable file of allcnn ({str(error).splitlines()[0]}).") from None
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{path}: not a readable file of allcnn ({reason}).") from None
     if _checksum(arrays, attributes) != expected:
         raise CheckpointError(f"{path}: damaged; its content does not fit the checksum inside it.")
     return arrays, attributes

@@ -163,7 +163,8 @@ class _Run:
                 if plan.stored is None:
                     self._begin_folder(config, once)
                 plan.folder.remove_partial_files()
-                save_preprocessing(preprocessing, plan.folder.preprocessing)
+                if not plan.folder.preprocessing.exists():  # a resumed run read it from there
+                    save_preprocessing(preprocessing, plan.folder.preprocessing)
                 if steps_done < self.total_steps:
                     images = preprocessing.apply(self._training_images()) if once else self._training_images()
                     stop.check()
