@@ -7,7 +7,14 @@ import os
 import pytest
 
 from allcnn import device
-from allcnn.device import Device, choose_backend, jit_compile, resolve_precision
+from allcnn.device import (
+    Device,
+    choose_backend,
+    jit_compile,
+    keep_images_on_device,
+    resolve_precision,
+    steps_per_execution,
+)
 from allcnn.errors import InputError
 
 CPU = Device("tensorflow", "cpu", "Some processor", 1, bfloat16=False)
@@ -166,3 +173,25 @@ def test_loading_keras_is_quiet_and_finds_a_device(run_python) -> None:
 
 def test_memory_is_a_plausible_number_of_bytes() -> None:
     assert 1 << 28 < device.physical_memory() < 1 << 50
+
+
+@pytest.mark.parametrize(
+    ("on", "counts", "expected"),
+    [
+        (GPU, (250,), 50),
+        (GPU, (240,), 48),
+        (GPU, (251,), 1),
+        (GPU, (7,), 7),
+        (GPU, (20_000, 200_000, 400_000, 450_000), 50),
+        (GPU, (250, 40), 10),
+        (FAST_CPU, (250,), 1),
+    ],
+)
+def test_an_execution_ends_wherever_a_callback_has_work(on, counts, expected) -> None:
+    assert steps_per_execution(on, *counts) == expected
+
+
+def test_images_stay_on_a_gpu_that_has_room_for_them() -> None:
+    assert keep_images_on_device(GPU, 614_400_000)
+    assert not keep_images_on_device(GPU, 150_000_000_000)
+    assert not keep_images_on_device(FAST_CPU, 1)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Batches made ahead of the accelerator. More only costs memory: a batch takes the host about a millisecond.
 PREFETCH = 4
+# Steps that Python prepares at a time. Within one epoch a permutation is made once for each block.
+BLOCK_STEPS = 250
 
 
 @dataclass(frozen=True)
@@ -51,27 +53,39 @@ class BatchOrder:
 
 
 def training_batches(
-    images: np.ndarray, labels: np.ndarray, order: BatchOrder, first_step: int, last_step: int
+    images: np.ndarray | None, labels: np.ndarray, order: BatchOrder, first_step: int, last_step: int
 ) -> tensorflow.data.Dataset:
     """A tf.data.Dataset of the steps of a run: ({"images", "draws"}, labels), every batch of one fixed size.
 
-    images (n, height, width, 3), uint8 or float32, come out in their own type; labels int32; draws, only where
-    the order augments, int32 (batch, 3).
+    images (n, height, width, 3), uint8 or float32, come out in their own type; without them (they lie on the
+    accelerator) "indices", int32 (batch,), take their place. labels int32; draws, only where the order augments, int32
+    (batch, 3). Python is asked for a block of steps at a time; the rest is TensorFlow's threads.
     """
     import tensorflow as tf
 
     size = order.images_per_batch
 
-    def batches() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
-        for indices, draws in order.steps(first_step, last_step):
-            inputs = {"images": images[indices]}
-            if draws is not None:
-                inputs["draws"] = draws
-            yield inputs, labels[indices]
+    def blocks() -> Iterator[dict[str, np.ndarray]]:
+        for start in range(first_step, last_step, BLOCK_STEPS):
+            steps = list(order.steps(start, min(start + BLOCK_STEPS, last_step)))
+            block = {"indices": np.stack([indices for indices, _ in steps]).astype(np.int32)}
+            if order.augment:
+                block["draws"] = np.stack([draws for _, draws in steps if draws is not None])
+            yield block
 
-    inputs = {"images": tf.TensorSpec((size, *images.shape[1:]), images.dtype)}
+    signature = {"indices": tf.TensorSpec((None, size), tf.int32)}
     if order.augment:
-        inputs["draws"] = tf.TensorSpec((size, 3), tf.int32)
-    signature = (inputs, tf.TensorSpec((size,), tf.int32))
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
+        signature["draws"] = tf.TensorSpec((None, size, 3), tf.int32)
+    with tf.device("CPU"):
+        all_labels = tf.convert_to_tensor(labels)
+
+    def gather(step: dict[str, tensorflow.Tensor]) -> tuple[dict[str, tensorflow.Tensor], tensorflow.Tensor]:
+        inputs, indices = dict(step), step["indices"]
+        if images is not None:
+            # NumPy gathers from its own array: TensorFlow would first make a copy of all images.
+            batch = tf.numpy_function(images.__getitem__, [inputs.pop("indices")], images.dtype, stateful=False)
+            inputs["images"] = tf.ensure_shape(batch, (size, *images.shape[1:]))
+        return inputs, tf.gather(all_labels, indices)
+
+    dataset = tf.data.Dataset.from_generator(blocks, output_signature=signature).prefetch(1).unbatch().map(gather)
     return dataset.apply(tf.data.experimental.assert_cardinality(last_step - first_step)).prefetch(PREFETCH)

@@ -90,13 +90,17 @@ def make_layers(
     weight_decay: float = 0.0,
     decay_biases: bool = True,
     dtype: str | None = None,
+    cheap_dropout: bool = False,
 ) -> list[keras.layers.Layer]:
-    """The network's Keras layers in order, up to the values before the softmax; see `build_model`."""
+    """The network's Keras layers in order, up to the values before the softmax; see `build_model`.
+
+    `cheap_dropout` takes `BitDropout` for Keras's: faster, but then the model is not of stock layers alone.
+    """
     if not 0 <= weight_decay < float("inf"):
         raise InputError(f"the weight decay must be 0 or more; got {weight_decay}.")
     check_initializer(initializer)
     rows = layer_shapes(spec, input_shape, classes)
-    maker = _LayerMaker(initializer, seed, weight_decay, decay_biases, classes, dtype)
+    maker = _LayerMaker(initializer, seed, weight_decay, decay_biases, classes, dtype, cheap_dropout)
     layers: list[keras.layers.Layer] = []
     for index, row in enumerate(rows[:-1]):
         layers += maker.make(row, index)
@@ -114,7 +118,7 @@ class _LayerMaker:
 
     def __init__(
         self, initializer: str, seed: int | None, weight_decay: float, decay_biases: bool, classes: int,
-        dtype: str | None,
+        dtype: str | None, cheap_dropout: bool,
     ):  # fmt: skip
         self.initializer = initializer
         self.seed = seed
@@ -122,6 +126,7 @@ class _LayerMaker:
         self.decay_biases = decay_biases
         self.classes = classes
         self.dtype = dtype
+        self.cheap_dropout = cheap_dropout
 
     def make(self, row: LayerShape, index: int) -> list[keras.layers.Layer]:
         import keras
@@ -155,7 +160,10 @@ class _LayerMaker:
                 pooling = layers.MaxPooling2D if kind == "max" else layers.AveragePooling2D
                 return [pooling(size, strides=stride, padding=padding, dtype=self.dtype, name=row.name)]
             case Dropout(rate):
-                return [layers.Dropout(rate, seed=layer_seed(self.seed, index), dtype=self.dtype, name=row.name)]
+                dropout = layers.Dropout
+                if self.cheap_dropout:
+                    from allcnn.models.dropout import BitDropout as dropout
+                return [dropout(rate, seed=layer_seed(self.seed, index), dtype=self.dtype, name=row.name)]
             case Norm():
                 return [layers.BatchNormalization(dtype=self.dtype, name=row.name)]
             case GlobalAverage():

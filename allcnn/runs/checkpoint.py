@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from allcnn.data.stored_images import StoredImages
 from allcnn.errors import CheckpointError
 from allcnn.files import read_arrays, write_arrays
 from allcnn.runs.folder import Row, RunFolder
@@ -101,7 +102,8 @@ def load_state(folder: RunFolder) -> TrainingState | None:
 
 def _variables(model: keras.Model) -> dict[str, keras.Variable]:
     """Every variable that training changes, by a name that is the same in every process."""
-    variables = {f"model/{variable.path}": variable for variable in model.weights}
+    layers = [layer for layer in model.layers if not isinstance(layer, StoredImages)]
+    variables = {f"model/{variable.path}": variable for layer in layers for variable in layer.weights}
     for index, variable in enumerate(model.optimizer.variables):
         # Keras numbers the variables of an optimiser in a fixed order; their paths hold names it makes up.
         variables[f"optimizer/{index:03d}"] = variable

@@ -61,7 +61,7 @@ class LearningRateMultiplier(keras.callbacks.Callback):
 
     def _set_at_step(self, batch: int, logs: dict | None = None) -> None:
         self._set(self.step)
-        self.step += 1
+        self.step += self.model.steps_per_execution
 
     def _set(self, position: int) -> None:
         base = self.base if self.base is not None else _decimal(self.model.optimizer.learning_rate)
@@ -173,13 +173,16 @@ class AfterEpoch(keras.callbacks.Callback):
 
 
 class BetweenSteps(keras.callbacks.Callback):
-    """Calls a function after every step; what it raises ends the training there."""
+    """Calls a function before every step; what it raises ends the training there.
+
+    Before, not after: for a callback after the step Keras would wait for the step's figures each time.
+    """
 
     def __init__(self, function: Callable[[], None]):
         super().__init__()
         self.function = function
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         self.function()
 
 
@@ -190,10 +193,10 @@ class StopAtStep(keras.callbacks.Callback):
         super().__init__()
         self.remaining = steps - first_step
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self.remaining -= 1
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        self.remaining -= self.model.steps_per_execution
         if self.remaining <= 0:
-            self.model.stop_training = True
+            self.model.stop_training = True  # looked at after the step that now begins
 
 
 def _decimal(value: Any) -> float:

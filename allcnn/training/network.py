@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
+from allcnn.data.stored_images import StoredImages
 from allcnn.models.build import make_layers
 from allcnn.preprocessing.augment import FlipShift
 from allcnn.specs.layers import Spec
@@ -35,15 +36,22 @@ def make_training_model(
     augment: bool,
     dtype: str,
     preprocessing: Preprocessing | None = None,
+    stored: int = 0,
 ) -> keras.Model:
     """Build the model that is trained; its layers have the names, and the order, of `build_model`'s.
 
-    Inputs: {"images": (batch, height, width, 3)} and, with `augment`, {"draws": (batch, 3) int32}. With a
-    `preprocessing` the images are raw and it is part of the compiled step. Output: (batch, classes) float32,
-    before the softmax, so that the cross-entropy is computed from these on both backends.
+    Inputs: {"images": (batch, height, width, 3)} and, with `augment`, {"draws": (batch, 3) int32}. With
+    `stored`, so many images lie on the accelerator (`store_images` brings them there), and {"indices": (batch,) int32}
+    take the place of the images. With a `preprocessing` the images are raw and it is part of the compiled step. Output:
+    (batch, classes) float32, before the softmax, so that the cross-entropy is computed from these on both backends.
     """
-    inputs = {"images": keras.Input(image_shape, dtype="float32", name="images")}
-    outputs = inputs["images"]
+    if not stored:
+        inputs = {"images": keras.Input(image_shape, dtype="float32", name="images")}
+        outputs = inputs["images"]
+    else:
+        inputs = {"indices": keras.Input((), dtype="int32", name="indices")}
+        kind = "uint8" if preprocessing else "float32"
+        outputs = StoredImages((stored, *image_shape), kind, name="stored_images")(inputs["indices"])
     for layer in preprocessing.layers() if preprocessing else []:
         outputs = layer(outputs)
     if augment:
@@ -52,13 +60,24 @@ def make_training_model(
     layers = make_layers(
         spec, image_shape, classes,
         initializer=initializer, seed=seed, weight_decay=weight_decay, decay_biases=decay_biases, dtype=dtype,
+        cheap_dropout=True,
     )  # fmt: skip
     for layer in layers:
         outputs = layer(outputs)
     return keras.Model(inputs, outputs, name="training")
 
 
-def compile_for_training(model: keras.Model, learning_rate: float, momentum: float, jit: bool) -> None:
+def store_images(model: keras.Model, images: np.ndarray) -> bool:
+    """Bring the training images to the accelerator if the model was made to keep them there; whether it was."""
+    stores = [layer for layer in model.layers if isinstance(layer, StoredImages)]
+    for layer in stores:
+        layer.store(images)
+    return bool(stores)
+
+
+def compile_for_training(
+    model: keras.Model, learning_rate: float, momentum: float, jit: bool, steps_per_execution: int = 1
+) -> None:
     """SGD with momentum as the paper has it: v = momentum v - lr g; w += v. Loss: cross-entropy + weight decay."""
     model.compile(
         optimizer=keras.optimizers.SGD(learning_rate=learning_rate, momentum=momentum),
@@ -68,6 +87,7 @@ def compile_for_training(model: keras.Model, learning_rate: float, momentum: flo
             keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
         ],
         jit_compile=jit,
+        steps_per_execution=steps_per_execution,
     )
 
 

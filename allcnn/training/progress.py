@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from typing import TextIO
 
@@ -39,9 +40,12 @@ class ProgressDisplay(keras.callbacks.Callback):
         self.epochs_done = epochs_done
         self.console = Console(file=stream or sys.stderr)
         self.live: Live | None = None
+        self.lock = threading.Lock()
         if self.console.is_terminal:
-            # Keras reads every step's figures off the accelerator for a callback that has this method.
+            # Keras reads every step's figures off the accelerator for a callback that has this method; in a thread of
+            # its own, so that training does not wait for them, where the callback says that it bears that.
             self.on_train_batch_end = self._show_step
+            self.async_safe = True
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self.begun = time.perf_counter()
@@ -57,8 +61,15 @@ class ProgressDisplay(keras.callbacks.Callback):
         self.epoch = epoch
         self.epoch_begun = time.perf_counter()
         self.shown = 0.0
+        self.last_batch = -1
 
     def _show_step(self, batch: int, logs: dict | None = None) -> None:
+        with self.lock:
+            if batch > self.last_batch:  # threads may come in another order
+                self.last_batch = batch
+                self._show(batch, logs)
+
+    def _show(self, batch: int, logs: dict | None) -> None:
         now = time.perf_counter()
         if now - self.shown < _REFRESH_SECONDS and batch + 1 < self.steps_per_epoch:
             return
