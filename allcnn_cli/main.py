@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from allcnn.errors import AllcnnError
+from allcnn_cli.bench import bench
 from allcnn_cli.data import data
 from allcnn_cli.eval import evaluate
 from allcnn_cli.output import complain, one_line
@@ -40,6 +41,7 @@ app.command("eval")(evaluate)
 app.command("predict")(predict)
 app.command("params")(params)
 app.command("data")(data)
+app.command("bench")(bench)
 
 
 def _show_version(asked: bool) -> None:

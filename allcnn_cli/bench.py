@@ -1,0 +1,141 @@
+"""`allcnn bench`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from allcnn.errors import InputError
+from allcnn_cli import options
+from allcnn_cli.output import complain, only_results_on_stdout, show, show_json, show_table
+
+if TYPE_CHECKING:
+    from allcnn.benchmark import BenchmarkResult
+
+
+def bench(
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME", help="A network's name; `allcnn params` lists them. [default: all-c]"),
+    ] = None,
+    spec: Annotated[
+        str | None, typer.Option("--spec", metavar="TEXT", help="A network of your own, such as 96C3-96C3/2-NC1-GAP.")
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", metavar="IMAGES", help="In a training step. [default: the recipe's, 200]"),
+    ] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", metavar="KIND", help="auto, float32 or mixed_bfloat16, of the training.")
+    ] = "auto",
+    augmentation: Annotated[str, typer.Option("--augment", metavar="KIND", help="none or flip-shift.")] = "none",
+    seconds: Annotated[
+        float,
+        typer.Option(
+            "--seconds", metavar="S", help="Train for about so long; all together takes two to three times that."
+        ),
+    ] = 20.0,
+    image_size: Annotated[
+        int | None,
+        typer.Option("--image-size", metavar="PIXELS", help="[default: the published network's, else 32]"),
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option("--classes", metavar="N", help="[default: the published network's, else 10]")
+    ] = None,
+    as_json: options.Json = False,
+    backend: options.Backend = None,
+) -> None:
+    """Measure a network's speed here, against this machine's own.
+
+    Images per second of training and of prediction, the fastest matrix products, how long each recipe would take.
+
+    \b
+    Examples:
+      allcnn bench --model strided-a
+      allcnn bench --spec "96C3-96C3/2-NC1-GAP" --precision float32 --seconds 5
+    """
+    if model is not None and spec is not None:
+        raise InputError("both --model and --spec were given; expected one of them.")
+    from allcnn.device import choose_backend
+    from allcnn.specs import parse
+
+    network = str(parse(spec)) if spec is not None else model if model is not None else "all-c"
+    if backend is not None:
+        choose_backend(backend)
+    with only_results_on_stdout():
+        from allcnn.benchmark import benchmark
+
+        result = benchmark(
+            network,
+            batch_size=batch_size,
+            precision=precision,
+            augmentation=augmentation,
+            image_size=image_size,
+            classes=classes,
+            seconds=seconds,
+            announce=complain,
+        )
+    if as_json:
+        show_json(result.as_dict())
+    else:
+        _show(result)
+
+
+def _show(result: BenchmarkResult) -> None:
+    from allcnn.training.progress import duration
+
+    height, width, _ = result.image_shape
+    device = result.device
+    show(f"{result.model}: {result.multiply_adds / 1e6:,.1f} M multiply-adds an image of {height} x {width}")
+    more = f"{device.count} x " if device.count > 1 else ""
+    augmented = "" if result.augmentation == "none" else f", {result.augmentation}"
+    show(f"{more}{device.name}, {device.backend}, {result.precision}, batches of {result.batch_size:,}{augmented}")
+    show()
+    speeds = {"training": result.training, "prediction": result.prediction}
+    # One unit for the whole table, so that its figures can be compared.
+    tera = max(speed.ceiling.operations_per_second for speed in speeds.values()) >= 1e13
+    unit, size, form = ("TFLOP/s", 1e12, ",.1f") if tera else ("GFLOP/s", 1e9, ",.0f")
+    rows = [
+        (
+            name,
+            speed.precision,
+            _figure(speed.images_per_second),
+            format(speed.operations_per_second / size, form),
+            format(speed.ceiling.operations_per_second / size, form),
+            f"{100 * speed.fraction:.1f} %",
+        )
+        for name, speed in speeds.items()
+    ]
+    show_table(("", "precision", "images/s", unit, "ceiling", "reached"), rows, left=2)
+    ceilings = dict.fromkeys(str(speed.ceiling) for speed in speeds.values())
+    show(f"Ceiling: the fastest matrix product, {' and '.join(ceilings)}.")
+    show()
+    if result.recipes:
+        times: dict[tuple[str, ...], list[str]] = {}
+        for recipe in result.recipes:
+            row = (
+                f"{recipe.length:,} {recipe.unit}",
+                duration(recipe.training_seconds),
+                duration(recipe.test_seconds) if recipe.test_images else "-",
+                duration(recipe.total_seconds),
+            )
+            times.setdefault(row, []).append(recipe.recipe)
+        headings = ("recipe", "length", "training", "test passes", "total")
+        show_table(headings, [(", ".join(names), *row) for row, names in times.items()], left=2)
+        show("Counted: the steps, and a test pass an epoch; not start-up, whitening and saving.")
+    else:
+        show(f"No published recipe is for images of {height} x {width}.")
+    show()
+    show(f"memory  {_memory(result)}")
+
+
+def _figure(rate: float) -> str:
+    """A rate with three digits at least."""
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+
+
+def _memory(result: BenchmarkResult) -> str:
+    peaks = ((result.memory_peak_bytes, "of this process"), (result.device_memory_peak_bytes, "on the accelerator"))
+    known = [f"{peak / 1e9:,.2f} GB {where}" for peak, where in peaks if peak is not None]
+    return f"{', '.join(known)}, at the peak" if known else "unknown"
