@@ -118,5 +118,5 @@ def _checksum(arrays: dict[str, np.ndarray], attributes: dict[str, Any]) -> str:
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         sha256.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        sha256.update(array.tobytes())
+        sha256.update(array.data)
     return sha256.hexdigest()

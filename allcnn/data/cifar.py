@@ -114,7 +114,9 @@ def _join(batches: list[_Batch]) -> _Batch:
     images = np.empty((sum(len(labels) for _, labels in batches), _SIDE, _SIDE, 3), np.uint8)
     start = 0
     for pixels, labels in batches:
-        images[start : start + len(labels)] = pixels.reshape(-1, 3, _SIDE, _SIDE).transpose(0, 2, 3, 1)
+        planes = pixels.reshape(-1, 3, _SIDE, _SIDE)
+        for channel in range(3):  # one at a time takes half as long as one transposition of all
+            images[start : start + len(labels), ..., channel] = planes[:, channel]
         start += len(labels)
     return images, np.concatenate([labels for _, labels in batches])
 

@@ -12,8 +12,10 @@ from allcnn.errors import CheckpointError
 from allcnn.files import read_arrays, write_arrays
 from allcnn.preprocessing import Preprocessing, make_preprocessing
 
-# Changes whenever a fit would give other numbers, so that an old cache is not taken for a new one.
 _FORMAT = 2
+# Part of the name of a cached fit. Changes whenever a fit would give other numbers, so that an old cache is not taken
+# for a new one; what a run folder holds stays readable.
+_FIT = 3
 
 
 def save_preprocessing(preprocessing: Preprocessing, path: Path) -> None:
@@ -53,7 +55,7 @@ def fit_preprocessing(kind: str, images: np.ndarray) -> Preprocessing:
     preprocessing = make_preprocessing(kind)
     if kind != "gcn-zca":
         return preprocessing.adapt(images)
-    path = cache_folder() / "preprocessing" / f"{kind}-{images_digest(images)[:24]}.h5"
+    path = cache_folder() / "preprocessing" / f"{kind}-{_FIT}-{images_digest(images)[:24]}.h5"
     try:
         cached = load_preprocessing(path)
         if cached.kind == kind and cached.fitted_shape() == images.shape[1:]:
