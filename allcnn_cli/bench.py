@@ -109,7 +109,7 @@ def _show(result: BenchmarkResult) -> None:
     ]
     show_table(("", "precision", "images/s", unit, "ceiling", "reached"), rows, left=2)
     ceilings = dict.fromkeys(str(speed.ceiling) for speed in speeds.values())
-    show(f"Ceiling: the fastest matrix product, {' and '.join(ceilings)}.")
+    show(f"Ceiling: {' and '.join(ceilings)} matrix products.")
     show()
     if result.recipes:
         times: dict[tuple[str, ...], list[str]] = {}
@@ -123,7 +123,7 @@ def _show(result: BenchmarkResult) -> None:
             times.setdefault(row, []).append(recipe.recipe)
         headings = ("recipe", "length", "training", "test passes", "total")
         show_table(headings, [(", ".join(names), *row) for row, names in times.items()], left=2)
-        show("Counted: the steps, and a test pass an epoch; not start-up, whitening and saving.")
+        show("Counted: steps, and a test pass an epoch; not start-up, whitening, saving.")
     else:
         show(f"No published recipe is for images of {height} x {width}.")
     show()
