@@ -4,6 +4,7 @@ import hashlib
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,6 +54,21 @@ def test_planes_become_pixels_by_hand(tmp_path, binary):
     assert image[1, 1].tolist() == [0, 201, 0]
     assert image[0, 31].tolist() == [31, 0, 250]
     assert image[31, 31].tolist() == [0, 0, 251]
+
+
+def test_every_file_is_read_once(tmp_path, binary, monkeypatch):
+    files = cifar10_files(binary, random_images(12), LABELS)
+    write(tmp_path / FOLDERS[binary], files)
+    read = []
+    read_bytes = Path.read_bytes
+
+    def counted(path):
+        read.append(path.name)
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", counted)
+    load_data(data_dir=tmp_path)
+    assert sorted(read) == sorted(files)
 
 
 @pytest.mark.parametrize("place", ["itself", "holder"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,16 @@ def test_channel_statistics_stream_over_blocks() -> None:
     values = images.reshape(-1, 3).astype(np.float64)
     np.testing.assert_allclose(mean, values.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(deviation, values.std(axis=0), rtol=1e-12)
+
+
+def test_what_is_applied_is_held_once() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40_000, 8, 8, 3)).astype(np.uint8)
+    scale = make_preprocessing("scale").adapt(images)
+    tracemalloc.start()
+    result = scale.apply(images)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1.5 * result.nbytes  # 31 MB, and a few that Keras takes to make the model
 
 
 @pytest.mark.parametrize("kind", PREPROCESSINGS)

@@ -10,7 +10,7 @@ import pytest
 
 from allcnn.errors import CheckpointError, InputError
 from allcnn.files import write_arrays
-from allcnn.preprocessing import PREPROCESSINGS, ZCAWhitening, make_preprocessing
+from allcnn.preprocessing import PREPROCESSINGS, ZCAWhitening, make_preprocessing, store
 from allcnn.preprocessing.store import cache_folder, fit_preprocessing, load_preprocessing, save_preprocessing
 
 IMAGES = np.random.default_rng(3).integers(0, 256, (30, 4, 4, 3)).astype(np.uint8)
@@ -73,6 +73,14 @@ def test_whitening_is_fitted_once_and_then_read(cache, monkeypatch) -> None:
     assert np.array_equal(first.arrays()["matrix"], second.arrays()["matrix"])
     with pytest.raises(AssertionError, match="fitted again"):
         fit_preprocessing("gcn-zca", IMAGES[::-1])  # other images are another fit
+
+
+def test_a_fit_of_an_older_kind_is_made_anew_in_the_cache_and_kept_in_a_run(cache, tmp_path, monkeypatch) -> None:
+    save_preprocessing(fit_preprocessing("gcn-zca", IMAGES), tmp_path / "preprocessing.h5")
+    monkeypatch.setattr(store, "_FIT", "newer")
+    fit_preprocessing("gcn-zca", IMAGES)
+    assert len(list(cache.iterdir())) == 2
+    assert load_preprocessing(tmp_path / "preprocessing.h5").kind == "gcn-zca"
 
 
 def test_a_cache_that_cannot_be_read_is_passed_over(cache) -> None:
