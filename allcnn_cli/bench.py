@@ -110,6 +110,8 @@ def _show(result: BenchmarkResult) -> None:
     show_table(("", "precision", "images/s", unit, "ceiling", "reached"), rows, left=2)
     ceilings = dict.fromkeys(str(speed.ceiling) for speed in speeds.values())
     show(f"Ceiling: {' and '.join(ceilings)} matrix products.")
+    if max(speed.fraction for speed in speeds.values()) > 1:
+        show("Over 100 %: other programs slowed the products, or convolutions are faster here.")
     show()
     if result.recipes:
         times: dict[tuple[str, ...], list[str]] = {}

@@ -131,7 +131,7 @@ def test_a_small_network_through_the_real_pipeline(small_products) -> None:
     assert result.prediction.operations_per_image == 2 * MULTIPLY_ADDS
     assert len(result.training.rates) >= 3 and len(result.prediction.rates) >= 3
     assert min(*result.training.rates, *result.prediction.rates) > 0
-    # Both at one precision: measured before and after, and each shape is there once.
+    # Both at one precision: measured three times, and each shape is there once.
     assert result.training.products == result.prediction.products
     assert len(result.training.products) == 2
     assert (result.precision, result.batch_size, result.augmentation) == ("float32", 20, "flip-shift")

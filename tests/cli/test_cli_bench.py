@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from allcnn.benchmark import BenchmarkResult, Product, Speed, ceiling
@@ -52,6 +54,16 @@ def test_a_person_sees_speeds_durations_and_memory(allcnn, monkeypatch):
     assert "paper, review 350 epochs 12:09:10 h 1:56:40 h 14:05:50 h".split() in cells
     assert lines[-1] == "memory  1.23 GB of this process, at the peak"
     assert all(len(line) <= 80 for line in lines)
+
+
+def test_more_than_the_ceiling_is_explained(allcnn, monkeypatch):
+    # 500 x 0.5e9 are 2.5e11: of 1e12 a quarter, of 2e11 more than there is.
+    explanation = "Over 100 %: other programs slowed the products, or convolutions are faster here.\n"
+    monkeypatch.setattr("allcnn.benchmark.benchmark", lambda *_, **__: RESULT)
+    assert explanation not in allcnn("bench").out
+    slower = replace(RESULT.prediction, products=(Product("float32", 2048, 2048, 2048, 2e11),))
+    monkeypatch.setattr("allcnn.benchmark.benchmark", lambda *_, **__: replace(RESULT, prediction=slower))
+    assert explanation in allcnn("bench").out
 
 
 def test_json_is_one_document_with_the_same_figures(allcnn, monkeypatch):
