@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from allcnn.device import leave_out_optional_imports
 from allcnn.errors import AllcnnError
 from allcnn_cli.bench import bench
 from allcnn_cli.data import data
@@ -74,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done; 1 it failed while running; 2 the call or its input was wrong; 130 interrupted.
     ALLCNN_DEBUG=1 shows the traceback of a failure.
     """
+    leave_out_optional_imports()
     try:
         code = app(args=None if arguments is None else list(arguments), prog_name=_NAME, standalone_mode=False)
         # A reader that went away (`| head`) shows when the last lines are written, not while they are collected.

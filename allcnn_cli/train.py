@@ -68,6 +68,12 @@ def train(
         float | None,
         typer.Option("--validation", metavar="FRACTION", help="Part of the training images to hold out. [default: 0]"),
     ] = None,
+    test_every: Annotated[
+        int | None,
+        typer.Option(
+            "--test-every", metavar="E", help="Measure the errors every E epochs, and after the last. [default: 1]"
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="N", help="Decides every random choice. [default: 0]")
     ] = None,
@@ -122,6 +128,7 @@ def train(
             weight_decay=weight_decay,
             precision=precision,
             validation=validation,
+            test_every=test_every,
             seed=seed,
             run_dir=run_dir,
             resume=resume,

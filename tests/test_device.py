@@ -195,3 +195,17 @@ def test_images_stay_on_a_gpu_that_has_room_for_them() -> None:
     assert keep_images_on_device(GPU, 614_400_000)
     assert not keep_images_on_device(GPU, 150_000_000_000)
     assert not keep_images_on_device(FAST_CPU, 1)
+
+
+def test_the_shell_loads_keras_without_what_it_does_not_need(run_python) -> None:
+    program = """
+import sys
+from allcnn import device
+device.leave_out_optional_imports()
+device.load_keras()
+print("sklearn" in sys.modules)
+import sklearn.datasets
+print(len(sklearn.datasets.load_digits().images))
+"""
+    assert run_python("-c", program).stdout.split() == ["False", "1797"]
+    assert run_python("-c", "import sklearn\n" + program).stdout.split() == ["True", "1797"]

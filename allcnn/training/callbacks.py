@@ -147,15 +147,18 @@ class TableExport(keras.callbacks.Callback):
 
 
 class MeasureErrors(keras.callbacks.Callback):
-    """Puts measured errors into the epoch's logs, and how long that took, so that it does not count as training."""
+    """Puts measured errors into the epoch's logs, and how long that took, so that it does not count as training.
 
-    def __init__(self, measure: Callable[[], dict[str, float]]):
+    `measure` is called with the number of epochs done; what it leaves out stays empty in metrics.csv.
+    """
+
+    def __init__(self, measure: Callable[[int], dict[str, float]]):
         super().__init__()
         self.measure = measure
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         begun = time.perf_counter()
-        figures = self.measure()
+        figures = self.measure(epoch + 1)
         if logs is not None:
             logs.update(figures)
             logs["test_seconds"] = time.perf_counter() - begun

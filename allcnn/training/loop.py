@@ -6,6 +6,7 @@ import math
 import platform
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -127,14 +128,16 @@ class TrainingLoop:
         """The batches of the steps still to do; images preprocessed once, and on the accelerator, where they fit."""
         from allcnn.training.network import store_images
 
-        images = self._training_images()
+        images = self.training_images
         if self.preprocessed_once:
             images = preprocessing.apply(images)
         stored = store_images(self.training, images)
         labels = self.plan.data.train_labels[self.plan.kept]
         return training_batches(None if stored else images, labels, self.order, steps_done, self.total_steps)
 
-    def _training_images(self) -> np.ndarray:
+    @cached_property
+    def training_images(self) -> np.ndarray:
+        """The raw images to train on: those not held out."""
         plan = self.plan
         return plan.data.train_images[plan.kept] if len(plan.held) else plan.data.train_images
 
@@ -143,7 +146,7 @@ class TrainingLoop:
         plan = self.plan
         if plan.stored is not None and plan.folder.preprocessing.exists():
             return load_preprocessing(plan.folder.preprocessing)
-        return fit_preprocessing(self.recipe.preprocessing, self._training_images())
+        return fit_preprocessing(self.recipe.preprocessing, self.training_images)
 
     def _begin_folder(self, config: dict[str, Any]) -> None:
         """config.json first: from then on the folder is this run's, and can be resumed."""
@@ -196,13 +199,15 @@ class TrainingLoop:
         finally:
             display.close()
 
-    def _measure(self) -> dict[str, float]:
-        """The errors of the float32 model of raw images with the weights of this moment."""
+    def _measure(self, epochs_done: int) -> dict[str, float]:
+        """Bring the weights into the float32 model of raw images, and its errors where this epoch is to be measured."""
         from allcnn.evaluation import evaluate
         from allcnn.training.network import copy_weights
 
         data, held = self.plan.data, self.plan.held
         copy_weights(self.training, self.final)
+        if epochs_done % self.plan.test_every and epochs_done != self.epochs:
+            return {}
         figures = {"test_error": evaluate(self.final, data.test_images, data.test_labels).error_percent}
         if len(held):
             held_out = evaluate(self.final, data.train_images[held], data.train_labels[held])
@@ -240,7 +245,11 @@ class TrainingLoop:
 
     def _finish(self) -> TrainingResult:
         plan, last = self.plan, self.rows[-1]
-        # A callback of the user's may have ended the training before its time.
+        # A callback of the user's may have ended the training before its time, after an epoch that was not measured.
+        if last["test_error"] is None:
+            last.update(self._measure(self.epochs))
+            write_metrics(plan.folder.metrics, self.rows)
+            outcome.write_table(plan, self.rows)
         status = "finished" if len(self.rows) == self.epochs else "stopped"
         save_model(self.final, outcome.model_card(plan), plan.folder.model)
         chance = math.log(plan.data.classes)

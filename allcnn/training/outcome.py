@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from allcnn.files import write_text
 from allcnn.models.saved import ModelCard
 from allcnn.reports.tables import ResultRow, result_row, table_markdown
 from allcnn.runs.folder import Row, write_json
@@ -45,7 +46,7 @@ class TrainingResult:
 
 def training_result(plan: RunPlan, status: str, rows: Sequence[Row]) -> TrainingResult:
     """The result of a run that ended, from the rows of its metrics: the last epoch's."""
-    last, row = rows[-1], result_row_of(plan)
+    last = rows[-1]
     return TrainingResult(
         run_dir=plan.folder.path,
         status=status,
@@ -56,9 +57,14 @@ def training_result(plan: RunPlan, status: str, rows: Sequence[Row]) -> Training
         validation_error=last.get("validation_error"),
         seconds=_training_seconds(rows),
         parameters=plan.parameters,
-        published_error=row.published_error_percent,
-        table=table_markdown([row.with_error(last["test_error"], epochs=len(rows))]),
+        published_error=result_row_of(plan).published_error_percent,
+        table=_table(plan, rows),
     )
+
+
+def write_table(plan: RunPlan, rows: Sequence[Row]) -> None:
+    """Write table.md from the last row."""
+    write_text(plan.folder.table, _table(plan, rows))
 
 
 def write_summary(plan: RunPlan, status: str, rows: Sequence[Row], of_epochs: int) -> None:
@@ -118,6 +124,10 @@ def installed_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def _table(plan: RunPlan, rows: Sequence[Row]) -> str:
+    return table_markdown([result_row_of(plan).with_error(rows[-1]["test_error"], epochs=len(rows))])
 
 
 def _training_seconds(rows: Sequence[Row]) -> float:

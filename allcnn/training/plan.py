@@ -46,6 +46,7 @@ class RunPlan:
     seed: int
     precision: str
     validation: float
+    test_every: int
     kept: np.ndarray
     held: np.ndarray
     folder: RunFolder
@@ -57,7 +58,7 @@ class RunPlan:
         return count_parameters(self.spec, self.data.image_shape, self.data.classes)
 
     def config(self, backend: str, precision: str) -> dict[str, Any]:
-        """What config.json says of the run's identity."""
+        """What config.json says of the run's identity, and of what it was asked for."""
         return {
             "model": self.model,
             "spec": str(self.spec),
@@ -70,6 +71,7 @@ class RunPlan:
             "resize": self.data.resize,
             "seed": self.seed,
             "validation": self.validation,
+            "test_every": self.test_every,
             "backend": backend,
             "precision": precision,
         }
@@ -95,6 +97,7 @@ def plan_run(
     epochs: int | None = None,
     precision: str | None = None,
     validation: float | None = None,
+    test_every: int | None = None,
     seed: int | None = None,
     run_dir: str | Path | None = None,
     resume: bool = False,
@@ -112,6 +115,9 @@ def plan_run(
     validation = validation if validation is not None else (stored or {}).get("validation", 0.0)
     if not (math.isfinite(validation) and 0 <= validation < 1):
         raise InputError(f"the held-out fraction must be at least 0 and below 1, such as 0.1; got {validation}.")
+    test_every = test_every if test_every is not None else (stored or {}).get("test_every", 1)
+    if isinstance(test_every, bool) or not isinstance(test_every, int) or test_every < 1:
+        raise InputError(f"errors are measured every 1, 2, ... epochs; got {test_every}.")
     if model is not None:
         spec, network = resolve(model)
     elif stored is None:
@@ -158,7 +164,7 @@ def plan_run(
         model=name, spec=spec, network=network, recipe=chosen, data=data,
         data_dir=str(Path(data_dir).expanduser().resolve()) if data_dir else None,
         seed=seed, precision=precision or (stored or {}).get("precision", "auto"), validation=validation,
-        kept=kept, held=held, folder=folder, stored=stored, notes=tuple(notes),
+        test_every=test_every, kept=kept, held=held, folder=folder, stored=stored, notes=tuple(notes),
     )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ def train(
     weight_decay: float | None = None,
     precision: str | None = None,
     validation: float | None = None,
+    test_every: int | None = None,
     seed: int | None = None,
     run_dir: str | Path | None = None,
     resume: bool = False,
@@ -52,6 +53,7 @@ def train(
         epochs: scales the recipe's milestones with it.
         precision: "auto", "float32" or "mixed_bfloat16".
         validation: fraction of the training images held out, on which "validation_error" is measured.
+        test_every: measure the errors every so many epochs, and after the last; 1 by default.
         seed: decides initial weights, order, flips, shifts and dropout; 0 by default.
         run_dir: the folder to write; by default runs/{model}-{data}-{recipe}-lr{lr}-seed{seed}.
         resume: go on with the run in `run_dir` (arguments left out are the run's own), to the same end.
@@ -70,8 +72,8 @@ def train(
     plan = plan_run(
         model, dataset=dataset, data_dir=data_dir, image_size=image_size, mirror=mirror, recipe=recipe, epochs=epochs,
         learning_rate=learning_rate, batch_size=batch_size, augmentation=augmentation, preprocessing=preprocessing,
-        initializer=initializer, weight_decay=weight_decay, precision=precision, validation=validation, seed=seed,
-        run_dir=run_dir, resume=resume,
+        initializer=initializer, weight_decay=weight_decay, precision=precision, validation=validation,
+        test_every=test_every, seed=seed, run_dir=run_dir, resume=resume,
     )  # fmt: skip
     announce = announce or (lambda line: None)
     if plan.stored is not None:

@@ -25,7 +25,7 @@ import numpy as np
 
 BATCH_SIZE = 200
 IMAGES = 2000
-WARM_UP_STEPS = 4
+WARM_UP_STEPS = 3
 
 # What a library prints must not get between the figures.
 _figures = os.fdopen(os.dup(1), "w", buffering=1)
@@ -49,7 +49,7 @@ def run_steps(step: Callable[[], object], seconds: float) -> None:
         begun = time.perf_counter()
         step()
         last = time.perf_counter() - begun
-    steps = max(round(seconds / last), 3)
+    steps = max(round(seconds / last), 2)
     say(BATCH_SIZE / last)
     while True:
         wait_for_turn()

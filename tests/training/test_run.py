@@ -4,6 +4,7 @@ import json
 import os
 import signal
 
+import keras
 import numpy as np
 import pytest
 
@@ -223,6 +224,29 @@ def test_held_out_images_are_measured_and_not_trained_on(stripes, numbers, tmp_p
     assert read_metrics(tmp_path / "run" / "metrics.csv")[-1]["validation_error"] == result.validation_error
 
 
+def test_errors_are_measured_every_so_many_epochs_and_after_the_last(stripes, numbers, tmp_path):
+    every, seldom, stopped = tmp_path / "every", tmp_path / "seldom", tmp_path / "stopped"
+    train(SPEC, dataset=stripes, run_dir=every, **numbers)
+    train(SPEC, dataset=stripes, run_dir=seldom, test_every=3, **numbers)
+    for one, other in zip(weights(every), weights(seldom), strict=True):
+        np.testing.assert_array_equal(one, other)
+    errors = [[row["test_error"] for row in read_metrics(run / "metrics.csv")] for run in (every, seldom)]
+    assert errors[1] == [None, None, errors[0][2], None, None, errors[0][5], errors[0][6]]
+
+    class StopAfterTwo(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    result = train(SPEC, dataset=stripes, run_dir=stopped, test_every=3, callbacks=[StopAfterTwo()], **numbers)
+    assert result.status == "stopped" and result.test_error == errors[0][1]
+    assert f"{result.test_error:.2f}" in (stopped / "table.md").read_text()
+    # What is saved is the model of the second epoch, though that epoch had not been measured.
+    assert evaluate(stopped, stripes.test_images, stripes.test_labels).error_percent == errors[0][1]
+    train(SPEC, dataset=stripes, run_dir=stopped, resume=True, **numbers)
+    measured = [row["epoch"] for row in read_metrics(stopped / "metrics.csv") if row["test_error"] is not None]
+    assert measured == [3, 6, 7]
+
+
 def test_a_recipe_in_steps_ends_at_its_step(stripes, tmp_path):
     recipe = allcnn.Recipe(
         "steps", unit="steps", length=15, milestones=(8,), batch_size=10, preprocessing="standardize"
@@ -259,6 +283,7 @@ def test_wrong_calls_are_refused_and_leave_nothing(stripes, tmp_path):
         ({"precision": "float16"}, 'unknown precision "float16"; expected one of: auto, float32, mixed_bfloat16'),
         ({"preprocessing": "zca"}, 'unknown preprocessing "zca"; expected one of: gcn-zca'),
         ({"augmentation": "large"}, 'augmentation "large" of the recipe paper cannot be trained'),
+        ({"test_every": 0}, "errors are measured every 1, 2, ... epochs; got 0"),
         ({"validation": 1.0}, "held-out fraction must be at least 0 and below 1"),
         ({"seed": -1}, "seed must be a whole number"),
         ({"resume": True}, "holds no run to resume"),
