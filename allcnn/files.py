@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,22 +17,33 @@ from allcnn.errors import CheckpointError
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, keep_previous: Path | None = None) -> Iterator[Path]:
     """Give a temporary path beside `path`; when the block ends well, sync it and rename it over `path`.
 
     When the block fails the temporary file is removed and `path` is as it was before. The temporary name
     keeps the suffix, since Keras chooses a file's format by it.
+
+    With `keep_previous`, a name in the same folder, the file that was at `path` has that name afterwards. At every
+    moment the two names hold two different whole files, if they did before: the new one takes its name first, then
+    the one before takes the place of the one before it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_name(path)
+    second = _temporary_name(keep_previous) if keep_previous is not None and path.exists() else None
     try:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
+        if second is not None:
+            _link_or_copy(path, second)
         os.replace(temporary, path)
+        if second is not None and keep_previous is not None:
+            os.replace(second, keep_previous)
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+        if second is not None:
+            second.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -67,11 +79,16 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_arrays(path: Path, arrays: dict[str, np.ndarray], attributes: dict[str, Any]) -> None:
-    """Write arrays and JSON-able attributes to an HDF5 file in one step, with a SHA-256 over all of them."""
+def write_arrays(
+    path: Path, arrays: dict[str, np.ndarray], attributes: dict[str, Any], keep_previous: Path | None = None
+) -> None:
+    """Write arrays and JSON-able attributes to an HDF5 file in one step, with a SHA-256 over all of them.
+
+    `keep_previous` is `atomic_path`'s: the name that the file now at `path` has afterwards.
+    """
     import h5py
 
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path, keep_previous) as temporary, h5py.File(temporary, "w") as file:
         for name, array in arrays.items():
             file.create_dataset(name, data=array)
         file.attrs["attributes"] = json.dumps(attributes, sort_keys=True)
@@ -107,6 +124,17 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if _checksum(arrays, attributes) != expected:
         raise CheckpointError(f"{path}: damaged; its content does not fit the checksum inside it.")
     return arrays, attributes
+
+
+def _link_or_copy(path: Path, second: Path) -> None:
+    """Give a file a second name, or on a file system without hard links a synced copy under it."""
+    second.unlink(missing_ok=True)
+    try:
+        os.link(path, second)
+    except OSError:
+        shutil.copyfile(path, second)
+        with open(second, "rb+") as file:
+            os.fsync(file.fileno())
 
 
 def _temporary_name(path: Path) -> Path:

@@ -44,6 +44,92 @@ def test_a_block_that_writes_nothing_leaves_the_old_file(tmp_path) -> None:
     assert path.read_text() == "old" and names(tmp_path) == ["state.h5"]
 
 
+@pytest.fixture(params=["hard links", "no hard links"])
+def linking(request, monkeypatch) -> None:
+    """With hard links, and as on a file system that has none."""
+
+    def refuse(*_):
+        raise PermissionError("no hard links here")
+
+    if request.param == "no hard links":
+        monkeypatch.setattr(os, "link", refuse)
+
+
+def write_kept(folder, text: str) -> None:
+    with atomic_path(folder / "state.h5", keep_previous=folder / "state.previous.h5") as temporary:
+        temporary.write_text(text)
+
+
+def contents(folder) -> dict[str, str]:
+    return {path.name: path.read_text() for path in sorted(folder.iterdir())}
+
+
+@pytest.mark.usefixtures("linking")
+def test_the_file_before_is_kept_under_its_second_name(tmp_path) -> None:
+    write_kept(tmp_path, "1")
+    assert contents(tmp_path) == {"state.h5": "1"}
+    write_kept(tmp_path, "2")
+    assert contents(tmp_path) == {"state.h5": "2", "state.previous.h5": "1"}
+    write_kept(tmp_path, "3")
+    assert contents(tmp_path) == {"state.h5": "3", "state.previous.h5": "2"}
+
+
+@pytest.mark.usefixtures("linking")
+def test_a_failed_write_leaves_the_last_file_and_the_one_before(tmp_path) -> None:
+    write_kept(tmp_path, "1")
+    write_kept(tmp_path, "2")
+    with (
+        pytest.raises(ValueError),
+        atomic_path(tmp_path / "state.h5", keep_previous=tmp_path / "state.previous.h5") as temporary,
+    ):
+        temporary.write_text("half of the n")
+        raise ValueError
+    assert contents(tmp_path) == {"state.h5": "2", "state.previous.h5": "1"}
+
+
+@pytest.mark.usefixtures("linking")
+@pytest.mark.parametrize("function", ["fsync", "replace", "link"])
+def test_two_different_whole_files_at_every_moment(tmp_path, monkeypatch, function) -> None:
+    """Looked at before and after each step of the commit, and each step failing in turn."""
+    write_kept(tmp_path, "1")
+    write_kept(tmp_path, "2")
+    allowed = [("2", "1"), ("3", "1"), ("3", "2")]
+    seen, real = [], getattr(os, function)
+
+    def now() -> tuple[str, str]:
+        return (tmp_path / "state.h5").read_text(), (tmp_path / "state.previous.h5").read_text()
+
+    def watched(*arguments):
+        seen.append(now())
+        result = real(*arguments)
+        seen.append(now())
+        return result
+
+    monkeypatch.setattr(os, function, watched)
+    write_kept(tmp_path, "3")
+    assert seen and set(seen) <= set(allowed)
+    assert contents(tmp_path) == {"state.h5": "3", "state.previous.h5": "2"}
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_rename_that_fails_leaves_two_good_files(tmp_path, monkeypatch, failing) -> None:
+    write_kept(tmp_path, "1")
+    write_kept(tmp_path, "2")
+    real, calls = os.replace, []
+
+    def replace(*arguments):
+        calls.append(arguments)
+        if len(calls) == failing:
+            raise OSError("the disk is gone")
+        real(*arguments)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(OSError, match="the disk is gone"):
+        write_kept(tmp_path, "3")
+    last = "2" if failing == 1 else "3"
+    assert contents(tmp_path) == {"state.h5": last, "state.previous.h5": "1"}
+
+
 def test_text_is_replaced_and_is_utf8(tmp_path) -> None:
     write_text(tmp_path / "table.md", "a longer text than the second")
     write_text(tmp_path / "table.md", "\N{MULTIPLICATION SIGN} 2\n")
