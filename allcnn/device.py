@@ -1,24 +1,15 @@
-"""What this machine has, and what follows: backend, precision, jit.
-
-Keras reads its backend when it is first imported, so `choose_backend` comes before everything that loads
-Keras, and `load_keras` is the one place that loads it for the command line.
-"""
+"""What this machine has, and what follows: precision, jit, where images lie, steps per call, memory."""
 
 from __future__ import annotations
 
 import math
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from allcnn.errors import InputError
 
-BACKENDS = ("tensorflow", "jax")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 
 
@@ -31,118 +22,6 @@ class Device:
     name: str
     count: int
     bfloat16: bool
-
-
-def choose_backend(name: str | None = None) -> str:
-    """Settle the Keras backend: `name`, else the environment's KERAS_BACKEND, else TensorFlow.
-
-    Raises:
-        InputError: the backend is not one of ours, is not installed, or Keras is already loaded with another.
-    """
-    name = name or os.environ.get("KERAS_BACKEND") or "tensorflow"
-    if name not in BACKENDS:
-        raise InputError(f'unknown backend "{name}"; expected one of: {", ".join(BACKENDS)}.')
-    if find_spec(name) is None:
-        raise InputError(f'the backend "{name}" is not installed. Install it with: pip install "allcnn[{name}]"')
-    loaded = sys.modules.get("keras")
-    if loaded is not None and loaded.backend.backend() != name:
-        raise InputError(
-            f'Keras is already running on "{loaded.backend.backend()}", so "{name}" cannot be chosen any more. '
-            "Set KERAS_BACKEND before Keras is imported."
-        )
-    os.environ["KERAS_BACKEND"] = name
-    return name
-
-
-def prefer_backend(name: str) -> None:
-    """Settle the backend as `name` where nothing else has: no KERAS_BACKEND, and Keras not loaded yet."""
-    if "keras" not in sys.modules and not os.environ.get("KERAS_BACKEND"):
-        choose_backend(name)
-
-
-# Keras imports these, where they are installed, for parts of it that the command line never uses.
-_OPTIONAL = ("sklearn", "matplotlib")
-_left_out: tuple[str, ...] = ()
-
-
-def leave_out_optional_imports() -> None:
-    """Let `load_keras` keep Keras from importing libraries that it can do without; for programs that are all ours.
-
-    Measured, alternating: 4.1 s to load Keras and TensorFlow with both of them installed, 3.1 s without. The price is
-    that Keras's wrappers for scikit-learn and its plots do not work in this process.
-    """
-    global _left_out
-    _left_out = _OPTIONAL
-
-
-def load_keras() -> None:
-    """Import Keras and its backend without their start-up chatter, and set full float32 products.
-
-    TensorFlow writes lines of its own to file descriptor 2 whatever its log level; they are held back and
-    shown only if loading fails.
-    """
-    backend = choose_backend()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with hold_standard_error(), hidden_modules(_left_out):
-        import keras  # noqa: F401
-
-        if backend == "jax":
-            import jax
-
-            # A GPU multiplies float32 in TensorFloat-32 by default, which whitening cannot bear.
-            jax.config.update("jax_default_matmul_precision", "highest")
-            jax.devices()
-            hide_gpus_from_tensorflow()
-        else:
-            import tensorflow
-
-            tensorflow.config.experimental.enable_tensor_float_32_execution(False)
-            tensorflow.config.list_physical_devices()
-
-
-def hide_gpus_from_tensorflow() -> None:
-    """Keep TensorFlow, which then only feeds images, off the GPU that JAX trains on."""
-    import tensorflow
-
-    tensorflow.config.set_visible_devices([], "GPU")
-
-
-@contextmanager
-def hidden_modules(names: tuple[str, ...]) -> Iterator[None]:
-    """Inside the block, importing one of these fails as if it were not installed, unless it is loaded already."""
-    hidden = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for name in hidden:
-            del sys.modules[name]
-
-
-@contextmanager
-def hold_standard_error() -> Iterator[None]:
-    """Hold back what anything writes to file descriptor 2 inside the block; show it if the block fails."""
-    import tempfile
-
-    sys.stderr.flush()
-    try:
-        saved = os.dup(2)
-    except OSError:  # no descriptor 2 to hold
-        yield
-        return
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            sys.stderr.flush()
-            held.seek(0)
-            os.write(saved, held.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
 
 
 def find_device() -> Device:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from allcnn.backend import load_keras
 from allcnn.data.dataset import Dataset
 from allcnn.data.images import fit_to_size, read_image
 from allcnn.data.layouts import CLASSES
 from allcnn.data.load import DATASETS, load_data
-from allcnn.device import find_device, jit_compile, load_keras
+from allcnn.device import find_device, jit_compile
 from allcnn.errors import CheckpointError, InputError
 from allcnn.models.saved import SavedModel, find_model_file, open_saved, read_card
 

@@ -57,7 +57,7 @@ def bench(
     """
     if model is not None and spec is not None:
         raise InputError("both --model and --spec were given; expected one of them.")
-    from allcnn.device import choose_backend
+    from allcnn.backend import choose_backend
     from allcnn.specs import parse
 
     network = str(parse(spec)) if spec is not None else model if model is not None else "all-c"

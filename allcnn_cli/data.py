@@ -42,7 +42,7 @@ def data(
         raise InputError("--preprocessing is for --samples FILE.png, which was not given.")
     if samples is not None and (samples.suffix.lower() != ".png" or not samples.absolute().parent.is_dir()):
         raise InputError(f"--samples {samples}: expected the name of a .png file in a folder that exists.")
-    from allcnn.device import choose_backend
+    from allcnn.backend import choose_backend
 
     choose_backend(backend)
     with only_results_on_stdout():
@@ -102,8 +102,8 @@ def _describe(loaded: Dataset) -> dict[str, Any]:
 
 def _write_samples(loaded: Dataset, path: Path, kind: str | None) -> str:
     """Write the sheet of samples; gives the preprocessing it shows."""
+    from allcnn.backend import load_keras
     from allcnn.data.samples import draw_samples, pick_samples
-    from allcnn.device import load_keras
     from allcnn.files import atomic_path
     from allcnn.preprocessing.store import fit_preprocessing
     from allcnn.runs.recipe import recipe_for

@@ -31,7 +31,7 @@ def evaluate(
       allcnn eval runs/strided-a-cifar10-paper-lr0.05-seed0
       allcnn eval model.keras --data-dir ~/cifar
     """
-    from allcnn.device import choose_backend
+    from allcnn.backend import choose_backend
 
     choose_backend(backend)
     with only_results_on_stdout():

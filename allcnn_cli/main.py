@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from allcnn.device import leave_out_optional_imports
+from allcnn.backend import leave_out_optional_imports
 from allcnn.errors import AllcnnError
 from allcnn_cli.bench import bench
 from allcnn_cli.data import data

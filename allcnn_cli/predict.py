@@ -24,7 +24,7 @@ def predict(
     Example:
       allcnn predict runs/strided-a-cifar10-paper-lr0.05-seed0 cat.jpg --top 3
     """
-    from allcnn.device import choose_backend
+    from allcnn.backend import choose_backend
 
     choose_backend(backend)
     with only_results_on_stdout():

@@ -103,7 +103,7 @@ def train(
         raise InputError("both --model and --spec were given; expected one of them.")
     if model is None and spec is None and not resume:
         raise InputError("no network was given; expected --model NAME (`allcnn params` lists them) or --spec TEXT.")
-    from allcnn.device import choose_backend
+    from allcnn.backend import choose_backend
     from allcnn.specs import parse
 
     network = model if spec is None else str(parse(spec))

@@ -1,15 +1,12 @@
-"""Backend, precision and jit; and what is shown while a backend loads."""
+"""Precision, jit, and where images lie, from what a machine has."""
 
 from __future__ import annotations
-
-import os
 
 import pytest
 
 from allcnn import device
 from allcnn.device import (
     Device,
-    choose_backend,
     jit_compile,
     keep_images_on_device,
     resolve_precision,
@@ -74,103 +71,6 @@ def test_a_system_that_does_not_describe_its_processor(tmp_path, monkeypatch) ->
     assert device.cpu_multiplies_bfloat16() is False
 
 
-@pytest.fixture
-def no_keras(monkeypatch) -> None:
-    """As in a process that has not loaded Keras."""
-    monkeypatch.setitem(device.sys.modules, "keras", None)
-    monkeypatch.setenv("KERAS_BACKEND", "")
-    monkeypatch.setattr(device, "find_spec", lambda name: name if name == "tensorflow" else None)
-
-
-def test_tensorflow_is_the_default(no_keras) -> None:
-    assert choose_backend() == "tensorflow"
-    assert os.environ["KERAS_BACKEND"] == "tensorflow"
-
-
-def test_the_environment_chooses_and_an_argument_comes_first(no_keras, monkeypatch) -> None:
-    monkeypatch.setattr(device, "find_spec", lambda name: name)
-    monkeypatch.setenv("KERAS_BACKEND", "jax")
-    assert choose_backend() == "jax"
-    assert choose_backend("tensorflow") == "tensorflow"
-    assert os.environ["KERAS_BACKEND"] == "tensorflow"
-
-
-def test_other_backends_are_refused(no_keras, monkeypatch) -> None:
-    message = 'unknown backend "torch"; expected one of: tensorflow, jax.'
-    with pytest.raises(InputError) as caught:
-        choose_backend("torch")
-    assert str(caught.value) == message
-    monkeypatch.setenv("KERAS_BACKEND", "torch")
-    with pytest.raises(InputError) as caught:
-        choose_backend()
-    assert str(caught.value) == message
-
-
-def test_a_backend_that_is_not_installed(no_keras) -> None:
-    with pytest.raises(InputError) as caught:
-        choose_backend("jax")
-    assert str(caught.value) == 'the backend "jax" is not installed. Install it with: pip install "allcnn[jax]"'
-
-
-def test_keras_already_runs_on_another(monkeypatch) -> None:
-    import keras
-
-    monkeypatch.setattr(device, "find_spec", lambda name: name)
-    running = keras.backend.backend()
-    other = "jax" if running == "tensorflow" else "tensorflow"
-    monkeypatch.setenv("KERAS_BACKEND", running)
-    assert choose_backend(running) == running
-    with pytest.raises(InputError) as caught:
-        choose_backend(other)
-    assert str(caught.value) == (
-        f'Keras is already running on "{running}", so "{other}" cannot be chosen any more. '
-        "Set KERAS_BACKEND before Keras is imported."
-    )
-
-
-HOLD = """
-import os, sys
-from allcnn.device import hold_standard_error
-os.write(2, b"before;")
-try:
-    with hold_standard_error():
-        os.write(2, b"held by number;")
-        print("held by name;", file=sys.stderr, end="")
-        os.system("echo 'held from a child;' >&2")
-        if sys.argv[1:] == ["fail"]:
-            raise ValueError("it failed")
-except ValueError as error:
-    os.write(2, f"{error};".encode())
-os.write(2, b"after")
-"""
-
-
-def test_standard_error_is_held_back(run_python) -> None:
-    assert run_python("-c", HOLD).stderr == "before;after"
-
-
-def test_standard_error_is_shown_when_the_block_fails(run_python) -> None:
-    expected = "before;held by number;held by name;held from a child;\nit failed;after"
-    assert run_python("-c", HOLD, "fail").stderr == expected
-
-
-def test_a_process_without_standard_error(run_python) -> None:
-    program = "import os; os.close(2)\nfrom allcnn.device import hold_standard_error\n"
-    program += "with hold_standard_error():\n    print('inside')"
-    assert run_python("-c", program).stdout == "inside\n"
-
-
-@pytest.mark.backends
-def test_loading_keras_is_quiet_and_finds_a_device(run_python) -> None:
-    program = (
-        "from allcnn.device import load_keras, find_device; load_keras(); d = find_device(); print(d.backend, d.count)"
-    )
-    result = run_python("-c", program, TF_CPP_MIN_LOG_LEVEL=None)
-    assert result.stderr == ""
-    backend, count = result.stdout.split()
-    assert backend == os.environ["KERAS_BACKEND"] and int(count) >= 1
-
-
 def test_memory_is_a_plausible_number_of_bytes() -> None:
     assert 1 << 28 < device.physical_memory() < 1 << 50
 
@@ -195,17 +95,3 @@ def test_images_stay_on_a_gpu_that_has_room_for_them() -> None:
     assert keep_images_on_device(GPU, 614_400_000)
     assert not keep_images_on_device(GPU, 150_000_000_000)
     assert not keep_images_on_device(FAST_CPU, 1)
-
-
-def test_the_shell_loads_keras_without_what_it_does_not_need(run_python) -> None:
-    program = """
-import sys
-from allcnn import device
-device.leave_out_optional_imports()
-device.load_keras()
-print("sklearn" in sys.modules)
-import sklearn.datasets
-print(len(sklearn.datasets.load_digits().images))
-"""
-    assert run_python("-c", program).stdout.split() == ["False", "1797"]
-    assert run_python("-c", "import sklearn\n" + program).stdout.split() == ["True", "1797"]

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from allcnn.backend import load_keras
 from allcnn.benchmark.ceiling import Product, best_of_each, measure_products, product_dtype
 from allcnn.benchmark.durations import fitting_recipes, recipe_time
 from allcnn.benchmark.noise import noise_dataset, noise_images
 from allcnn.benchmark.result import BenchmarkResult, Speed
-from allcnn.device import PRECISIONS, device_memory_peak, find_device, load_keras, physical_memory, resolve_precision
+from allcnn.device import PRECISIONS, device_memory_peak, find_device, physical_memory, resolve_precision
 from allcnn.errors import InputError, Interrupted
 from allcnn.evaluation import BATCH_SIZE, probabilities
 from allcnn.models.saved import load_model

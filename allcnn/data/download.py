@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
 
+from allcnn.backend import load_keras
 from allcnn.data import layouts
 from allcnn.data.layouts import Layout
-from allcnn.device import load_keras
 from allcnn.errors import DataError, InputError
 
 OFFICIAL_HOST = "https://www.cs.toronto.edu/~kriz/"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from allcnn.device import load_keras, prefer_backend
+from allcnn.backend import load_keras, prefer_backend
 from allcnn.training.outcome import TrainingResult as TrainingResult
 from allcnn.training.plan import plan_run
 

@@ -127,7 +127,7 @@ def main() -> None:
     global _since
     _since = float(sys.argv[1])
     _parts[:] = [REST, IMPORTS]
-    from allcnn import device
+    from allcnn import backend
     from allcnn.data import dataset, load
     from allcnn.models import build
     from allcnn.preprocessing import base, store
@@ -135,7 +135,7 @@ def main() -> None:
 
     time_function(load, "load_data", DATA)
     time_function(dataset.Dataset.digest, "func", DATA)
-    time_function(device, "load_keras", KERAS, after=lambda: watch_keras(int(sys.argv[2])))
+    time_function(backend, "load_keras", KERAS, after=lambda: watch_keras(int(sys.argv[2])))
     time_function(store, "fit_preprocessing", FIT)
     time_function(base.Preprocessing, "apply", APPLIED)
     time_function(build, "build_model", MODELS)

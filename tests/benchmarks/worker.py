@@ -61,7 +61,8 @@ def run_steps(step: Callable[[], object], seconds: float) -> None:
 
 def bare(model: str, seconds: float) -> None:
     """Keras's own `train_on_batch` on tensors in memory: the model that `allcnn train` trains, alone."""
-    from allcnn.device import find_device, jit_compile, load_keras, resolve_precision
+    from allcnn.backend import load_keras
+    from allcnn.device import find_device, jit_compile, resolve_precision
 
     load_keras()
     import keras
@@ -93,8 +94,8 @@ def train(model: str, images: int, epochs_a_turn: int = 1) -> None:
     The first epoch warms up and is no turn.
     """
     import allcnn
+    from allcnn.backend import load_keras
     from allcnn.benchmark import noise_dataset
-    from allcnn.device import load_keras
     from allcnn.runs.folder import read_metrics
 
     load_keras()
@@ -127,8 +128,9 @@ def train(model: str, images: int, epochs_a_turn: int = 1) -> None:
 
 def ceiling(seconds: float) -> None:
     """The rate of matrix products in the training's precision, operations per second: how fast the machine is now."""
+    from allcnn.backend import load_keras
     from allcnn.benchmark.ceiling import best_of_each, measure_products, product_dtype
-    from allcnn.device import find_device, load_keras, resolve_precision
+    from allcnn.device import find_device, resolve_precision
 
     load_keras()
     device = find_device()

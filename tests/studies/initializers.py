@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
+from allcnn.backend import load_keras
 from allcnn.data.load import load_data
 from allcnn.data.order import epoch_order
-from allcnn.device import find_device, load_keras, resolve_precision
+from allcnn.device import find_device, resolve_precision
 from allcnn.preprocessing import make_preprocessing
 from allcnn.specs.names import resolve
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from allcnn.backend import load_keras
 from allcnn.data.load import load_data
-from allcnn.device import find_device, load_keras
+from allcnn.device import find_device
 from allcnn.models.build import build_model
 from allcnn.preprocessing import make_preprocessing
 from allcnn.preprocessing.store import load_preprocessing, save_preprocessing
