@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
 
@@ -9,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
+from allcnn import files
 from allcnn.errors import CheckpointError
 from allcnn.files import atomic_path, read_arrays, write_arrays, write_text
 
@@ -155,51 +158,153 @@ def test_arrays_come_back(tmp_path) -> None:
     assert names(tmp_path) == ["state.h5"]
 
 
-def test_a_flipped_bit_in_an_array_is_noticed(tmp_path) -> None:
-    path = tmp_path / "state.h5"
-    write_arrays(path, ARRAYS, ATTRIBUTES)
-    content = bytearray(path.read_bytes())
-    content[content.index(ARRAYS["model/conv1/kernel"].tobytes()) + 40] ^= 1
-    path.write_bytes(content)
+def test_any_hdf5_program_reads_them(tmp_path) -> None:
+    write_arrays(tmp_path / "state.h5", ARRAYS, ATTRIBUTES)
+    with h5py.File(tmp_path / "state.h5") as file:
+        assert np.array_equal(file["model/conv1/kernel"], ARRAYS["model/conv1/kernel"])
+    content = (tmp_path / "state.h5").read_bytes()
+    assert content[:512] == f"allcnn sha256 {hashlib.sha256(content[512:]).hexdigest()}\n".encode().ljust(512, b"\0")
+
+
+def test_the_rows_of_a_thousand_epochs_fit(tmp_path) -> None:
+    rows = [{"epoch": epoch, "loss": 1 / epoch, "seconds": epoch / 7, "test_error": None} for epoch in range(1, 1001)]
+    write_arrays(tmp_path / "state.h5", {}, {"rows": rows})
+    assert read_arrays(tmp_path / "state.h5") == ({}, {"rows": rows})
+
+
+def refusal(path) -> str:
     with pytest.raises(CheckpointError) as caught:
         read_arrays(path)
-    assert str(caught.value) == f"{path}: damaged; its content does not fit the checksum inside it."
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ") and "\n" not in message
+    return message.removeprefix(f"{path}: ")
 
 
-def test_changed_attributes_and_missing_arrays_are_noticed(tmp_path) -> None:
+def test_a_flipped_bit_anywhere_is_noticed_before_hdf5_sees_the_file(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "state.h5"
+    write_arrays(path, {"weights": np.arange(3.0)}, {})
+    good = path.read_bytes()
+
+    def parse(*_, **__):
+        raise AssertionError("HDF5 saw a damaged file")
+
+    monkeypatch.setattr(h5py, "File", parse)
+    damaged = f"damaged or cut short; its {len(good):,} bytes do not fit the SHA-256 in front of them."
+    start = "not a file of allcnn, or damaged in its first 512 bytes."
+    for index in range(len(good)):
+        content = bytearray(good)
+        content[index] ^= 1 << index % 8
+        path.write_bytes(content)
+        assert refusal(path) in (damaged, start)
+    for size in range(0, len(good), 7):
+        path.write_bytes(good[:size])
+        assert refusal(path) in (damaged.replace(f"{len(good):,}", f"{size:,}"), start)
+    path.write_bytes(good + b"\0")
+    assert refusal(path) == damaged.replace(f"{len(good):,}", f"{len(good) + 1:,}")
+
+
+def test_a_changed_file_is_noticed(tmp_path) -> None:
     path = tmp_path / "state.h5"
     write_arrays(path, ARRAYS, ATTRIBUTES)
-    with h5py.File(path, "r+") as file:
+    with h5py.File(path, "r+") as file:  # HDF5 leaves its user block as it is
         file.attrs["attributes"] = json.dumps({**ATTRIBUTES, "epochs_done": 4})
-    with pytest.raises(CheckpointError, match="damaged; its content does not fit the checksum inside it"):
-        read_arrays(path)
-    write_arrays(path, ARRAYS, ATTRIBUTES)
-    with h5py.File(path, "r+") as file:
-        del file["empty"]
-    with pytest.raises(CheckpointError, match="damaged; its content does not fit the checksum inside it"):
-        read_arrays(path)
+    assert refusal(path).startswith("damaged or cut short; ")
 
 
 def test_what_is_no_such_file_is_named(tmp_path) -> None:
     path = tmp_path / "state.h5"
-    with pytest.raises(CheckpointError) as caught:
-        read_arrays(path)
-    assert str(caught.value) == f"{path}: no such file."
-    path.write_bytes(b"plain text")
-    with pytest.raises(CheckpointError) as caught:
-        read_arrays(path)
-    assert str(caught.value).startswith(f"{path}: not a readable file of allcnn (")
-    assert "\n" not in str(caught.value)
-    with h5py.File(path, "w") as file:  # somebody else's HDF5
+    assert refusal(path) == "no such file."
+    assert refusal(tmp_path) == "cannot be read (Is a directory)."
+    for content in (b"", b"plain text", b"\0" * 2000, b"PK\x03\x04"):
+        path.write_bytes(content)
+        assert refusal(path) == "not a file of allcnn, or damaged in its first 512 bytes."
+    with h5py.File(path, "w") as file:  # somebody else's HDF5, or ours of before
         file["weights"] = np.zeros(3)
-    with pytest.raises(CheckpointError, match=r"not a readable file of allcnn \("):
-        read_arrays(path)
+    assert refusal(path) == (
+        "HDF5 without the SHA-256 of allcnn in front; written by another version of allcnn, or by another program."
+    )
 
 
-@pytest.mark.parametrize("kept", [0.0, 0.3, 0.7, 0.99])
-def test_a_truncated_file_is_noticed(tmp_path, kept) -> None:
+def test_a_huge_file_is_not_read(tmp_path, monkeypatch) -> None:
     path = tmp_path / "state.h5"
-    write_arrays(path, {"weights": np.random.default_rng(0).normal(size=5000)}, {})
-    os.truncate(path, int(path.stat().st_size * kept))
-    with pytest.raises(CheckpointError, match="not a readable file of allcnn|damaged"):
-        read_arrays(path)
+    write_arrays(path, ARRAYS, ATTRIBUTES)
+    os.truncate(path, 1 << 40)  # a hole: it takes no place on the disk
+    assert refusal(path) == "1,099,511,627,776 bytes; allcnn reads no such file above 16 GiB."
+
+
+def seal(path) -> None:
+    """Put the SHA-256 in front of an HDF5 file with an empty user block, as whoever means harm can do too."""
+    content = path.read_bytes()
+    assert content[512:520] == b"\x89HDF\r\n\x1a\n"
+    header = f"allcnn sha256 {hashlib.sha256(content[512:]).hexdigest()}\n".encode()
+    path.write_bytes(header.ljust(512, b"\0") + content[512:])
+
+
+def external(file: h5py.File, secret: str) -> None:
+    file.create_dataset("weights", (8,), "u1", external=[(secret, 0, 8)])
+
+
+def virtual(file: h5py.File, secret: str) -> None:
+    layout = h5py.VirtualLayout((8,), "u1")
+    layout[:] = h5py.VirtualSource(secret, "weights", (8,))
+    file.create_virtual_dataset("weights", layout)
+
+
+def bomb(file: h5py.File, secret: str) -> None:
+    file.create_dataset("weights", (1 << 40,), "f8", chunks=(1 << 20,), compression="gzip", fillvalue=1)
+
+
+def hole(file: h5py.File, secret: str) -> None:
+    file.create_dataset("weights", (1 << 40,), "f8", fillvalue=1)
+
+
+def texts(file: h5py.File, secret: str) -> None:
+    file.create_dataset("weights", data=np.array([b"text"]))
+
+
+@pytest.mark.parametrize("make", [external, virtual, bomb, hole, texts])
+def test_values_that_are_not_plain_numbers_in_the_file_are_refused(tmp_path, make) -> None:
+    """Each with a good SHA-256, which anyone can compute."""
+    path, secret = tmp_path / "state.h5", tmp_path / "secret"
+    secret.write_bytes(b"password")
+    with h5py.File(path, "w", userblock_size=512) as file:
+        make(file, str(secret))
+        file.attrs["attributes"] = "{}"
+    seal(path)
+    assert refusal(path).startswith("not a readable file of allcnn (/weights ")
+
+
+def test_links_out_of_the_file_are_not_followed(tmp_path) -> None:
+    path, other = tmp_path / "state.h5", tmp_path / "other.h5"
+    write_arrays(other, {"weights": np.arange(3.0)}, {})
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["weights"] = h5py.ExternalLink(str(other), "/weights")
+        file.attrs["attributes"] = "{}"
+    seal(path)
+    assert read_arrays(path) == ({}, {})
+
+
+def test_a_file_with_the_checksum_that_is_not_ours(tmp_path) -> None:
+    path = tmp_path / "state.h5"
+    path.write_bytes(bytes(512) + b"\x89HDF\r\n\x1a\n" + b"not HDF5")
+    seal(path)
+    assert refusal(path).startswith("not a readable file of allcnn (")
+    for attributes in ("{", "[" * 100_000):
+        with h5py.File(path, "w", userblock_size=512) as file:
+            file.attrs["attributes"] = attributes
+        seal(path)
+        assert refusal(path).startswith("not a readable file of allcnn (")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_full_disk_is_a_plain_error_that_names_the_file(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "state.h5"
+    write_arrays(path, ARRAYS, ATTRIBUTES)
+    before = path.read_bytes()
+    monkeypatch.setattr(files, "_temporary_name", lambda path: path.with_name("temporary"))
+    (tmp_path / "temporary").symlink_to("/dev/full")
+    with pytest.raises(OSError) as caught:
+        write_arrays(path, ARRAYS, ATTRIBUTES)
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
+    assert path.read_bytes() == before
+    assert names(tmp_path) == ["state.h5"]
