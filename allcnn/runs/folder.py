@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,13 @@ METRICS_COLUMNS = (
 VALIDATION_COLUMN = "validation_error"
 
 Row = dict[str, Any]
+
+# The last member of a JSON file: what precedes it has this SHA-256.
+_JSON_END = re.compile(rb'"sha256": "[0-9a-f]{64}"\n}\n')
+_JSON_END_BYTES = 79
+_NUMBER = re.compile(r"-?[0-9]+([.][0-9]+)?(e[-+]?[0-9]+)?|nan|-?inf")
+# A run's largest, the metrics of thousands of epochs, takes less than one.
+_LARGEST = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,10 @@ class RunFolder:
     def table(self) -> Path:
         return self.path / "table.md"
 
+    @property
+    def lock(self) -> Path:
+        return self.path / ".lock"
+
     def remove_partial_files(self) -> None:
         """Take away what a killed process left half-written; it never had its final name."""
         for path in self.path.glob(".*.partial*"):
@@ -82,12 +95,16 @@ class RunFolder:
                 f"{self.path}: already holds a run.\n"
                 "Continue it with --resume, or choose another folder with --run-dir or another --seed."
             )
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if self.path.is_dir() and any(path != self.lock for path in self.path.iterdir()):
             raise RunError(f"{self.path}: is not empty and holds no run; choose another folder with --run-dir.")
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Replace a JSON file in one step; what JSON cannot hold, a loss that is not a number, becomes null."""
+    """Replace a JSON file in one step; what JSON cannot hold, a loss that is not a number, becomes null.
+
+    Its last member, "sha256", is that of the text before it: any JSON program reads the file, and `read_json` knows
+    it from a damaged one.
+    """
     write_text(path, _json_text(values))
 
 
@@ -103,17 +120,39 @@ def _json_text(values: dict[str, Any]) -> str:
     plain = {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()
     }
-    return json.dumps(plain, indent=1, allow_nan=False) + "\n"
+    if "sha256" in plain:
+        raise ValueError("sha256 is the member that allcnn adds itself")
+    # An empty object has no line of its own for the last member to follow.
+    text = json.dumps(plain, indent=1, allow_nan=False).removesuffix("\n}") + ",\n " if plain else "{\n "
+    return text + _json_end(text.encode())
+
+
+def _json_end(text: bytes) -> str:
+    return f'"sha256": "{hashlib.sha256(text).hexdigest()}"\n}}\n'
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object. Raises RunError naming the file."""
+    """Read back what `write_json` wrote, its "sha256" left out. It is parsed only after that was found to be right.
+
+    Raises:
+        RunError: the file is missing, is not such a file, or was damaged or edited.
+    """
+    content = _read_bytes(path)
+    text, end = content[:-_JSON_END_BYTES], content[-_JSON_END_BYTES:]
+    if not _JSON_END.fullmatch(end):
+        raise RunError(
+            f"{path}: does not end in a SHA-256 of allcnn: "
+            "damaged, cut short, written by another version of allcnn, or not by allcnn."
+        )
+    if end != _json_end(text).encode():
+        raise RunError(f"{path}: damaged or edited; its {len(content):,} bytes do not fit the SHA-256 at their end.")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({error}).") from None
+        values = json.loads(content)
+    except (ValueError, RecursionError) as error:  # a SHA-256 shows that a file is whole, not who made it
+        raise RunError(f"{path}: cannot be read as JSON ({error}).") from None
     if not isinstance(values, dict):
         raise RunError(f"{path}: expected a JSON object, found {type(values).__name__}.")
+    values.pop("sha256", None)
     return values
 
 
@@ -130,21 +169,73 @@ def write_metrics(path: Path, rows: Sequence[Row]) -> None:
     write_text(path, text.getvalue())
 
 
-def read_metrics(path: Path) -> list[Row]:
-    """The rows of a metrics.csv: epoch as int, the other figures as float or None. Raises RunError."""
+def metrics_digest(path: Path) -> str:
+    """The SHA-256 of a metrics.csv, as hexadecimal text, to lie in another file: its own columns are plain.
+
+    Raises:
+        RunError: the file cannot be read.
+    """
+    return hashlib.sha256(_read_bytes(path)).hexdigest()
+
+
+def read_metrics(path: Path, sha256: str | None = None) -> list[Row]:
+    """The rows of a metrics.csv: epoch as int, from 1 on, the other figures as float or None.
+
+    With the digest that `metrics_digest` gave, any change is noticed before the file is parsed; without it, whatever
+    is not whole rows of numbers, one for every epoch in order.
+
+    Raises:
+        RunError: the file is missing, damaged or not a metrics.csv; the message names the line.
+    """
+    content = _read_bytes(path)
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise RunError(
+            f"{path}: damaged or edited; its {len(content):,} bytes do not fit the SHA-256 that the run noted of it."
+        )
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return [
-                {
-                    column: (int(value) if column == "epoch" else float(value)) if value else None
-                    for column, value in row.items()
-                }
-                for row in csv.DictReader(file)
-            ]
-    except (OSError, ValueError, TypeError) as error:
-        raise RunError(f"{path}: cannot be read as metrics ({error}).") from None
+        return _rows(content)
+    except ValueError as error:
+        raise RunError(f"{path}: cannot be read as metrics: {error}.") from None
+
+
+def _rows(content: bytes) -> list[Row]:
+    """Parse a metrics.csv. Raises ValueError with the line and what is wrong with it."""
+    *lines, rest = content.split(b"\n")
+    if rest:
+        raise ValueError(f"line {len(lines) + 1} has no end, the file is cut short")
+    columns = lines[0].decode("latin1").rstrip("\r").split(",") if lines else []
+    if tuple(columns) not in (METRICS_COLUMNS, (*METRICS_COLUMNS, VALIDATION_COLUMN)):
+        raise ValueError(f"line 1 is not the names of its columns, {','.join(METRICS_COLUMNS)}")
+    rows: list[Row] = []
+    for number, line in enumerate(lines[1:], start=2):
+        values = line.decode("latin1").rstrip("\r").split(",")
+        if len(values) != len(columns):
+            raise ValueError(f"line {number} has {len(values)} values, expected {len(columns)}")
+        if odd := [value for value in values if value and not _NUMBER.fullmatch(value)]:
+            raise ValueError(f"line {number} has {odd[0][:40]!r}, expected a number")
+        epoch, *figures = values
+        if epoch != str(number - 1):
+            raise ValueError(f"line {number} has epoch {epoch[:40]!r}, expected {number - 1}")
+        row: Row = {"epoch": int(epoch)}
+        row.update((name, float(value) if value else None) for name, value in zip(columns[1:], figures, strict=True))
+        rows.append(row)
+    return rows
 
 
 def _figure(value: float) -> str:
     """The shortest text that reads back as the same number."""
     return str(value) if isinstance(value, int) else repr(float(value))
+
+
+def _read_bytes(path: Path) -> bytes:
+    """The whole of a file that should be a few pages of text. Raises RunError."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_LARGEST + 1)
+    except FileNotFoundError:
+        raise RunError(f"{path}: no such file.") from None
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror}).") from None
+    if len(content) > _LARGEST:
+        raise RunError(f"{path}: more than {_LARGEST >> 20} MiB; no such file of a run is that large.")
+    return content
