@@ -45,8 +45,11 @@ class _Token:
     column: int
 
     def refuse(self, problem: str) -> NoReturn:
-        shown = self.text if len(self.text) <= 48 else f"{self.text[:45]}..."
-        raise SpecError(f'token {self.number} "{shown}" (character {self.column}): {problem}')
+        raise SpecError(f'token {self.number} "{_shortened(self.text)}" (character {self.column}): {problem}')
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 48 else f"{text[:45]}..."
 
 
 @dataclass(slots=True)
@@ -172,18 +175,17 @@ def _read_defaults(compact: str) -> tuple[Padding, Activation, int]:
     example = "for example [v :leaky_relu(0.33)]"
     match = _DEFAULTS.fullmatch(block[1:-1])
     if end < 0 or match is None or not block[1:-1]:
-        shown = block if len(block) <= 48 else f"{block[:45]}..."
         raise SpecError(
-            f'defaults "{shown}" (character 1 on): expected a padding (s, v or pN), then an activation, either one '
-            f"optional, in square brackets, {example}"
+            f'defaults "{_shortened(block)}" (character 1 on): expected a padding (s, v or pN), then an activation, '
+            f"either one optional, in square brackets, {example}"
         )
     try:
         padding = parse_padding(match[1]) if match[1] else "same"
         activation = parse_activation(match[2]) if match[2] else RELU
     except TokenError as error:
-        raise SpecError(f'defaults "{block}": {error}') from None
+        raise SpecError(f'defaults "{_shortened(block)}": {error}') from None
     if compact[end + 1 : end + 2] == "-":
-        raise SpecError(f'defaults "{block}": no "-" follows the square brackets, {example} 96C3-NC1-GAP')
+        raise SpecError(f'defaults "{_shortened(block)}": no "-" follows the square brackets, {example} 96C3-NC1-GAP')
     return padding, activation, end + 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from allcnn.errors import InputError, SpecError
-from allcnn.specs.language import canonical_text, parse
+from allcnn.specs.language import MAX_CHARACTERS, canonical_text, parse
 from allcnn.specs.layers import Spec
 from allcnn.specs.tokens import TokenError, parse_token
 from allcnn.specs.zoo import ZOO, Network
@@ -34,7 +34,8 @@ def find(name: str) -> Network:
         return ZOO[found]
     nearest = _nearest(name)
     suggestion = f"the nearest are {', '.join(nearest)}. " if nearest else ""
-    shown = name if len(name) <= 60 else f"{name[:57]}..."
+    shown = name if name.isprintable() else repr(name)[1:-1]
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
     raise InputError(
         f'unknown network "{shown}": {suggestion}`allcnn params` lists every name; '
         "a network of your own is a text such as 96C3-96C3/2-NC1-GAP"
@@ -68,7 +69,7 @@ def resolve(model: str | Spec | Network) -> tuple[Spec, Network | None]:
 
 def _meant_as_text(text: str) -> bool:
     """Whether a text that cannot be read was meant as layers rather than as a name: one layer or bracket is enough."""
-    if re.search(r"[\[\]():]|^\s*\d", text):
+    if len(text) > MAX_CHARACTERS or re.search(r"[\[\]():]|^\s*\d", text):
         return True
     for piece in text.split("-"):
         try:

@@ -12,6 +12,8 @@ from allcnn.specs.tokens import TokenError, parse_token, token_text
 
 MAX_SIDE = 65_536
 MAX_CLASSES = 65_536
+# Far beyond any image, and so small that the offsets of a thousand layers are exact as floats.
+MAX_JUMP = 2**32
 
 Shape = tuple[int, ...]
 
@@ -176,10 +178,16 @@ def _slide(axis: Axis, layer: Conv | Pool, name: str) -> Axis:
             f"{'position is' if axis.size == 1 else 'positions are'} left; give larger images, or let it or a layer "
             "before it keep the size (padding s)"
         )
+    jump = axis.jump * layer.stride
+    if jump > MAX_JUMP:
+        raise SpecError(
+            f'{name} "{token_text(layer)}": the strides up to here multiply to {jump:,}, at most {MAX_JUMP:,}; no '
+            "image is as large, so take strides out"
+        )
     return Axis(
         size,
         axis.receptive_field + (layer.size - 1) * axis.jump,
-        axis.jump * layer.stride,
+        jump,
         axis.offset + ((layer.size - 1) / 2 - before) * axis.jump,
     )
 

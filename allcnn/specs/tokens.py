@@ -25,6 +25,8 @@ from allcnn.specs.layers import (
 MAX_FILTERS = 65_536
 MAX_SIZE = 1_024  # of a kernel, a window, a stride or a padding: larger than any image this package is for
 MAX_ORDER = 1_000.0
+# No layer needs as many; a longer token is not searched for what may have been meant, which would take minutes.
+_LONGEST_GUESS = 128
 
 #: The activations a spec may name, each with the Keras parameter that its one number sets (None: it takes none).
 #: A number is taken where Keras has a stock layer for it, since the saved model is made of stock layers only.
@@ -126,7 +128,7 @@ def parse_activation(text: str) -> Activation:
     match = _ACTIVATION.fullmatch(text)
     if match is None:
         raise TokenError(
-            f'":{text}" is not an activation; write a Keras name, with at most one number, '
+            f'":{_shortened(text)}" is not an activation; write a Keras name, with at most one number, '
             "for example :leaky_relu(0.33)"
         )
     name, argument = match.groups()
@@ -171,13 +173,14 @@ def token_text(layer: Layer) -> str:
 def _pool(text: str, match: re.Match[str]) -> Pool:
     order_text, size_text, stride_text, padding_text, activation = match.groups()
     if padding_text and padding_text.startswith("p"):
-        same, valid = text.replace(padding_text, "s"), text.replace(padding_text, "v")
+        same, valid = (_shortened(text.replace(padding_text, other)) for other in ("s", "v"))
         raise TokenError(
-            f"a pooling layer takes no {padding_text}: max-pooling pads with -infinity and averages leave padding out, "
-            f"so zeros would change the result; write {same} or {valid}"
+            f"a pooling layer takes no {_shortened(padding_text)}: max-pooling pads with -infinity and averages leave "
+            f"padding out, so zeros would change the result; write {same} or {valid}"
         )
     if activation:
-        raise TokenError(f"a pooling layer has no activation of its own; write {text.replace(':', '-:', 1)}")
+        apart = _shortened(text.replace(":", "-:", 1))
+        raise TokenError(f"a pooling layer has no activation of its own; write {apart}")
     order = None
     if order_text:
         order = _number("the order p", order_text)
@@ -228,6 +231,8 @@ def _nearest_activation(name: str) -> str:
 
 def _not_a_layer(text: str) -> str:
     """Says which form was probably meant."""
+    if len(text) > _LONGEST_GUESS:
+        return f"not a layer. Expected: {_ANY_FORM}"
     body, colon, activation = text.partition(":")
     upper = re.sub(r"(?<=\d)(?:[SV]|P\d+)$", lambda found: found[0].lower(), body.upper()) + colon + activation
     swapped = re.sub(r"^(.*\d)(s|v|p\d+)(/\d+)(?=:|$)", r"\1\3\2", text)
