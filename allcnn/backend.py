@@ -44,6 +44,7 @@ def prefer_backend(name: str) -> None:
         choose_backend(name)
 
 
+_DETERMINISTIC_XLA = "--xla_gpu_deterministic_ops=true"
 # Keras imports these, where they are installed, for parts of it that the command line never uses.
 _OPTIONAL = ("sklearn", "matplotlib")
 _left_out: tuple[str, ...] = ()
@@ -59,8 +60,11 @@ def leave_out_optional_imports() -> None:
     _left_out = _OPTIONAL
 
 
-def load_keras() -> None:
+def load_keras(deterministic: bool = False) -> None:
     """Import Keras and its backend without their start-up chatter, and set full float32 products.
+
+    deterministic: only operations that give the same bits every time, on a GPU too; where there is none of a kind,
+    TensorFlow raises instead. On a CPU all that we use do so anyway. It holds for the whole process.
 
     TensorFlow writes lines of its own to file descriptor 2 whatever its log level; they are held back and
     shown only if loading fails.
@@ -68,6 +72,9 @@ def load_keras() -> None:
     backend = choose_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with hold_standard_error(), hidden_modules(_left_out):
+        if deterministic and backend == "jax" and _DETERMINISTIC_XLA not in os.environ.get("XLA_FLAGS", ""):
+            # XLA reads it when JAX first looks for devices.
+            os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DETERMINISTIC_XLA}".strip()
         import keras  # noqa: F401
 
         if backend == "jax":
@@ -82,6 +89,8 @@ def load_keras() -> None:
 
             tensorflow.config.experimental.enable_tensor_float_32_execution(False)
             tensorflow.config.list_physical_devices()
+            if deterministic:
+                tensorflow.config.experimental.enable_op_determinism()
 
 
 def hide_gpus_from_tensorflow() -> None:

@@ -74,6 +74,21 @@ def train(
             "--test-every", metavar="E", help="Measure the errors every E epochs, and after the last. [default: 1]"
         ),
     ] = None,
+    save_every: Annotated[
+        int | None,
+        typer.Option("--save-every", metavar="N", help="Save the state every N steps too. [default: after each epoch]"),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            "--patience",
+            metavar="E",
+            help="Give a run up after E epochs in a row that learn nothing. [default: a fifth of the epochs]",
+        ),
+    ] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The same bits every time on a GPU too; on a CPU they are anyway.")
+    ] = False,
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="N", help="Decides every random choice. [default: 0]")
     ] = None,
@@ -88,6 +103,14 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in the folder; what is left out is the run's own.")
     ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow",
+            metavar="KEY",
+            help="Resume though this differs: epochs, backend, precision or machine. May be given again.",
+        ),
+    ] = None,
     as_json: options.Json = False,
     backend: options.Backend = None,
 ) -> None:
@@ -129,9 +152,13 @@ def train(
             precision=precision,
             validation=validation,
             test_every=test_every,
+            save_every=save_every,
+            patience=patience,
+            deterministic=deterministic,
             seed=seed,
             run_dir=run_dir,
             resume=resume,
+            allow=allow or (),
             progress=True,
             announce=complain,
         )

@@ -92,10 +92,17 @@ class RunRecord(keras.callbacks.Callback):
         self.path = Path(path)
         self.images_per_epoch = images_per_epoch
         self.rows = list(rows)
+        #: Seconds that an earlier process spent on the epoch that begins next.
+        self.seconds_before = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self.begun = time.perf_counter()
+        self.begun = time.perf_counter() - self.seconds_before
+        self.seconds_before = 0.0
         self.testing = 0.0
+
+    def seconds_so_far(self) -> float:
+        """Seconds of training since the epoch began."""
+        return time.perf_counter() - self.begun - self.testing
 
     def on_test_begin(self, logs: dict | None = None) -> None:
         self.test_begun = time.perf_counter()
@@ -106,7 +113,7 @@ class RunRecord(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         logs = logs if logs is not None else {}
-        seconds = time.perf_counter() - self.begun - self.testing - logs.pop("test_seconds", 0.0)
+        seconds = self.seconds_so_far() - logs.pop("test_seconds", 0.0)
         self.rows.append(
             {
                 "epoch": epoch + 1,
@@ -164,8 +171,19 @@ class MeasureErrors(keras.callbacks.Callback):
             logs["test_seconds"] = time.perf_counter() - begun
 
 
+class BeforeEpoch(keras.callbacks.Callback):
+    """Calls a function when an epoch begins, after Keras has set the metrics to zero."""
+
+    def __init__(self, function: Callable[[], None]):
+        super().__init__()
+        self.function = function
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.function()
+
+
 class AfterEpoch(keras.callbacks.Callback):
-    """Calls a function with the number of epochs done and the epoch's logs; the last of a run's callbacks."""
+    """Calls a function with the number of epochs done and the epoch's logs."""
 
     def __init__(self, function: Callable[[int, dict[str, Any]], None]):
         super().__init__()
@@ -176,17 +194,27 @@ class AfterEpoch(keras.callbacks.Callback):
 
 
 class BetweenSteps(keras.callbacks.Callback):
-    """Calls a function before every step; what it raises ends the training there.
+    """Calls a function with the number of steps done before every step; what it raises ends the training there.
 
     Before, not after: for a callback after the step Keras would wait for the step's figures each time.
+
+    Args:
+        function: called with the steps of the run that are done.
+        steps_per_epoch: of a whole epoch.
+        first_step: steps done when training begins; the first epoch may be half done.
     """
 
-    def __init__(self, function: Callable[[], None]):
+    def __init__(self, function: Callable[[int], None], steps_per_epoch: int, first_step: int = 0):
         super().__init__()
         self.function = function
+        self.steps_per_epoch = steps_per_epoch
+        self.first_step = first_step
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.epoch_begins = max(epoch * self.steps_per_epoch, self.first_step)
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        self.function()
+        self.function(self.epoch_begins + batch)
 
 
 class StopAtStep(keras.callbacks.Callback):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import math
-import platform
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
-from functools import cached_property
-from shlex import quote
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,13 +19,15 @@ from allcnn.device import (
     resolve_precision,
     steps_per_execution,
 )
-from allcnn.errors import Interrupted, TrainingError
+from allcnn.errors import Interrupted, RunError, TrainingError
 from allcnn.models.build import build_model
 from allcnn.models.saved import save_model
 from allcnn.preprocessing import Preprocessing
 from allcnn.preprocessing.store import fit_preprocessing, load_preprocessing, save_preprocessing
-from allcnn.runs.folder import Row, create_json, write_metrics
+from allcnn.runs.folder import Row, create_json, write_json, write_metrics
 from allcnn.training import outcome
+from allcnn.training.health import GivenUp, Health, default_patience
+from allcnn.training.identity import refuse_other_run
 from allcnn.training.outcome import TrainingResult
 from allcnn.training.plan import RunPlan
 from allcnn.training.stopping import StopRequest
@@ -35,19 +35,20 @@ from allcnn.training.stopping import StopRequest
 if TYPE_CHECKING:
     import keras
 
+    from allcnn.runs.checkpoint import TrainingState
+    from allcnn.training.progress import ProgressDisplay
+    from allcnn.training.saving import StateSaver
+
 
 class TrainingLoop:
     """A run in progress: what its parts share. Made once Keras is loaded."""
 
     def __init__(self, plan: RunPlan, announce: Callable[[str], None]):
-        import keras
-
         from allcnn.training.network import preprocess_once
 
         self.plan = plan
         self.announce = announce
         self.device: Device = find_device()
-        self.backend = keras.backend.backend()
         self.precision = resolve_precision(plan.precision, self.device)
         self.recipe = plan.recipe
         self.order = BatchOrder(
@@ -62,45 +63,67 @@ class TrainingLoop:
         shape = plan.data.image_shape
         self.preprocessed_once = preprocess_once(shape, len(plan.kept))
         value_bytes = 4 if self.preprocessed_once else 1
+        self.health = Health(
+            self.recipe, plan.data.classes, plan.patience or default_patience(self.epochs, steps_per_epoch)
+        )
+        self.display: ProgressDisplay | None = None
+        self.saver: StateSaver | None = None
+        self.final_is_last_epoch = False
         self.images_on_device = keep_images_on_device(self.device, len(plan.kept) * math.prod(shape) * value_bytes)
 
     def train(self, progress: bool, callbacks: Sequence[keras.callbacks.Callback]) -> TrainingResult:
         """Begin, or go on, and run to the end."""
-        plan = self.plan
-        from allcnn.runs.checkpoint import apply_state, load_state
-        from allcnn.training.network import copy_weights, set_dropout_step
-
-        config = plan.config(self.backend, self.precision)
-        if plan.stored is not None:
-            plan.refuse_other_run(config)
-        state = load_state(plan.folder) if plan.stored is not None else None
-        preprocessing = self._fit_preprocessing()
-        self._make_models(preprocessing)
-        epochs_done = steps_done = 0
-        if state is not None:
-            apply_state(self.training, state)
-            epochs_done, steps_done, self.rows = state.epochs_done, state.steps_done, list(state.rows)
-            write_metrics(plan.folder.metrics, self.rows)
-            copy_weights(self.training, self.final)
-            self.announce(f"resuming after epoch {epochs_done} of {self.epochs}.")
-        self.epochs_saved = epochs_done
-        set_dropout_step(self.training, steps_done)
+        plan, folder = self.plan, self.plan.folder
+        config = plan.config(self.device, self.precision, self.preprocessed_once)
+        state = self._load_state(config) if plan.stored is not None else None
         with StopRequest() as stop:
             try:
+                preprocessing = self._fit_preprocessing()
+                self._make_models(preprocessing, state.steps_done if state else 0)
                 if plan.stored is None:
-                    self._begin_folder(config)
-                plan.folder.remove_partial_files()
-                if not plan.folder.preprocessing.exists():  # a resumed run read it from there
-                    save_preprocessing(preprocessing, plan.folder.preprocessing)
-                if steps_done < self.total_steps:
-                    batches = self._batches(preprocessing, steps_done)
+                    create_json(folder.config, config)  # from now on the folder is this run's, and can be resumed
+                folder.remove_partial_files()
+                if not folder.preprocessing.exists():  # a resumed run read it from there
+                    save_preprocessing(preprocessing, folder.preprocessing)
+                self.saver = self._begin(state, progress, stop)
+                if self.saver.steps_saved < self.total_steps:
+                    images = self._images(preprocessing)
                     stop.check()
-                    self._fit(batches, epochs_done, steps_done, progress, callbacks, stop)
+                    self._fit(self.saver, images, state, callbacks)
+                return self._finish()
             except KeyboardInterrupt:
                 raise self._interrupted(stop.forced) from None
-        return self._finish()
+            except GivenUp as failure:
+                outcome.write_summary(plan, failure.status, self.rows, self.epochs, str(failure))
+                raise
+            except OSError as failure:
+                if failure.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise self._disk_full() from failure
+                raise
+            finally:
+                if self.display:
+                    self.display.close()
 
-    def _make_models(self, preprocessing: Preprocessing) -> None:
+    def _load_state(self, config: dict[str, Any]) -> TrainingState | None:
+        """The state to go on from, if the run in the folder is this one, or differs in what was allowed only."""
+        from allcnn.runs.checkpoint import load_state
+
+        plan = self.plan
+        stored = plan.stored or {}
+        changes = refuse_other_run(plan.folder.path, stored, config, plan.allow)
+        state = load_state(plan.folder, self.announce)
+        done = state.steps_done if state else 0
+        if done > self.total_steps:
+            so_far = outcome.amount(done, self.order.steps_per_epoch, self.epochs)
+            raise RunError(f"{plan.folder.path}: is further than that already: {so_far}; expected more (--epochs).")
+        if changes:
+            said = [str(change) for change in changes]
+            self.announce(f"allowed: {'; '.join(said)}.")
+            record = [*stored.get("changes", []), {"after_steps": done, "allowed": said}]
+            write_json(plan.folder.config, {**config, "changes": record})
+        return state
+
+    def _make_models(self, preprocessing: Preprocessing, steps_done: int) -> None:
         """`final`, the float32 model of raw images that is measured and saved, and `training`, the one that learns."""
         from allcnn.training.network import compile_for_training, make_training_model
 
@@ -118,22 +141,21 @@ class TrainingLoop:
         )  # fmt: skip
         # The learning rate may change, and the run end, only between two executions.
         counts = [*recipe.milestones, self.total_steps] if recipe.unit == "steps" else []
-        compile_for_training(
+        within_epoch = steps_done % self.order.steps_per_epoch
+        self.metrics = compile_for_training(
             self.training, recipe.learning_rate, recipe.momentum, jit_compile(self.device),
-            steps_per_execution(self.device, self.order.steps_per_epoch, *counts),
+            steps_per_execution(self.device, self.order.steps_per_epoch, within_epoch, *counts),
         )  # fmt: skip
         self.training.optimizer.build(self.training.trainable_variables)
 
-    def _batches(self, preprocessing: Preprocessing, steps_done: int) -> Iterable[Any]:
-        """The batches of the steps still to do; images preprocessed once, and on the accelerator, where they fit."""
+    def _images(self, preprocessing: Preprocessing) -> np.ndarray | None:
+        """The images to take batches from, preprocessed once where they fit; None where the accelerator has them."""
         from allcnn.training.network import store_images
 
         images = self.training_images
         if self.preprocessed_once:
             images = preprocessing.apply(images)
-        stored = store_images(self.training, images)
-        labels = self.plan.data.train_labels[self.plan.kept]
-        return training_batches(None if stored else images, labels, self.order, steps_done, self.total_steps)
+        return None if store_images(self.training, images) else images
 
     @cached_property
     def training_images(self) -> np.ndarray:
@@ -148,56 +170,69 @@ class TrainingLoop:
             return load_preprocessing(plan.folder.preprocessing)
         return fit_preprocessing(self.recipe.preprocessing, self.training_images)
 
-    def _begin_folder(self, config: dict[str, Any]) -> None:
-        """config.json first: from then on the folder is this run's, and can be resumed."""
-        folder = self.plan.folder
-        folder.path.mkdir(parents=True, exist_ok=True)
-        more = {
-            "source": self.plan.data.source,
-            "training_images": len(self.plan.kept),
-            "preprocessed_once": self.preprocessed_once,
-            "device": asdict(self.device),
-            "versions": {"python": platform.python_version(), **outcome.installed_versions()},
-        }
-        create_json(folder.config, {**config, **more})
+    def _begin(self, state: TrainingState | None, progress: bool, stop: StopRequest) -> StateSaver:
+        """Put the models where the state left them, and make what accompanies the steps."""
+        from allcnn.runs.checkpoint import apply_state
+        from allcnn.training.callbacks import RunRecord
+        from allcnn.training.network import copy_weights, set_dropout_step
+        from allcnn.training.progress import ProgressDisplay
+        from allcnn.training.saving import StateSaver
+
+        folder, steps_per_epoch = self.plan.folder, self.order.steps_per_epoch
+        batch_size = self.order.images_per_batch
+        steps_done = state.steps_done if state else 0
+        epochs_done, within = divmod(steps_done, steps_per_epoch)
+        self.record = RunRecord(folder.metrics, steps_per_epoch * batch_size, state.rows if state else ())
+        self.rows = self.record.rows
+        if state is not None:
+            apply_state(self.training, state)
+            write_metrics(folder.metrics, self.rows)
+            copy_weights(self.training, self.final)
+            self.record.seconds_before = state.seconds
+            self.announce(f"resuming after {outcome.amount(steps_done, steps_per_epoch, self.epochs)}.")
+            self.final_is_last_epoch = not within
+        set_dropout_step(self.training, steps_done)
+        self.display = (
+            ProgressDisplay(steps_per_epoch, batch_size, self.epochs, epochs_done, within) if progress else None
+        )
+        return StateSaver(
+            folder, self.training, self.metrics, steps_per_epoch=steps_per_epoch, total_steps=self.total_steps,
+            save_every=self.plan.save_every, record=self.record, health=self.health, stop=stop, steps_saved=steps_done,
+        )  # fmt: skip
 
     def _fit(
         self,
-        batches: Iterable[Any],
-        epochs_done: int,
-        steps_done: int,
-        progress: bool,
+        saver: StateSaver,
+        images: np.ndarray | None,
+        state: TrainingState | None,
         callbacks: Sequence[keras.callbacks.Callback],
-        stop: StopRequest,
     ) -> None:
+        from allcnn.runs.checkpoint import apply_metrics
         from allcnn.training import callbacks as ours
-        from allcnn.training.progress import ProgressDisplay
+        from allcnn.training.fit import fit_from
 
-        plan, recipe, folder = self.plan, self.recipe, self.plan.folder
-        batch_size = self.order.images_per_batch
-        record = ours.RunRecord(folder.metrics, self.order.steps_per_epoch * batch_size, self.rows)
-        self.rows = record.rows
-        display = ProgressDisplay(self.order.steps_per_epoch, batch_size, self.epochs, epochs_done)
+        plan, recipe, steps_per_epoch = self.plan, self.recipe, self.order.steps_per_epoch
+        steps_done = saver.steps_saved
         chain: list[keras.callbacks.Callback] = [
+            ours.AfterEpoch(lambda epochs, logs: self.health.check_loss(logs["loss"], epochs)),
             ours.LearningRateMultiplier(
                 recipe.milestones, recipe.multiplier, recipe.learning_rate, recipe.unit, first_step=steps_done
             ),
             ours.MeasureErrors(self._measure),
-            *([display] if progress else []),
-            record,
-            ours.TableExport(folder.table, outcome.result_row_of(plan)),
-            ours.AfterEpoch(self._save_epoch),
-            ours.BetweenSteps(stop.check),
+            *([self.display] if self.display else []),
+            self.record,
+            ours.TableExport(plan.folder.table, outcome.result_row_of(plan)),
+            ours.AfterEpoch(partial(self._after_epoch, saver)),
+            ours.BetweenSteps(saver.between_steps, steps_per_epoch, steps_done),
             *([ours.StopAtStep(self.total_steps, steps_done)] if recipe.unit == "steps" else []),
             *callbacks,
         ]
-        try:
-            self.training.fit(
-                batches, epochs=self.epochs, initial_epoch=epochs_done, steps_per_epoch=self.order.steps_per_epoch,
-                callbacks=chain, shuffle=False, verbose=0,
-            )  # fmt: skip
-        finally:
-            display.close()
+        labels = plan.data.train_labels[plan.kept]
+        fit_from(
+            self.training, partial(training_batches, images, labels, self.order), chain, first_step=steps_done,
+            last_step=self.total_steps, steps_per_epoch=steps_per_epoch,
+            restore_metrics=lambda: apply_metrics(self.metrics, state) if state else None,
+        )  # fmt: skip
 
     def _measure(self, epochs_done: int) -> dict[str, float]:
         """Bring the weights into the float32 model of raw images, and its errors where this epoch is to be measured."""
@@ -206,6 +241,7 @@ class TrainingLoop:
 
         data, held = self.plan.data, self.plan.held
         copy_weights(self.training, self.final)
+        self.final_is_last_epoch = True
         if epochs_done % self.plan.test_every and epochs_done != self.epochs:
             return {}
         figures = {"test_error": evaluate(self.final, data.test_images, data.test_labels).error_percent}
@@ -214,34 +250,37 @@ class TrainingLoop:
             figures["validation_error"] = held_out.error_percent
         return figures
 
-    def _save_epoch(self, epochs_done: int, logs: dict[str, Any]) -> None:
-        """Save the training state, after refusing one that holds nothing worth going on with."""
-        from allcnn.runs.checkpoint import capture_state, save_state
-
-        if not math.isfinite(logs["loss"]):
-            outcome.write_summary(self.plan, "diverged", self.rows, self.epochs)
-            raise TrainingError(
-                f"the loss became {logs['loss']} in epoch {epochs_done}: the run diverged.\n"
-                f"Try a smaller learning rate than {self.recipe.learning_rate:g} (--lr), or another preprocessing "
-                f"than {self.recipe.preprocessing}."
-            )
-        steps_done = min(epochs_done * self.order.steps_per_epoch, self.total_steps)
-        save_state(self.plan.folder, capture_state(self.training, epochs_done, steps_done, self.rows))
-        self.epochs_saved = epochs_done
+    def _after_epoch(self, saver: StateSaver, epochs_done: int, logs: dict[str, Any]) -> None:
+        """Save the state, then see whether it is worth going on from."""
+        saver.after_epoch(epochs_done)
+        self.health.check_epoch(self.rows, logs["largest_value"])
+        if warning := self.health.warning(self.rows):
+            self.announce(warning)
 
     def _interrupted(self, forced: bool) -> Interrupted:
         """Leave what is needed to look at the run and to go on with it, and say how.
 
-        Between two steps the float32 model, the rows and the saved state are those of the last whole epoch. A stop that
-        was forced may have come anywhere: then only the state on disk counts, and no model is published.
+        Between two steps the float32 model and the rows are those of the last whole epoch, if this process has seen it
+        end. A stop that was forced may have come anywhere: then only the state on disk counts, and no model is
+        published.
         """
-        folder = self.plan.folder
-        if self.epochs_saved and not forced:
-            save_model(self.final, outcome.model_card(self.plan), folder.model)
+        if self.rows and self.final_is_last_epoch and not forced:
+            save_model(self.final, outcome.model_card(self.plan), self.plan.folder.model)
             outcome.write_summary(self.plan, "interrupted", self.rows, self.epochs)
-        done = f"{self.epochs_saved} of {self.epochs} epochs are saved"
-        line = f"allcnn train --resume --run-dir {quote(str(folder.path))}"
-        return Interrupted(f"interrupted: {done}. Go on with:\n{line}")
+        return Interrupted(
+            f"interrupted: {self._saved()} are saved. Go on with:\n{outcome.resume_line(self.plan.folder)}"
+        )
+
+    def _disk_full(self) -> TrainingError:
+        return TrainingError(
+            f"{self.plan.folder.path}: no space is left on the disk; {self._saved()} are saved.\n"
+            f"Make room, then go on with: {outcome.resume_line(self.plan.folder)}"
+        )
+
+    def _saved(self) -> str:
+        """How much of the run is on disk."""
+        steps = self.saver.steps_saved if self.saver else 0
+        return outcome.amount(steps, self.order.steps_per_epoch, self.epochs)
 
     def _finish(self) -> TrainingResult:
         plan, last = self.plan, self.rows[-1]
@@ -252,12 +291,5 @@ class TrainingLoop:
             outcome.write_table(plan, self.rows)
         status = "finished" if len(self.rows) == self.epochs else "stopped"
         save_model(self.final, outcome.model_card(plan), plan.folder.model)
-        chance = math.log(plan.data.classes)
-        if last["loss"] > 0.99 * chance:
-            self.announce(
-                f"the cross-entropy ended at {last['loss']:.3f}, that of guessing is {chance:.3f}: nothing was "
-                "learned. Try another learning rate (--lr), more epochs, a smaller batch (--batch-size) or a linear "
-                "last convolution (NC1:linear in the network's text)."
-            )
         outcome.write_summary(plan, status, self.rows, self.epochs)
         return outcome.training_result(plan, status, self.rows)

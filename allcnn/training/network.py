@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -75,20 +75,42 @@ def store_images(model: keras.Model, images: np.ndarray) -> bool:
     return bool(stores)
 
 
+class LargestValue(keras.metrics.Metric):
+    """The largest magnitude, since the epoch began, of any value before the softmax; 0 where all were zero."""
+
+    def __init__(self, name: str = "largest_value", **kwargs: Any):
+        super().__init__(name=name, **kwargs)
+        self.largest = self.add_variable((), "zeros", name="largest")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        largest = keras.ops.max(keras.ops.abs(y_pred))
+        self.largest.assign(keras.ops.maximum(self.largest, keras.ops.cast(largest, self.largest.dtype)))
+
+    def result(self) -> Any:
+        return keras.ops.convert_to_tensor(self.largest)
+
+
 def compile_for_training(
     model: keras.Model, learning_rate: float, momentum: float, jit: bool, steps_per_execution: int = 1
-) -> None:
-    """SGD with momentum as the paper has it: v = momentum v - lr g; w += v. Loss: cross-entropy + weight decay."""
+) -> list[keras.metrics.Metric]:
+    """SGD with momentum as the paper has it: v = momentum v - lr g; w += v. Loss: cross-entropy + weight decay.
+
+    Returns:
+        The metrics of an epoch, Keras's own of the loss, "loss", first.
+    """
+    metrics = [
+        keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+        keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
+        LargestValue(),
+    ]
     model.compile(
         optimizer=keras.optimizers.SGD(learning_rate=learning_rate, momentum=momentum),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[
-            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-            keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
-        ],
+        metrics=metrics,
         jit_compile=jit,
         steps_per_execution=steps_per_execution,
     )
+    return [*(metric for metric in model.metrics if metric.name == "loss"), *metrics]
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:

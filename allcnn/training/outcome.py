@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from allcnn.files import write_text
 from allcnn.models.saved import ModelCard
 from allcnn.reports.tables import ResultRow, result_row, table_markdown
-from allcnn.runs.folder import Row, write_json
+from allcnn.runs.folder import Row, RunFolder, write_json
 from allcnn.training.plan import RunPlan
 
-_PACKAGES = ("allcnn", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "h5py")
 # What of the last row of metrics.csv is a result and not a measure of the machine.
 _RESULTS = ("learning_rate", "loss", "penalty", "train_error", "test_error", "validation_error")
 
@@ -67,11 +66,15 @@ def write_table(plan: RunPlan, rows: Sequence[Row]) -> None:
     write_text(plan.folder.table, _table(plan, rows))
 
 
-def write_summary(plan: RunPlan, status: str, rows: Sequence[Row], of_epochs: int) -> None:
-    """Write summary.json: the last figures, and how it ended ("finished", "stopped", "interrupted", "diverged")."""
-    last = rows[-1]
+def write_summary(plan: RunPlan, status: str, rows: Sequence[Row], of_epochs: int, reason: str | None = None) -> None:
+    """Write summary.json: the last figures, if there are any yet, and how the run ended.
+
+    status: "finished", "stopped", "interrupted", "diverged" or "dead"; reason: what was said about it.
+    """
+    last = rows[-1] if rows else {}
     summary = {
         "status": status,
+        **({"reason": reason} if reason else {}),
         "model": plan.model,
         "dataset": plan.data.name,
         "recipe": plan.recipe.name,
@@ -85,6 +88,19 @@ def write_summary(plan: RunPlan, status: str, rows: Sequence[Row], of_epochs: in
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     write_json(plan.folder.summary, summary)
+
+
+def amount(steps: int, steps_per_epoch: int, of_epochs: int) -> str:
+    """How much of a run so many steps are: "4 of 7 epochs and 3 steps of the next"."""
+    epochs, within = divmod(steps, steps_per_epoch)
+    if epochs == of_epochs or not within:
+        return f"{epochs} of {of_epochs} epochs"
+    return f"{epochs} of {of_epochs} epochs and {within} step{'s' * (within > 1)} of the next"
+
+
+def resume_line(folder: RunFolder) -> str:
+    """The command that goes on with a run."""
+    return f"allcnn train --resume --run-dir {quote(str(folder.path))}"
 
 
 def result_row_of(plan: RunPlan) -> ResultRow:
@@ -113,17 +129,6 @@ def model_card(plan: RunPlan) -> ModelCard:
         parameters=plan.parameters,
         data_dir=plan.data_dir,
     )
-
-
-def installed_versions() -> dict[str, str]:
-    """The versions of the packages that decide a run's numbers."""
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _table(plan: RunPlan, rows: Sequence[Row]) -> str:

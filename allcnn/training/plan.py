@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import platform
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +16,13 @@ import numpy as np
 from allcnn.data.dataset import Dataset
 from allcnn.data.load import load_data
 from allcnn.data.order import hold_out
-from allcnn.device import PRECISIONS
+from allcnn.device import PRECISIONS, Device
 from allcnn.errors import InputError, RunError
 from allcnn.preprocessing.whitening import refuse_large
 from allcnn.runs.folder import RunFolder, read_json
 from allcnn.runs.recipe import TRAINABLE_AUGMENTATIONS, Recipe, recipe_for
 from allcnn.specs import ZOO, Network, Spec, count_parameters, resolve
-
-#: What two runs must share to be one, by the words that a person would use for it.
-_IDENTITY = {
-    "spec": "network",
-    "recipe": "recipe",
-    "digest": "data set",
-    "seed": "seed",
-    "validation": "held-out fraction",
-    "backend": "backend",
-    "precision": "precision",
-}
+from allcnn.training.identity import IDENTITY, check_allowed, installed_versions
 
 
 @dataclass(frozen=True)
@@ -47,6 +39,10 @@ class RunPlan:
     precision: str
     validation: float
     test_every: int
+    save_every: int
+    patience: int | None
+    deterministic: bool
+    allow: tuple[str, ...]
     kept: np.ndarray
     held: np.ndarray
     folder: RunFolder
@@ -57,8 +53,8 @@ class RunPlan:
     def parameters(self) -> int:
         return count_parameters(self.spec, self.data.image_shape, self.data.classes)
 
-    def config(self, backend: str, precision: str) -> dict[str, Any]:
-        """What config.json says of the run's identity, and of what it was asked for."""
+    def config(self, device: Device, precision: str, preprocessed_once: bool) -> dict[str, Any]:
+        """What config.json says: what makes the run this run, and what it was asked for."""
         return {
             "model": self.model,
             "spec": str(self.spec),
@@ -72,18 +68,17 @@ class RunPlan:
             "seed": self.seed,
             "validation": self.validation,
             "test_every": self.test_every,
-            "backend": backend,
+            "save_every": self.save_every,
+            "patience": self.patience,
+            "deterministic": self.deterministic,
+            "backend": device.backend,
             "precision": precision,
+            "device": asdict(device),
+            "versions": {"python": platform.python_version(), **installed_versions()},
+            "source": self.data.source,
+            "training_images": len(self.kept),
+            "preprocessed_once": preprocessed_once,
         }
-
-    def refuse_other_run(self, config: dict[str, Any]) -> None:
-        """Refuse to go on with a run that is not this one, naming what differs. Raises RunError."""
-        stored = self.stored or {}
-        if differences := describe_differences(stored, config):
-            raise RunError(
-                f"{self.folder.path}: is another run: {'; '.join(differences)}.\n"
-                "Resume it as it was begun, or choose another folder with --run-dir."
-            )
 
 
 def plan_run(
@@ -98,9 +93,13 @@ def plan_run(
     precision: str | None = None,
     validation: float | None = None,
     test_every: int | None = None,
+    save_every: int | None = None,
+    patience: int | None = None,
+    deterministic: bool = False,
     seed: int | None = None,
     run_dir: str | Path | None = None,
     resume: bool = False,
+    allow: Sequence[str] = (),
     **numbers: Any,
 ) -> RunPlan:
     """Resolve the arguments of `allcnn.train`; None takes the stored run's value on resume, else the default.
@@ -115,9 +114,12 @@ def plan_run(
     validation = validation if validation is not None else (stored or {}).get("validation", 0.0)
     if not (math.isfinite(validation) and 0 <= validation < 1):
         raise InputError(f"the held-out fraction must be at least 0 and below 1, such as 0.1; got {validation}.")
-    test_every = test_every if test_every is not None else (stored or {}).get("test_every", 1)
-    if isinstance(test_every, bool) or not isinstance(test_every, int) or test_every < 1:
-        raise InputError(f"errors are measured every 1, 2, ... epochs; got {test_every}.")
+    test_every = _count("errors are measured every 1, 2, ... epochs", test_every, stored, "test_every", 1)
+    save_every = _count("the state is saved every 1, 2, ... steps", save_every, stored, "save_every", 0)
+    patience = _count("a run is given up after 1, 2, ... epochs of guessing", patience, stored, "patience", None)
+    if allow and not resume:
+        raise InputError("--allow is for a run that is resumed; expected --resume beside it.")
+    allow = check_allowed(allow)
     if model is not None:
         spec, network = resolve(model)
     elif stored is None:
@@ -164,7 +166,9 @@ def plan_run(
         model=name, spec=spec, network=network, recipe=chosen, data=data,
         data_dir=str(Path(data_dir).expanduser().resolve()) if data_dir else None,
         seed=seed, precision=precision or (stored or {}).get("precision", "auto"), validation=validation,
-        test_every=test_every, kept=kept, held=held, folder=folder, stored=stored, notes=tuple(notes),
+        test_every=test_every, save_every=save_every, patience=patience,
+        deterministic=deterministic or bool((stored or {}).get("deterministic")), allow=allow,
+        kept=kept, held=held, folder=folder, stored=stored, notes=tuple(notes),
     )  # fmt: skip
 
 
@@ -173,26 +177,6 @@ def default_run_dir(model: str, dataset: str, recipe: Recipe, seed: int) -> Path
     name = f"{model}-{dataset}-{recipe.name}-lr{recipe.learning_rate:g}-seed{seed}"
     # A folder of images may be called anything; a run's name stays one word of a command line.
     return Path("runs") / re.sub(r"[^\w.+-]+", "-", name)
-
-
-def describe_differences(stored: dict[str, Any], config: dict[str, Any]) -> list[str]:
-    """What makes two configurations different runs, in words; empty where they are one."""
-    differences = []
-    for key, words in _IDENTITY.items():
-        before, now = stored.get(key), config.get(key)
-        if before == now:
-            continue
-        if key == "recipe" and isinstance(before, dict) and isinstance(now, dict):
-            differences += [
-                f"the recipe's {part.replace('_', ' ')} was {before.get(part)}, now {now.get(part)}"
-                for part in now
-                if before.get(part) != now.get(part)
-            ]
-        elif key == "digest":
-            differences.append(f"the {words} was {stored.get('dataset')} ({str(before)[:12]}), now {str(now)[:12]}")
-        else:
-            differences.append(f"the {words} was {before}, now {now}")
-    return differences
 
 
 def _stored_config(run_dir: str | Path | None, resume: bool) -> dict[str, Any] | None:
@@ -206,7 +190,7 @@ def _stored_config(run_dir: str | Path | None, resume: bool) -> dict[str, Any] |
     except OSError as error:
         raise RunError(f"{folder.path}: cannot be read ({error.strerror}).") from None
     stored = read_json(folder.config)
-    if missing := sorted({"model", "dataset", "image_shape", *_IDENTITY} - set(stored)):
+    if missing := sorted({"model", "dataset", "image_shape", *IDENTITY} - set(stored)):
         raise RunError(f"{folder.config}: is not a run's configuration; it lacks {', '.join(missing)}.")
     if not isinstance(stored["recipe"], dict):
         raise RunError(f"{folder.config}: is not a run's configuration; its recipe is {stored['recipe']!r:.40}.")
@@ -255,6 +239,15 @@ def _choose_recipe(
             f"{now} instead of {before}."
         )
     return chosen
+
+
+def _count(rule: str, given: int | None, stored: dict[str, Any] | None, key: str, default: Any) -> Any:
+    """A count that was given, of at least 1, else the resumed run's own, else the default."""
+    if given is None:
+        return (stored or {}).get(key, default)
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise InputError(f"{rule}; got {given}.")
+    return given
 
 
 def _seed(seed: int) -> int:

@@ -24,20 +24,28 @@ class ProgressDisplay(keras.callbacks.Callback):
     Args:
         steps_per_epoch, batch_size: in steps and images.
         epochs: how many the run has.
-        epochs_done: how many were done before, in a run that goes on.
+        epochs_done, steps_done: how many were done before, in a run that goes on; the steps are of the next epoch.
         stream: where to; standard error by default. Not a terminal: one line an epoch.
 
     loss is the cross-entropy, without the penalty; errors are percent.
     """
 
     def __init__(
-        self, steps_per_epoch: int, batch_size: int, epochs: int, epochs_done: int = 0, stream: TextIO | None = None
+        self,
+        steps_per_epoch: int,
+        batch_size: int,
+        epochs: int,
+        epochs_done: int = 0,
+        steps_done: int = 0,
+        stream: TextIO | None = None,
     ):
         super().__init__()
         self.steps_per_epoch = steps_per_epoch
         self.batch_size = batch_size
         self.epochs = epochs
-        self.epochs_done = epochs_done
+        # What this process has not done, and its rates do not count.
+        self.done_before = epochs_done * steps_per_epoch + steps_done
+        self.begun = 0.0
         self.console = Console(file=stream or sys.stderr)
         self.live: Live | None = None
         self.lock = threading.Lock()
@@ -48,7 +56,7 @@ class ProgressDisplay(keras.callbacks.Callback):
             self.async_safe = True
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        self.begun = time.perf_counter()
+        self.begun = self.begun or time.perf_counter()  # Keras begins twice where an epoch was half done
         self.epoch_bar, self.epoch_task = _bar("epoch", self.steps_per_epoch)
         self.run_bar, self.run_task = _bar("run", self.epochs * self.steps_per_epoch)
         self.figures = Text("the first step compiles the network ...", style="dim")
@@ -59,6 +67,7 @@ class ProgressDisplay(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.epoch = epoch
+        self.first_step = max(self.done_before - epoch * self.steps_per_epoch, 0)
         self.epoch_begun = time.perf_counter()
         self.shown = 0.0
         self.last_batch = -1
@@ -71,24 +80,23 @@ class ProgressDisplay(keras.callbacks.Callback):
 
     def _show(self, batch: int, logs: dict | None) -> None:
         now = time.perf_counter()
-        if now - self.shown < _REFRESH_SECONDS and batch + 1 < self.steps_per_epoch:
+        done = self.first_step + batch + 1
+        if now - self.shown < _REFRESH_SECONDS and done < self.steps_per_epoch:
             return
         self.shown = now
         logs = logs or {}
-        done = batch + 1
-        rate = done / (now - self.epoch_begun)
-        remaining = self.steps_per_epoch - done
-        steps_in_run = (self.epoch - self.epochs_done) * self.steps_per_epoch + done
-        run_rate = steps_in_run / (now - self.begun)
-        run_remaining = (self.epochs - self.epoch) * self.steps_per_epoch - done
+        rate = (batch + 1) / (now - self.epoch_begun)
+        steps_of_run = self.epoch * self.steps_per_epoch + done
+        run_rate = (steps_of_run - self.done_before) / (now - self.begun)
+        run_remaining = self.epochs * self.steps_per_epoch - steps_of_run
         loss, error = logs.get("cross_entropy", logs.get("loss")), _train_error(logs)
         self.figures = Text.assemble(
             ("loss ", "dim"), _figure(loss, ".4f"), ("   error ", "dim"), _figure(error, ".2f"), " %",
             (f"   {rate * self.batch_size:,.0f} images/s", "dim"),
         )  # fmt: skip
-        self.epoch_bar.update(self.epoch_task, completed=done, left=duration(remaining / rate))
+        self.epoch_bar.update(self.epoch_task, completed=done, left=duration((self.steps_per_epoch - done) / rate))
         self.epoch_bar.update(self.epoch_task, description=f"epoch {self.epoch + 1}/{self.epochs}")
-        self.run_bar.update(self.run_task, completed=self.epoch * self.steps_per_epoch + done)
+        self.run_bar.update(self.run_task, completed=steps_of_run)
         self.run_bar.update(self.run_task, left=duration(run_remaining / run_rate))
         if self.live:
             self.live.update(self._picture(), refresh=True)
@@ -108,7 +116,9 @@ class ProgressDisplay(keras.callbacks.Callback):
     def _epoch_line(self, epoch: int, logs: dict) -> str:
         # Read before the test pass's seconds are taken out of the logs, or after: both give the training rate.
         seconds = time.perf_counter() - self.epoch_begun - logs.get("test_seconds", 0.0)
-        left = (time.perf_counter() - self.begun) / (epoch + 1 - self.epochs_done) * (self.epochs - epoch - 1)
+        steps_of_run = (epoch + 1) * self.steps_per_epoch
+        rate = (steps_of_run - self.done_before) / (time.perf_counter() - self.begun)
+        left = (self.epochs * self.steps_per_epoch - steps_of_run) / rate
         loss = logs.get("cross_entropy", logs.get("loss"))
         parts = [
             f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}",
@@ -119,7 +129,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         ]
         if logs.get("validation_error") is not None:
             parts.append(f"held-out error {logs['validation_error']:.2f} %")
-        parts.append(f"{self.steps_per_epoch * self.batch_size / seconds:,.0f} images/s")
+        parts.append(f"{(self.steps_per_epoch - self.first_step) * self.batch_size / seconds:,.0f} images/s")
         parts.append(f"{duration(left)} left" if epoch + 1 < self.epochs else "done")
         return "  ".join(parts)
 

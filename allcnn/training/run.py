@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allcnn.backend import load_keras, prefer_backend
+from allcnn.runs.lock import only_process
 from allcnn.training.outcome import TrainingResult as TrainingResult
 from allcnn.training.plan import plan_run
 
@@ -36,9 +37,13 @@ def train(
     precision: str | None = None,
     validation: float | None = None,
     test_every: int | None = None,
+    save_every: int | None = None,
+    patience: int | None = None,
+    deterministic: bool = False,
     seed: int | None = None,
     run_dir: str | Path | None = None,
     resume: bool = False,
+    allow: Sequence[str] = (),
     progress: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     announce: Callable[[str], None] | None = None,
@@ -54,9 +59,15 @@ def train(
         precision: "auto", "float32" or "mixed_bfloat16".
         validation: fraction of the training images held out, on which "validation_error" is measured.
         test_every: measure the errors every so many epochs, and after the last; 1 by default.
+        save_every: save the training state every so many steps too, not only after each epoch.
+        patience: epochs in a row on the plateau of guessing after which the run is given up; by default a fifth of
+            the epochs, and no fewer than 500 steps.
+        deterministic: the same bits every time on a GPU too; on a CPU they are anyway. It holds for the whole process.
         seed: decides initial weights, order, flips, shifts and dropout; 0 by default.
         run_dir: the folder to write; by default runs/{model}-{data}-{recipe}-lr{lr}-seed{seed}.
         resume: go on with the run in `run_dir` (arguments left out are the run's own), to the same end.
+        allow: what may differ from the run that is resumed: "epochs", "backend", "precision", "machine" (which is the
+            versions of Keras and its backend too).
         progress: show it on standard error.
         callbacks: further Keras callbacks.
         announce: called with lines worth telling a person.
@@ -65,22 +76,25 @@ def train(
         The last epoch's figures. The published result of a run is its last epoch's test error, not its best.
 
     Raises:
-        InputError: a wrong argument, broken data, or a folder that holds another run; nothing was written.
-        TrainingError: training diverged.
-        Interrupted: stopped by the user; the last whole epoch is saved.
+        InputError: a wrong argument, broken data, or a folder that holds another run or that another process works
+            on; nothing was written.
+        TrainingError: training diverged, the network is dead, or the disk is full; the last good state is kept.
+        Interrupted: stopped by the user; the state at that step is saved.
     """
     plan = plan_run(
         model, dataset=dataset, data_dir=data_dir, image_size=image_size, mirror=mirror, recipe=recipe, epochs=epochs,
         learning_rate=learning_rate, batch_size=batch_size, augmentation=augmentation, preprocessing=preprocessing,
         initializer=initializer, weight_decay=weight_decay, precision=precision, validation=validation,
-        test_every=test_every, seed=seed, run_dir=run_dir, resume=resume,
+        test_every=test_every, save_every=save_every, patience=patience, deterministic=deterministic, seed=seed,
+        run_dir=run_dir, resume=resume, allow=allow,
     )  # fmt: skip
     announce = announce or (lambda line: None)
-    if plan.stored is not None:
-        prefer_backend(plan.stored["backend"])
-    load_keras()
-    for note in plan.notes:
-        announce(note)
-    from allcnn.training.loop import TrainingLoop
+    with only_process(plan.folder):
+        if plan.stored is not None:
+            prefer_backend(plan.stored["backend"])
+        load_keras(plan.deterministic)
+        for note in plan.notes:
+            announce(note)
+        from allcnn.training.loop import TrainingLoop
 
-    return TrainingLoop(plan, announce).train(progress, callbacks)
+        return TrainingLoop(plan, announce).train(progress, callbacks)

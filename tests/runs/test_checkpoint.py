@@ -112,7 +112,7 @@ def test_a_failed_write_leaves_both(two_states, monkeypatch) -> None:
     def fail(*_):
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(allcnn.files, "_checksum", fail)
+    monkeypatch.setattr(allcnn.files.os, "fsync", fail)
     with pytest.raises(OSError, match="the disk is full"):
         save_state(two_states, capture_state(make(), 4, 40, ROWS))
     monkeypatch.undo()
@@ -125,7 +125,10 @@ def test_two_damaged_states(two_states) -> None:
     damage(two_states.previous_state)
     with pytest.raises(CheckpointError) as caught:
         load_state(two_states)
-    assert str(caught.value).startswith(f"{two_states.state}: not a readable file of allcnn (")
+    first, second = str(caught.value).splitlines()
+    assert first.startswith(f"{two_states.state}: damaged")
+    assert second.startswith(f"Nor can the state before it be used: {two_states.previous_state}: damaged")
+    assert sorted(path.name for path in two_states.path.iterdir()) == ["state.h5", "state.previous.h5"]
 
 
 def test_no_state_yet(tmp_path) -> None:

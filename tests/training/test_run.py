@@ -1,60 +1,19 @@
 """A whole run, small: what it leaves in its folder, twice the same bits, resumed to the same bits."""
 
 import json
-import os
-import signal
 
 import keras
 import numpy as np
 import pytest
+from small_runs import SPEC, assert_same_bits, weights
 
 import allcnn
-from allcnn.data.dataset import Dataset
 from allcnn.errors import InputError, Interrupted, RunError, TrainingError
 from allcnn.evaluation import evaluate
-from allcnn.preprocessing import Preprocessing
 from allcnn.preprocessing.store import fit_preprocessing
 from allcnn.runs.folder import read_metrics
 from allcnn.training.plan import plan_run
 from allcnn.training.run import train
-
-SPEC = "D.2-8C3-8C3/2-D.5-12C3v-NC1-GAP"
-
-
-@pytest.fixture
-def stripes() -> Dataset:
-    """Horizontal and vertical stripes, 8x8, with noise: three classes that a small network can learn."""
-    random = np.random.default_rng(3)
-    images = random.integers(0, 60, (80, 8, 8, 3)).astype(np.uint8)
-    labels = np.arange(80, dtype=np.int32) % 3
-    images[labels == 0, ::2] += 150
-    images[labels == 1, :, ::2] += 150
-    return Dataset(
-        "stripes", images[:61], labels[:61], images[61:], labels[61:], ("horizontal", "vertical", "plain"),
-        source="made up", layout="array", resize="none",
-    )  # fmt: skip
-
-
-@pytest.fixture
-def numbers() -> dict:
-    return {
-        "epochs": 7, "batch_size": 10, "preprocessing": "standardize", "augmentation": "flip-shift",
-        "precision": "float32", "seed": 5,
-    }  # fmt: skip
-
-
-def weights(run_dir) -> list[np.ndarray]:
-    return allcnn.load_model(run_dir).get_weights()
-
-
-def assert_same_bits(first, second) -> None:
-    for one, other in zip(weights(first), weights(second), strict=True):
-        np.testing.assert_array_equal(one, other)
-    timeless = [
-        [{key: value for key, value in row.items() if key not in ("seconds", "images_per_second")} for row in rows]
-        for rows in (read_metrics(first / "metrics.csv"), read_metrics(second / "metrics.csv"))
-    ]
-    assert timeless[0] == timeless[1]
 
 
 @pytest.mark.backends
@@ -78,7 +37,7 @@ def test_a_run_leaves_its_folder_and_repeats_and_resumes_to_the_same_bits(stripe
     assert_same_bits(whole, stopped)
 
     assert sorted(path.name for path in whole.iterdir()) == [
-        "config.json", "metrics.csv", "model.keras", "preprocessing.h5", "state.h5", "state.previous.h5",
+        ".lock", "config.json", "metrics.csv", "model.keras", "preprocessing.h5", "state.h5", "state.previous.h5",
         "summary.json", "table.md",
     ]  # fmt: skip
     rows = read_metrics(whole / "metrics.csv")
@@ -93,93 +52,19 @@ def test_a_run_leaves_its_folder_and_repeats_and_resumes_to_the_same_bits(stripe
     assert config["spec"] == SPEC and config["digest"] == stripes.digest and config["precision"] == "float32"
 
 
-@pytest.fixture(autouse=True)
-def ctrl_c_is_heard():
-    """Whatever started the tests: a job in the background ignores Ctrl-C, and hands that down."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-def ctrl_c() -> None:
-    """What the terminal sends on Ctrl-C."""
-    os.kill(os.getpid(), signal.SIGINT)
-
-
-def test_ctrl_c_in_the_test_pass_leaves_what_fits_together(stripes, numbers, tmp_path, monkeypatch):
-    """The epoch whose test pass it met is finished and saved; model, metrics, state and summary are all its."""
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped run"
-    train(SPEC, dataset=stripes, run_dir=whole, **numbers)
-    passes = []
-
-    def interrupted_evaluate(*arguments):
-        passes.append(None)
-        if len(passes) == 3:
-            ctrl_c()
-        return evaluate(*arguments)
-
-    monkeypatch.setattr("allcnn.evaluation.evaluate", interrupted_evaluate)
-    with pytest.raises(Interrupted, match="3 of 7 epochs are saved") as caught:
-        train(SPEC, dataset=stripes, run_dir=stopped, **numbers)
-    assert caught.value.exit_code == 130
-    assert str(caught.value).endswith(f"allcnn train --resume --run-dir '{stopped}'")
-    monkeypatch.undo()
-    rows = read_metrics(stopped / "metrics.csv")
-    assert len(rows) == 3
-    assert evaluate(stopped, stripes.test_images, stripes.test_labels).error_percent == rows[-1]["test_error"]
-    train(dataset=stripes, run_dir=stopped, resume=True)
-    assert_same_bits(whole, stopped)
-
-
-def test_ctrl_c_before_the_first_step_says_how_to_go_on(stripes, numbers, tmp_path, monkeypatch):
-    apply = Preprocessing.apply
-    monkeypatch.setattr(Preprocessing, "apply", lambda self, images: ctrl_c() or apply(self, images))
-    with pytest.raises(Interrupted, match="0 of 7 epochs are saved.*\n.*--resume"):
-        train(SPEC, dataset=stripes, run_dir=tmp_path / "run", **numbers)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    monkeypatch.undo()
-    assert train(dataset=stripes, run_dir=tmp_path / "run", resume=True).epochs == 7
-
-
-def test_an_ignored_ctrl_c_stays_ignored(stripes, numbers, tmp_path, monkeypatch):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    apply = Preprocessing.apply
-    monkeypatch.setattr(Preprocessing, "apply", lambda self, images: ctrl_c() or apply(self, images))
-    assert train(SPEC, dataset=stripes, run_dir=tmp_path / "run", **numbers).status == "finished"
-
-
-def test_a_second_ctrl_c_leaves_at_once_and_the_state_on_disk_counts(stripes, numbers, tmp_path, monkeypatch):
-    import keras
-
-    class Impatient(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 2:
-                ctrl_c()
-                ctrl_c()
-
-    whole, forced = tmp_path / "whole", tmp_path / "forced"
-    train(SPEC, dataset=stripes, run_dir=whole, **numbers)
-    with pytest.raises(Interrupted, match="2 of 7 epochs are saved"):
-        train(SPEC, dataset=stripes, run_dir=forced, callbacks=[Impatient()], **numbers)
-    assert not (forced / "model.keras").exists()
-    train(dataset=stripes, run_dir=forced, resume=True)
-    assert_same_bits(whole, forced)
-
-
 def test_of_two_runs_in_one_folder_the_second_is_refused(stripes, numbers, tmp_path, monkeypatch):
     """The folder is free when both look; only one may begin."""
     run_dir = tmp_path / "run"
     fit = fit_preprocessing
 
     def meanwhile(*arguments):
-        run_dir.mkdir()
         (run_dir / "config.json").write_text("the other's")
         return fit(*arguments)
 
     monkeypatch.setattr("allcnn.training.loop.fit_preprocessing", meanwhile)
     with pytest.raises(RunError, match="another process began a run here just now"):
         train(SPEC, dataset=stripes, run_dir=run_dir, **numbers)
-    assert [path.name for path in run_dir.iterdir()] == ["config.json"]
+    assert sorted(path.name for path in run_dir.iterdir()) == [".lock", "config.json"]
     assert (run_dir / "config.json").read_text() == "the other's"
 
 
@@ -268,7 +153,8 @@ def test_a_run_that_diverges_says_so(stripes, tmp_path):
         )  # fmt: skip
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["status"] == "diverged"
-    assert None in (summary["loss"], summary["penalty"])  # no finite number
+    assert "in epoch 1: the run diverged" in summary["reason"]
+    assert summary["epochs"] == 0 and not (tmp_path / "run" / "state.h5").exists()
 
 
 def test_wrong_calls_are_refused_and_leave_nothing(stripes, tmp_path):
@@ -284,6 +170,9 @@ def test_wrong_calls_are_refused_and_leave_nothing(stripes, tmp_path):
         ({"preprocessing": "zca"}, 'unknown preprocessing "zca"; expected one of: gcn-zca'),
         ({"augmentation": "large"}, 'augmentation "large" of the recipe paper cannot be trained'),
         ({"test_every": 0}, "errors are measured every 1, 2, ... epochs; got 0"),
+        ({"save_every": 0}, "the state is saved every 1, 2, ... steps; got 0"),
+        ({"patience": True}, "a run is given up after 1, 2, ... epochs of guessing; got True"),
+        ({"allow": ["epochs"]}, "--allow is for a run that is resumed; expected --resume beside it"),
         ({"validation": 1.0}, "held-out fraction must be at least 0 and below 1"),
         ({"seed": -1}, "seed must be a whole number"),
         ({"resume": True}, "holds no run to resume"),

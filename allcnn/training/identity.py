@@ -1,0 +1,124 @@
+"""What makes two configurations one run, and which differences a person may allow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from allcnn.errors import InputError, RunError
+
+#: What two runs must share to be one, by the words that a person would use for it.
+IDENTITY = {
+    "spec": "network",
+    "recipe": "recipe",
+    "digest": "data set",
+    "seed": "seed",
+    "validation": "held-out fraction",
+    "backend": "backend",
+    "precision": "precision",
+    "deterministic": "determinism",
+    "device": "machine",
+    "versions": "version",
+}
+#: What may change in the middle of a run, if asked for; the end is then another one than without the change.
+ALLOWED = {
+    "epochs": "a recipe of another length",
+    "backend": "another backend",
+    "precision": "another precision",
+    "machine": "another device, or other versions of Keras and its backend",
+}
+_PACKAGES = ("allcnn", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "h5py")
+_MACHINE = ("kind", "name", "count")
+# Packages whose version decides the numbers; the one backend's does not matter to the other.
+_DECIDING = {"tensorflow": ("keras", "tensorflow", "tensorflow-cpu"), "jax": ("keras", "jax")}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing in which a configuration is not the stored one; `key` allows it, None where that makes no sense."""
+
+    key: str | None
+    what: str
+    before: Any
+    now: Any
+
+    def __str__(self) -> str:
+        return f"the {self.what} was {self.before}, now {self.now}"
+
+
+def check_allowed(keys: Sequence[str]) -> tuple[str, ...]:
+    """The keys of `--allow`. Raises InputError for an unknown one."""
+    for key in keys:
+        if key not in ALLOWED:
+            raise InputError(f'unknown difference "{key}" to allow; expected one of: {", ".join(ALLOWED)}.')
+    return tuple(keys)
+
+
+def differences(stored: dict[str, Any], config: dict[str, Any]) -> list[Difference]:
+    """What makes two configurations different runs; empty where they are one."""
+    found: list[Difference] = []
+    for key, words in IDENTITY.items():
+        before, now = stored.get(key), config.get(key)
+        if before == now:
+            continue
+        if key == "recipe":
+            found += _in_parts("recipe's ", before, now, {"length": "epochs", "milestones": "epochs"})
+        elif key == "device":
+            found += _in_parts("machine's ", before, now, dict.fromkeys(_MACHINE, "machine"), only=_MACHINE)
+        elif key == "versions":
+            packages = _DECIDING[config["backend"]]
+            found += _in_parts("version of ", before, now, dict.fromkeys(packages, "machine"), only=packages)
+        elif key == "digest":
+            found.append(Difference(None, words, f"{stored.get('dataset')} ({str(before)[:12]})", str(now)[:12]))
+        else:
+            found.append(Difference(key if key in ALLOWED else None, words, before, now))
+    return found
+
+
+def refuse_other_run(
+    folder: Path, stored: dict[str, Any], config: dict[str, Any], allow: Sequence[str]
+) -> list[Difference]:
+    """What differs from the stored run, all of it allowed; a changed backend brings its machine with it.
+
+    Raises:
+        RunError: something differs that was not allowed; the message names it, and how to allow it if one can.
+    """
+    found = differences(stored, config)
+    if "backend" in allow:  # the device's count and the precision's meaning are the backend's
+        allow = (*allow, "machine")
+    refused = [difference for difference in found if difference.key not in allow]
+    if not refused:
+        return found
+    keys = sorted({difference.key for difference in refused if difference.key})
+    advice = "Resume it as it was begun, or choose another folder with --run-dir."
+    if all(difference.key for difference in refused):
+        options = " ".join(f"--allow {key}" for key in keys)
+        advice = f"Resume it as it was begun, or with {options} (it then ends in other bits than it would have)."
+    raise RunError(f"{folder}: is another run: {'; '.join(map(str, refused))}.\n{advice}")
+
+
+def installed_versions() -> dict[str, str]:
+    """The versions of the packages that decide a run's numbers."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _in_parts(
+    words: str, before: Any, now: Any, keys: dict[str, str], only: Sequence[str] | None = None
+) -> list[Difference]:
+    """The differences of two dictionaries, part by part. keys: how a part is allowed; only: the parts that count."""
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return [Difference(None, words.strip(), before, now)]
+    return [
+        Difference(keys.get(part), words + part.replace("_", " "), before.get(part), now.get(part))
+        for part in (only or now)
+        if before.get(part) != now.get(part)
+    ]

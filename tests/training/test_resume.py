@@ -1,0 +1,278 @@
+"""A run that is stopped, anywhere, by anything, and resumed ends in the bits of one that was not."""
+
+import errno
+import json
+import os
+import signal
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from small_runs import SPEC, assert_same_bits
+
+import allcnn
+from allcnn.errors import CheckpointError, Interrupted, RunError, TrainingError
+from allcnn.evaluation import evaluate
+from allcnn.files import read_arrays
+from allcnn.preprocessing import Preprocessing
+from allcnn.runs.folder import read_metrics
+from allcnn.training.run import train
+
+STEPS_PER_EPOCH = 6  # 61 images in batches of 10
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard():
+    """Whatever started the tests: a job in the background ignores Ctrl-C, and hands that down."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def ctrl_c() -> None:
+    """What the terminal sends on Ctrl-C."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_in_the_test_pass_leaves_what_fits_together(stripes, numbers, tmp_path, monkeypatch):
+    """The epoch whose test pass it met is finished and saved; model, metrics, state and summary are all its."""
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped run"
+    train(SPEC, dataset=stripes, run_dir=whole, **numbers)
+    passes = []
+
+    def interrupted_evaluate(*arguments):
+        passes.append(None)
+        if len(passes) == 3:
+            ctrl_c()
+        return evaluate(*arguments)
+
+    monkeypatch.setattr("allcnn.evaluation.evaluate", interrupted_evaluate)
+    with pytest.raises(Interrupted, match="3 of 7 epochs are saved") as caught:
+        train(SPEC, dataset=stripes, run_dir=stopped, **numbers)
+    assert caught.value.exit_code == 130
+    assert str(caught.value).endswith(f"allcnn train --resume --run-dir '{stopped}'")
+    monkeypatch.undo()
+    rows = read_metrics(stopped / "metrics.csv")
+    assert len(rows) == 3
+    assert evaluate(stopped, stripes.test_images, stripes.test_labels).error_percent == rows[-1]["test_error"]
+    train(dataset=stripes, run_dir=stopped, resume=True)
+    assert_same_bits(whole, stopped)
+
+
+def test_ctrl_c_before_the_first_step_says_how_to_go_on(stripes, numbers, tmp_path, monkeypatch):
+    apply = Preprocessing.apply
+    monkeypatch.setattr(Preprocessing, "apply", lambda self, images: ctrl_c() or apply(self, images))
+    with pytest.raises(Interrupted, match="0 of 7 epochs are saved.*\n.*--resume"):
+        train(SPEC, dataset=stripes, run_dir=tmp_path / "run", **numbers)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.undo()
+    assert train(dataset=stripes, run_dir=tmp_path / "run", resume=True).epochs == 7
+
+
+def test_an_ignored_ctrl_c_stays_ignored(stripes, numbers, tmp_path, monkeypatch):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    apply = Preprocessing.apply
+    monkeypatch.setattr(Preprocessing, "apply", lambda self, images: ctrl_c() or apply(self, images))
+    assert train(SPEC, dataset=stripes, run_dir=tmp_path / "run", **numbers).status == "finished"
+
+
+def test_a_second_ctrl_c_leaves_at_once_and_the_state_on_disk_counts(stripes, numbers, tmp_path, monkeypatch):
+    import keras
+
+    class Impatient(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                ctrl_c()
+                ctrl_c()
+
+    whole, forced = tmp_path / "whole", tmp_path / "forced"
+    train(SPEC, dataset=stripes, run_dir=whole, **numbers)
+    with pytest.raises(Interrupted, match="2 of 7 epochs are saved"):
+        train(SPEC, dataset=stripes, run_dir=forced, callbacks=[Impatient()], **numbers)
+    assert not (forced / "model.keras").exists()
+    train(dataset=stripes, run_dir=forced, resume=True)
+    assert_same_bits(whole, forced)
+
+
+class KillAt(keras.callbacks.Callback):
+    """Ends the run before a step (from 0) as SIGKILL would: nothing more is saved."""
+
+    def __init__(self, step: int):
+        super().__init__()
+        self.steps = step
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.steps == 0:
+            raise ConnectionResetError("as if the process were gone")
+        self.steps -= 1
+
+
+class AskToStopAt(KillAt):
+    """Ctrl-C before a step."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.steps == 0:
+            ctrl_c()
+        self.steps -= 1
+
+
+@pytest.mark.backends
+def test_a_run_goes_on_from_the_middle_of_an_epoch(stripes, numbers, tmp_path):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    train(SPEC, dataset=stripes, run_dir=whole, **numbers)
+    with pytest.raises(ConnectionResetError):
+        train(SPEC, dataset=stripes, run_dir=stopped, save_every=4, callbacks=[KillAt(23)], **numbers)
+    arrays, attributes = read_arrays(stopped / "state.h5")
+    assert (attributes["epochs_done"], attributes["steps_done"]) == (3, 20)
+    assert attributes["seconds"] > 0
+    assert arrays["metrics/loss/count"] == 20  # images, of the fourth epoch's first two steps
+    said = []
+    with pytest.raises(Interrupted, match="4 of 7 epochs and 2 steps of the next are saved"):
+        train(dataset=stripes, run_dir=stopped, resume=True, callbacks=[AskToStopAt(5)], announce=said.append)
+    assert "resuming after 3 of 7 epochs and 2 steps of the next." in said
+    # The model that it leaves is that of the fourth epoch, which this process finished.
+    rows = read_metrics(stopped / "metrics.csv")
+    assert evaluate(stopped, stripes.test_images, stripes.test_labels).error_percent == rows[3]["test_error"]
+    # Half an epoch done and stopped again within it: what lies there is still the fourth epoch's.
+    model = (stopped / "model.keras").read_bytes()
+    with pytest.raises(Interrupted, match="4 of 7 epochs and 4 steps of the next are saved"):
+        train(dataset=stripes, run_dir=stopped, resume=True, callbacks=[AskToStopAt(1)])
+    assert (stopped / "model.keras").read_bytes() == model
+    result = train(dataset=stripes, run_dir=stopped, resume=True)
+    assert (result.status, result.epochs) == ("finished", 7)
+    assert_same_bits(whole, stopped)
+
+
+@pytest.mark.parametrize("kill", [1, 7, 11, 13])
+def test_a_recipe_in_steps_goes_on_from_any_step(stripes, tmp_path, kill):
+    recipe = allcnn.Recipe(
+        "steps", unit="steps", length=15, milestones=(8, 11), batch_size=10, preprocessing="standardize"
+    )
+    train(SPEC, dataset=stripes, recipe=recipe, precision="float32", run_dir=tmp_path / "whole")
+    stopped = tmp_path / "stopped"
+    with pytest.raises(Interrupted):
+        train(SPEC, dataset=stripes, recipe=recipe, precision="float32", run_dir=stopped, callbacks=[AskToStopAt(kill)])
+    train(dataset=stripes, run_dir=stopped, resume=True)
+    assert_same_bits(tmp_path / "whole", stopped)
+
+
+def test_a_callback_that_ends_a_half_done_epoch_is_heard(stripes, numbers, tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        train(SPEC, dataset=stripes, run_dir=run, callbacks=[AskToStopAt(9)], **numbers)
+
+    class Enough(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    result = train(dataset=stripes, run_dir=run, resume=True, callbacks=[Enough()])
+    assert (result.status, result.epochs) == ("stopped", 2)
+
+
+def test_several_steps_in_one_call_save_between_the_calls(stripes, numbers, tmp_path, monkeypatch):
+    """As on a GPU: six steps an epoch in calls of three; a state after the third."""
+    monkeypatch.setattr("allcnn.training.loop.steps_per_execution", lambda device, *counts: 3)
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    train(SPEC, dataset=stripes, run_dir=whole, **numbers)
+    with pytest.raises(ConnectionResetError):
+        train(SPEC, dataset=stripes, run_dir=stopped, save_every=2, callbacks=[KillAt(5)], **numbers)
+    assert read_arrays(stopped / "state.h5")[1]["steps_done"] == 15
+    train(dataset=stripes, run_dir=stopped, resume=True)
+    assert_same_bits(whole, stopped)
+
+
+def test_a_damaged_state_is_set_aside_and_the_one_before_used(stripes, numbers, tmp_path):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    train(SPEC, dataset=stripes, run_dir=whole, **numbers)
+    with pytest.raises(ConnectionResetError):
+        train(SPEC, dataset=stripes, run_dir=stopped, callbacks=[KillAt(20)], **numbers)
+    damaged = bytearray((stopped / "state.h5").read_bytes())
+    damaged[len(damaged) // 2] ^= 4
+    (stopped / "state.h5").write_bytes(damaged)
+    said = []
+    train(dataset=stripes, run_dir=stopped, resume=True, announce=said.append)
+    assert f"{stopped / 'state.h5'}: damaged" in said[0] and "set aside as state.damaged-1.h5" in said[0]
+    assert said[1] == "resuming after 2 of 7 epochs."
+    assert (stopped / "state.damaged-1.h5").read_bytes() == damaged
+    assert_same_bits(whole, stopped)
+
+    for name in ("state.h5", "state.previous.h5"):
+        (stopped / name).write_bytes(damaged)
+    with pytest.raises(CheckpointError, match="state.h5: damaged.*\nNor can the state before it.*previous.h5: damaged"):
+        train(dataset=stripes, run_dir=stopped, resume=True)
+    assert (stopped / "state.h5").read_bytes() == damaged
+
+
+@pytest.mark.parametrize("file", ["state.h5", "metrics.csv", "model.keras"])
+def test_a_full_disk_stops_the_run_and_loses_nothing(stripes, numbers, tmp_path, monkeypatch, file):
+    """The third write of each file fails as on a full disk (the model's first; it is written once)."""
+    import allcnn.files
+
+    whole, full = tmp_path / "whole", tmp_path / "full"
+    train(SPEC, dataset=stripes, run_dir=whole, **numbers)
+    writes = []
+    replace_file = os.replace
+
+    def fail_third(source, target):
+        writes.extend([target] if os.path.basename(target) == file else [])
+        if len(writes) == (1 if file == "model.keras" else 3):
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        return replace_file(source, target)
+
+    monkeypatch.setattr(allcnn.files.os, "replace", fail_third)
+    done = 7 if file == "model.keras" else 2
+    message = (
+        f"no space is left on the disk; {done} of 7 epochs are saved.\nMake room, then go on with: allcnn train --re"
+    )
+    with pytest.raises(TrainingError, match=message):
+        train(SPEC, dataset=stripes, run_dir=full, **numbers)
+    monkeypatch.undo()
+    assert not list(full.glob(".*.partial*"))
+    train(dataset=stripes, run_dir=full, resume=True)
+    assert_same_bits(whole, full)
+
+
+def test_a_run_may_be_made_longer_if_that_is_allowed(stripes, numbers, tmp_path):
+    run = tmp_path / "run"
+    train(SPEC, dataset=stripes, run_dir=run, **{**numbers, "epochs": 3})
+    refusal = "length was 3, now 5; the recipe's milestones was .*\nResume it as it was begun, or with --allow epochs"
+    with pytest.raises(RunError, match=refusal):
+        train(dataset=stripes, run_dir=run, resume=True, epochs=5)
+    result = train(dataset=stripes, run_dir=run, resume=True, epochs=5, allow=["epochs"])
+    assert (result.status, result.epochs) == ("finished", 5)
+    config = json.loads((run / "config.json").read_text())
+    assert config["recipe"]["length"] == 5
+    (change,) = config["changes"]
+    assert change["after_steps"] == 3 * STEPS_PER_EPOCH and "the recipe's length was 3, now 5" in change["allowed"]
+    with pytest.raises(RunError, match="is further than that already: 5 of 2 epochs"):
+        train(dataset=stripes, run_dir=run, resume=True, epochs=2, allow=["epochs"])
+
+
+def test_another_precision_or_machine_is_refused_unless_allowed(stripes, numbers, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        train(SPEC, dataset=stripes, run_dir=run, callbacks=[AskToStopAt(9)], **numbers)
+    with pytest.raises(RunError, match="the precision was float32, now mixed_bfloat16.*\n.*--allow precision"):
+        train(dataset=stripes, run_dir=run, resume=True, precision="mixed_bfloat16")
+    from allcnn.device import find_device
+
+    another = replace(find_device(), name="Another processor")
+    monkeypatch.setattr("allcnn.training.loop.find_device", lambda: another)
+    with pytest.raises(RunError, match="the machine's name was .*, now Another processor.\n.*--allow machine"):
+        train(dataset=stripes, run_dir=run, resume=True)
+    said = []
+    train(dataset=stripes, run_dir=run, resume=True, allow=["machine"], announce=said.append)
+    assert said[0].startswith("allowed: the machine's name was ")
+    assert json.loads((run / "config.json").read_text())["device"]["name"] == "Another processor"
+
+
+def test_other_images_of_the_same_name_are_refused(stripes, numbers, tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        train(SPEC, dataset=stripes, run_dir=run, callbacks=[AskToStopAt(9)], **numbers)
+    other = stripes.train_images.copy()
+    other[0, 0, 0, 0] ^= 1
+    with pytest.raises(RunError, match="the data set was stripes .*\nResume it as it was begun, or choose"):
+        train(dataset=replace(stripes, train_images=other), run_dir=run, resume=True, allow=["machine"])
+    assert np.array_equal(stripes.train_images[1:], other[1:])
