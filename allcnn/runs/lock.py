@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from filelock import FileLock, Timeout
 
@@ -35,17 +35,16 @@ def only_process(folder: RunFolder) -> Iterator[None]:
             "Wait for its end, stop it, or choose another folder with --run-dir."
         ) from None
     try:
-        folder.lock.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+        with suppress(OSError):  # a full disk, say: the lock holds all the same
+            folder.lock.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
         yield
     finally:
         if not folder.holds_run():
             folder.lock.unlink(missing_ok=True)
         lock.release()
         for path in made if not folder.holds_run() else []:
-            try:
+            with suppress(OSError):  # somebody put something there meanwhile
                 path.rmdir()
-            except OSError:  # somebody put something there meanwhile
-                break
 
 
 def _holder(folder: RunFolder) -> str:
