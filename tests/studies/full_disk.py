@@ -2,9 +2,9 @@
 
     sudo python tests/studies/full_disk.py
 
-Mounts a small tmpfs, for which it must be root, trains the digits on it with the real command, and fills it while the run
-goes, at a different moment each time. The run must end with exit code 1 and a line that names the disk, leave a readable
-state, go on once the filling is deleted, and end in the bits of a run on a disk with room.
+Mounts a small tmpfs, for which it must be root, trains the digits on it with the real command, and fills it while the
+run goes, at a different moment each time. The run must end with exit code 1 and a line that names the disk, leave a
+readable state, go on once the filling is deleted, and end in the bits of a run on a disk with room.
 """
 
 from __future__ import annotations

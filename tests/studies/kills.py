@@ -4,10 +4,10 @@
     python tests/studies/kills.py --runs 10 --backend jax
 
 Each run trains a small network with dropout, flips and shifts on the digits with the real command, is killed one to
-five times, and resumed after each. A moment is drawn by the clock (start-up, whitening, training, the test pass, the end),
-after a new state with some delay, or as soon as a half-written file is seen, which is in the middle of saving. At the
-end every weight and momentum in state.h5, every weight in model.keras, and every column of metrics.csv but the
-wall-clock ones must equal the undisturbed run's to the last bit. Exit code 1 if one does not.
+five times, and resumed after each. A moment is drawn by the clock (start-up, training, the test pass, the end), after a
+new state with some delay, or as soon as a half-written file is seen, which is in the middle of saving. At the end every
+weight and momentum in state.h5, every weight in model.keras, and every column of metrics.csv but the wall-clock ones
+must equal the undisturbed run's to the last bit. Exit code 1 if one does not.
 """
 
 from __future__ import annotations
