@@ -7,22 +7,25 @@ reads it where allcnn is not installed. Beside Keras's own members lies `allcnn.
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from allcnn.errors import CheckpointError
 from allcnn.files import atomic_path
+from allcnn.models.archive import CARD_MEMBER, check_archive, seal_archive
+from allcnn.models.contents import check_contents
 
 if TYPE_CHECKING:
     import keras
 
-CARD_MEMBER = "allcnn.json"
 MODEL_FILE = "model.keras"
-# allcnn.json is a page of text; anything larger was not written by us.
-_LARGEST_CARD = 4 << 20
+# Where Keras comes to the point, after a page about what it was doing.
+_POINT = re.compile(r".*(?:Exception encountered:|Example error message for object)", re.DOTALL)
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,15 @@ def save_model(model: keras.Model, card: ModelCard, path: str | Path) -> None:
         model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(CARD_MEMBER, json.dumps(asdict(card), indent=1))
+        seal_archive(temporary)
 
 
 def load_model(path: str | Path) -> keras.Model:
     """Load a saved model, or a run folder's, in Keras's safe mode: raw RGB images -> class probabilities.
 
     Raises:
-        CheckpointError: there is no such file, or it is not a Keras model.
+        CheckpointError: there is no such file, it is damaged, it is not a Keras model, or it asks for other classes
+            than Keras's and allcnn's.
     """
     return open_saved(path).model
 
@@ -78,11 +83,21 @@ def open_saved(path: str | Path) -> SavedModel:
     import allcnn.models.layers  # noqa: F401  (registers p-norm pooling)
 
     try:
+        check_contents(path)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        # A network that was saved unbuilt has none; what it could be used for is not known.
+        _ = model.input_shape, model.output_shape
+    except CheckpointError:
+        raise
     except Exception as error:  # Keras raises nearly everything for a file it cannot read
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{path}: cannot be loaded as a Keras model: {reason}") from error
+        raise CheckpointError(f"{path}: cannot be loaded as a Keras model: {_in_short(error)}") from error
     return SavedModel(path, model, card)
+
+
+def _in_short(error: Exception) -> str:
+    """What Keras has to say, in a line, fit to be printed."""
+    text = _POINT.sub("", _COLOURS.sub("", str(error))) or type(error).__name__
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))[:200]
 
 
 def find_model_file(path: str | Path) -> Path:
@@ -101,24 +116,43 @@ def find_model_file(path: str | Path) -> Path:
         path = path / MODEL_FILE
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; expected a .keras file or a run folder.")
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path}: not a saved model; expected a .keras file, which is a zip archive.")
+    if not _is_zip(path):
+        raise CheckpointError(f"{path}: not a saved model, or one cut short; expected a .keras file, a zip archive.")
     return path
 
 
+def _is_zip(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except Exception:  # a damaged directory of the archive
+        return False
+
+
 def read_card(path: Path) -> ModelCard | None:
-    """The card inside a .keras file; None where it has none, as in a model that Keras alone wrote."""
+    """The card inside a .keras file; None where it has none, as in a model that Keras alone wrote.
+
+    Raises:
+        CheckpointError: the file is damaged, its archive would hurt, or its card is of another make.
+    """
+    check_archive(path)
     try:
         with zipfile.ZipFile(path) as archive:
             if CARD_MEMBER not in archive.namelist():
                 return None
-            if archive.getinfo(CARD_MEMBER).file_size > _LARGEST_CARD:
-                raise CheckpointError(f"{path}: its {CARD_MEMBER} is too large to be one of ours.")
-            fields = json.loads(archive.read(CARD_MEMBER))
-        height, width, channels = (int(side) for side in fields.pop("image_shape"))
-        names = tuple(str(name) for name in fields.pop("class_names"))
-        return ModelCard(image_shape=(height, width, channels), class_names=names, **fields)
-    except CheckpointError:
-        raise
-    except Exception as error:  # a broken zip or a card of another make fails in as many ways
-        raise CheckpointError(f"{path}: its {CARD_MEMBER} cannot be read ({error}).") from None
+            return _card(json.loads(archive.read(CARD_MEMBER)))
+    except Exception as error:  # a card of another make fails in as many ways
+        raise CheckpointError(f"{path}: its {CARD_MEMBER} cannot be read ({_in_short(error)}).") from None
+
+
+def _card(fields: dict[str, Any]) -> ModelCard:
+    """Raises nearly anything for what is not a card."""
+    height, width, channels = (int(side) for side in fields.pop("image_shape"))
+    names = tuple(str(name) for name in fields.pop("class_names"))
+    card = ModelCard(image_shape=(height, width, channels), class_names=names, **fields)
+    for field, value in asdict(card).items():
+        kinds = int if field in ("parameters", "version") else str | tuple | (None if field == "data_dir" else str)
+        if not isinstance(value, kinds):
+            raise ValueError(f"{field} is {value!r:.40}")
+    if card.version != 1:
+        raise ValueError(f"it is of version {card.version}, expected 1")
+    return card

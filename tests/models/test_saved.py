@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from dataclasses import asdict
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from allcnn.errors import CheckpointError
+from allcnn.models.archive import seal_archive
 from allcnn.models.build import build_model
 from allcnn.models.saved import CARD_MEMBER, ModelCard, load_model, open_saved, save_model
 from allcnn.preprocessing import make_preprocessing
@@ -111,12 +113,18 @@ def test_missing(tmp_path) -> None:
     )
 
 
+NO_ZIP = "{}: not a saved model, or one cut short; expected a .keras file, a zip archive."
+NO_SHA256 = (
+    "{}: does not end in the SHA-256 of allcnn: "
+    "damaged, cut short, changed by another program, or written by another version."
+)
+
+
 def test_not_a_zip(tmp_path) -> None:
     path = tmp_path / "model.keras"
-    message = f"{path}: not a saved model; expected a .keras file, which is a zip archive."
-    for content in (b"", b"plain text", b"\x89HDF\r\n\x1a\n"):
+    for content in (b"", b"plain text", b"\x89HDF\r\n\x1a\n", b"PK\5\6"):
         path.write_bytes(content)
-        assert refusal(path) == message
+        assert refusal(path) == NO_ZIP.format(path)
 
 
 def test_a_zip_that_is_no_model(tmp_path) -> None:
@@ -130,39 +138,98 @@ def test_a_zip_that_is_no_model(tmp_path) -> None:
 
 def test_truncated(saved) -> None:
     _, path = saved
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert refusal(path) == f"{path}: not a saved model; expected a .keras file, which is a zip archive."
+    good = path.read_bytes()
+    path.write_bytes(good[: len(good) // 2])
+    assert refusal(path) == NO_ZIP.format(path)
+    # The end of the archive is there, and all, none or a part of the comment after it is missing.
+    for missing in (1, 40, 78):
+        path.write_bytes(good[:-missing])
+        assert refusal(path) == NO_SHA256.format(path)
+    path.write_bytes(good[:-79])
+    assert refusal(path) == NO_ZIP.format(path)
+    path.write_bytes(good + b"\0")
+    assert refusal(path) == NO_SHA256.format(path)
 
 
-def test_damaged_weights(saved) -> None:
+def test_the_sha256_lies_at_the_end(saved) -> None:
+    _, path = saved
+    content = path.read_bytes()
+    assert content[-78:] == f"allcnn sha256 {hashlib.sha256(content[:-78]).hexdigest()}".encode()
+    with zipfile.ZipFile(path) as archive:
+        assert archive.comment == content[-78:] and archive.testzip() is None
+
+
+def test_a_flipped_bit_is_noticed_before_json_or_keras_see_the_file(saved, monkeypatch) -> None:
+    _, path = saved
+    good = path.read_bytes()
+
+    def parse(*_, **__):
+        raise AssertionError("a damaged file was parsed")
+
+    monkeypatch.setattr(json, "loads", parse)
+    monkeypatch.setattr(keras.saving, "load_model", parse)
+    monkeypatch.setattr(zipfile.ZipFile, "read", parse)
+    damaged = f"{path}: damaged or changed; its {len(good):,} bytes do not fit the SHA-256 at their end."
+    end = len(good) - 78 - 22  # the end-of-central-directory record, then the comment
+    for index in (0, 30, len(good) // 3, end - 40, *range(end, len(good))):
+        for bit in range(8) if index >= end else (0,):
+            content = bytearray(good)
+            content[index] ^= 1 << bit
+            path.write_bytes(content)
+            assert refusal(path) in (damaged, NO_SHA256.format(path), NO_ZIP.format(path)), index
+
+
+def test_a_card_without_the_sha256_is_refused(saved) -> None:
+    _, path = saved
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = b""
+    assert refusal(path) == NO_SHA256.format(path)
+
+
+def test_what_another_program_changed_is_refused(saved) -> None:
+    _, path = saved
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("notes.txt", "mine")
+    content = path.read_bytes()
+    assert (
+        refusal(path) == f"{path}: damaged or changed; its {len(content):,} bytes do not fit the SHA-256 at their end."
+    )
+
+
+@pytest.mark.parametrize("member", ["model.weights.h5", "config.json"])
+def test_damage_with_a_good_sha256(saved, member) -> None:
     _, path = saved
     content = bytearray(path.read_bytes())
     with zipfile.ZipFile(path) as archive:
-        member = archive.getinfo("model.weights.h5")
-    middle = member.header_offset + member.compress_size // 2
+        found = archive.getinfo(member)
+    middle = found.header_offset + found.compress_size // 2
     content[middle : middle + 50] = bytes(50)
     path.write_bytes(content)
-    assert refusal(path).startswith(f"{path}: cannot be loaded as a Keras model: ")
+    seal_archive(path)
+    assert refusal(path) == f"{path}: cannot be loaded as a Keras model: Bad CRC-32 for file '{member}'"
 
 
 def test_a_model_that_carries_code_is_refused(tmp_path) -> None:
     inputs = keras.Input((2, 2, 3))
     path = tmp_path / "model.keras"
     keras.Model(inputs, keras.layers.Lambda(lambda values: values * 2)(inputs)).save(path)
-    message = refusal(path)
-    assert message.startswith(f"{path}: cannot be loaded as a Keras model: ")
-    assert "lambda" in message.lower()
+    assert refusal(path) == f"{path}: holds a Lambda, which runs code that comes with the file; refused."
 
 
 @pytest.mark.parametrize(
     ("content", "why"),
     [
         ("{", "Expecting property name enclosed in double quotes"),
+        ("[" * 100_000, "maximum recursion depth exceeded"),
         ("[]", ""),
         ("{}", "'image_shape'"),
         (json.dumps({**asdict(CARD), "image_shape": [32, 32]}), "not enough values to unpack"),
         (json.dumps({**asdict(CARD), "colour": "red"}), "unexpected keyword argument 'colour'"),
+        (json.dumps({**asdict(CARD), "spec": 7}), "spec is 7"),
+        (json.dumps({**asdict(CARD), "data_dir": ["/etc"]}), "data_dir is ['/etc']"),
+        (json.dumps({**asdict(CARD), "version": 2}), "it is of version 2, expected 1"),
     ],
+    ids=range(9),
 )
 def test_a_card_that_cannot_be_read(saved, content, why) -> None:
     _, path = saved
@@ -175,7 +242,7 @@ def test_a_card_that_cannot_be_read(saved, content, why) -> None:
 def test_a_card_of_unlikely_size(saved) -> None:
     _, path = saved
     _replace_card(path, " " * (5 << 20))
-    assert refusal(path) == f"{path}: its allcnn.json is too large to be one of ours."
+    assert refusal(path) == f"{path}: its allcnn.json has 5,242,880 bytes; at most 4,194,304 are read."
 
 
 def _replace_card(path, content: str) -> None:
@@ -185,3 +252,4 @@ def _replace_card(path, content: str) -> None:
         for name, member in members.items():
             archive.writestr(name, member)
         archive.writestr(CARD_MEMBER, content)
+    seal_archive(path)
