@@ -121,3 +121,18 @@ print(len(sklearn.datasets.load_digits().images))
 """
     assert run_python("-c", program).stdout.split() == ["False", "1797"]
     assert run_python("-c", "import sklearn\n" + program).stdout.split() == ["True", "1797"]
+
+
+@pytest.mark.backends
+def test_determinism_is_asked_of_the_backend(run_python) -> None:
+    program = """
+import os
+from allcnn.backend import load_keras
+load_keras(deterministic=True)
+if os.environ["KERAS_BACKEND"] == "jax":
+    print("--xla_gpu_deterministic_ops=true" in os.environ["XLA_FLAGS"].split())
+else:
+    from tensorflow.python.framework.config import is_op_determinism_enabled
+    print(is_op_determinism_enabled())
+"""
+    assert run_python("-c", program).stdout.strip() == "True"
