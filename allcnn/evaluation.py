@@ -15,7 +15,7 @@ import numpy as np
 
 from allcnn.backend import load_keras
 from allcnn.data.dataset import Dataset
-from allcnn.data.images import fit_to_size, read_image
+from allcnn.data.images import check_image_size, check_memory, fit_to_size, read_image
 from allcnn.data.layouts import CLASSES
 from allcnn.data.load import DATASETS, load_data
 from allcnn.device import find_device, jit_compile
@@ -200,23 +200,26 @@ def predict(model: SavedModel | str | Path, images: Sequence[str | Path], top: i
     Raises:
         CheckpointError: `model` is not a saved model.
         DataError: an image cannot be read; the message names it.
+        InputError: no images, or a model of anything else than square RGB images of one size.
     """
     path = model.path if isinstance(model, SavedModel) else find_model_file(model)
+    card = model.card if isinstance(model, SavedModel) else read_card(path)
     if isinstance(images, str | Path):
         images = [images]
     if not images:
         raise InputError("no images given; expected at least one image file.")
-    # An unreadable image is refused at once, not after Keras has loaded.
-    raw = [read_image(image) for image in images]
+    # Where the card tells the size, an unreadable image is refused at once, not after Keras has loaded.
+    pixels = _read_fitted(images, card.image_shape[0]) if card else None
     if isinstance(model, SavedModel):
         saved = model
     else:
         load_keras()
         saved = open_saved(path)
     shape = saved.model.input_shape
-    if not _takes_images(saved.model) or shape[1] is None or shape[1] != shape[2]:
+    if not _takes_images(saved.model) or shape[1] is None or shape[1:] != (shape[1], shape[1], 3):
         raise InputError(f"{path}: takes {shape}; expected a model of square images of one size, (None, 32, 32, 3).")
-    pixels = np.stack([fit_to_size(image, shape[1]) for image in raw])
+    if pixels is None or pixels.shape[1] != shape[1]:
+        pixels = _read_fitted(images, shape[1])
     chances = probabilities(saved.model, pixels, min(len(pixels), BATCH_SIZE))
     if saved.card and len(saved.card.class_names) != chances.shape[1]:
         raise CheckpointError(
@@ -228,6 +231,16 @@ def predict(model: SavedModel | str | Path, images: Sequence[str | Path], top: i
         order = np.argsort(-row, kind="stable")[:top]
         result.append(Prediction(str(image), tuple((names[index], float(row[index])) for index in order)))
     return result
+
+
+def _read_fitted(images: Sequence[str | Path], size: int) -> np.ndarray:
+    """Image files as (n, size, size, 3) uint8, one after the other: as they are, many photographs would fill memory."""
+    check_image_size(size)
+    check_memory(len(images), size, "the images to predict")
+    pixels = np.empty((len(images), size, size, 3), np.uint8)
+    for index, image in enumerate(images):
+        pixels[index] = fit_to_size(read_image(image), size)
+    return pixels
 
 
 def check_images_fit(model: keras.Model, images: np.ndarray) -> None:

@@ -1,29 +1,27 @@
 """CIFAR-10 and CIFAR-100 in their official layouts: python pickles or binary records, in folders or archives.
 
-Both layouts hold an image as 3072 bytes: the red plane, then the green, then the blue, row by row. An
-archive is read as a stream; nothing is unpacked to disk.
+Both layouts hold an image as 3072 bytes: the red plane, then the green, then the blue, row by row.
 """
 
 from __future__ import annotations
 
-import tarfile
-import zlib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
+from allcnn.data.archives import read_members
 from allcnn.data.dataset import Dataset
-from allcnn.data.layouts import CLASSES, Layout, file_checksum
+from allcnn.data.layouts import CLASSES, Layout, stream_checksum
 from allcnn.data.pickles import load_pickle
+from allcnn.data.printable import printable
 from allcnn.errors import DataError
 
 _SIDE = 32
 _PIXELS = 3 * _SIDE * _SIDE
 
 #: The largest official file has 155 MB; a far larger one is something else.
-_LARGEST_FILE = 2**30
-
+_LARGEST_FILE = 2**28
 
 _Batch = tuple[np.ndarray, np.ndarray]  # (n, 3072) uint8 pixels, (n,) int32 labels
 
@@ -35,41 +33,44 @@ def read_layout(layout: Layout, path: Path) -> Dataset:
     checksum is not the official one.
     """
     if path.is_dir():
-        return _assemble(layout, _files_of_folder(layout, path), str(path), layout.form)
-    return _assemble(layout, _files_of_archive(layout, path), str(path), "archive")
+        return _assemble(layout, _files_of_folder(layout, path), printable(path), layout.form)
+    return _assemble(layout, _files_of_archive(layout, path), printable(path), "archive")
 
 
 def _files_of_folder(layout: Layout, folder: Path) -> Iterator[tuple[str, str, bytes]]:
     """(file name, name for messages, content) of every file of the layout that there is."""
     for name in (*layout.files, layout.names_file):
         path = folder / name
-        if not path.exists():
-            continue
+        where = printable(path)
         try:
-            _check_file_size(path.stat().st_size, str(path))
+            if not path.exists():
+                continue
+            if not path.is_file():  # to read from a pipe would wait for ever
+                raise DataError(f"{where}: not a file; expected a file of {layout.folder}.")
+            _check_file_size(path.stat().st_size, where)
             content = path.read_bytes()
         except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror}); expected a file of {folder.name}.") from None
-        yield name, str(path), content
+            raise DataError(
+                f"{where}: cannot be read ({error.strerror}); expected a file of {layout.folder}."
+            ) from None
+        yield name, where, content
 
 
 def _files_of_archive(layout: Layout, path: Path) -> Iterator[tuple[str, str, bytes]]:
+    """The same of an archive. What is checked is what is read: the file is opened once."""
+    where = printable(path)
     try:
-        kind, found = file_checksum(path, layout.checksum)
-        if found != layout.checksum:
-            raise DataError(
-                f"{path}: its {kind} is {found}, that of the official {layout.archive} is {layout.checksum}.\n"
-                "Fetch the archive again; if you packed it yourself, unpack it and pass the folder to --data-dir."
-            )
-        with tarfile.open(path, mode="r|gz") as archive:
-            for member in archive:
-                name = PurePosixPath(member.name).name
-                stream = archive.extractfile(member) if member.isfile() else None
-                if stream is not None and name in (*layout.files, layout.names_file):
-                    _check_file_size(member.size, f"{path}: {member.name}")
-                    yield name, f"{path}: {member.name}", stream.read()
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise DataError(f"{path}: the archive cannot be read ({error}).\nFetch or copy it again.") from None
+        with path.open("rb") as file:
+            kind, found = stream_checksum(file, layout.checksum)
+            if found != layout.checksum:
+                raise DataError(
+                    f"{where}: its {kind} is {found}, that of the official {layout.archive} is {layout.checksum}.\n"
+                    "Fetch the archive again; if you packed it yourself, unpack it and pass the folder to --data-dir."
+                )
+            file.seek(0)
+            yield from read_members(file, where, (*layout.files, layout.names_file))
+    except OSError as error:
+        raise DataError(f"{where}: cannot be read ({error.strerror}); expected {layout.archive}.") from None
 
 
 def _check_file_size(size: int, where: str) -> None:
@@ -82,6 +83,8 @@ def _assemble(layout: Layout, files: Iterator[tuple[str, str, bytes]], source: s
     class_names = classes
     batches: dict[str, _Batch] = {}
     for name, where, content in files:
+        if name in batches:
+            raise DataError(f"{where}: the second file of this name; expected one.")
         if name == layout.names_file:
             class_names = _read_names(layout, content, where, len(classes))
         elif layout.form == "python":
@@ -125,8 +128,8 @@ def _read_pickled_batch(layout: Layout, content: bytes, where: str, classes: int
     batch = load_pickle(content, where)
     for key in ("data", layout.label_key):
         if key not in batch:
-            found = ", ".join(sorted(batch)) or "nothing"
-            raise DataError(f"{where}: no {key!r} in this batch, only {found[:200]}; expected one of {layout.folder}.")
+            found = printable(", ".join(sorted(batch))[:200]) or "nothing"
+            raise DataError(f"{where}: no {key!r} in this batch, only {found}; expected one of {layout.folder}.")
     pixels, values = batch["data"], batch[layout.label_key]
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (_PIXELS,):
         found = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
@@ -157,7 +160,7 @@ def _checked_labels(values: list[int], images: int, where: str, classes: int) ->
         raise DataError(f"{where}: {len(values)} labels for {images} images; expected one for each, at least one.")
     odd = next((value for value in values if not 0 <= value < classes), None)
     if odd is not None:
-        raise DataError(f"{where}: label {str(odd)[:20]} among the labels; expected 0 to {classes - 1}.")
+        raise DataError(f"{where}: label {odd} among the labels; expected 0 to {classes - 1}.")
     return np.array(values, np.int32)
 
 

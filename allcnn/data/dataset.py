@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from allcnn.data.printable import printable
 from allcnn.errors import DataError
+
+_LONGEST_NAME = 255
+#: Control characters, halves of characters (undecodable bytes), and what ends a line.
+_NOT_IN_NAMES = {"Cc", "Cs", "Zl", "Zp"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +41,7 @@ class Dataset:
     resize: str
 
     def __post_init__(self) -> None:
+        check_class_names(self.class_names, self.source)
         for split, images, labels in (
             ("training", self.train_images, self.train_labels),
             ("test", self.test_images, self.test_labels),
@@ -86,3 +94,13 @@ class Dataset:
             # The byte order is fixed, so that the digest does not depend on the machine.
             sha256.update(np.ascontiguousarray(labels, dtype="<i4").data)
         return sha256.hexdigest()
+
+
+def check_class_names(names: Iterable[str], source: str) -> None:
+    """Raise DataError for a name that tables, CSV and JSON files and terminals cannot hold as it is."""
+    for name in names:
+        if not 1 <= len(name) <= _LONGEST_NAME or any(unicodedata.category(letter) in _NOT_IN_NAMES for letter in name):
+            raise DataError(
+                f'{source}: a class is named "{printable(name[:_LONGEST_NAME])}"; expected 1 to {_LONGEST_NAME} '
+                "characters on one line, none of them a control character.\nRename the class."
+            )

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from allcnn.data.dataset import Dataset
+from allcnn.data.dataset import Dataset, check_class_names
 from allcnn.data.images import IMAGE_SUFFIXES, check_memory, fit_to_size, read_image, resize_rule
 from allcnn.data.layouts import CLASSES
 from allcnn.data.order import epoch_order
+from allcnn.data.printable import printable
 from allcnn.errors import DataError
 
 _TRAIN = "train"
@@ -41,25 +42,27 @@ def read_image_folders(folder: Path, size: int) -> Dataset:
     if test is None or not (folder / _TRAIN).is_dir():
         missing = f"no {_TRAIN}/ folder" if test is not None else f"{_TRAIN}/ but neither test/ nor val/"
         raise DataError(
-            f"{folder}: {missing}; expected train/CLASS/* with test/CLASS/* or val/CLASS/*.\n"
+            f"{printable(folder)}: {missing}; expected train/CLASS/* with test/CLASS/* or val/CLASS/*.\n"
             "Move the images into such folders."
         )
     train_files, test_files = _files_by_class(folder / _TRAIN), _files_by_class(folder / test)
+    for split, files in ((_TRAIN, train_files), (test, test_files)):
+        check_class_names(files, printable(folder / split))
     _check_classes(folder, test, train_files, test_files)
     images = sum(len(paths) for files in (train_files, test_files) for paths in files.values())
-    check_memory(images, size, str(folder))
+    check_memory(images, size, printable(folder))
     class_names = tuple(train_files)
     train_images, train_labels, train_fitted = _read_split(train_files, size, mixed=True)
     test_images, test_labels, test_fitted = _read_split(test_files, size, mixed=False)
     official = next((name for name, names in CLASSES.items() if names == class_names), None)
     return Dataset(
-        name=official or Path(os.path.abspath(folder)).name or "images",
+        name=official or printable(Path(os.path.abspath(folder)).name) or "images",
         train_images=train_images,
         train_labels=train_labels,
         test_images=test_images,
         test_labels=test_labels,
         class_names=class_names,
-        source=f"{folder} ({_TRAIN}/ and {test}/)",
+        source=f"{printable(folder)} ({_TRAIN}/ and {test}/)",
         layout="folders",
         resize=resize_rule(size) if train_fitted or test_fitted else "none",
     )
@@ -70,7 +73,7 @@ def _files_by_class(split: Path) -> _Files:
         folders = sorted(entry for entry in split.iterdir() if entry.is_dir() and not entry.name.startswith("."))
         return {entry.name: _image_files(entry) for entry in folders}
     except OSError as error:
-        raise DataError(f"{error.filename or split}: cannot be read ({error.strerror}).") from None
+        raise DataError(f"{printable(error.filename or split)}: cannot be read ({error.strerror}).") from None
 
 
 def _image_files(folder: Path) -> list[Path]:
@@ -94,7 +97,7 @@ def _check_classes(folder: Path, test: str, train_files: _Files, test_files: _Fi
         empty = [name for name, paths in files.items() if not paths]
         if empty:
             raise DataError(
-                f"{folder / split / empty[0]}: no images{_more(empty)}; "
+                f"{printable(folder / split / empty[0])}: no images{_more(empty)}; "
                 f"expected files ending in {', '.join(IMAGE_SUFFIXES)}.\nAdd images, or take the class folder away."
             )
     if set(train_files) != set(test_files):
@@ -107,12 +110,14 @@ def _check_classes(folder: Path, test: str, train_files: _Files, test_files: _Fi
             if names
         ]
         raise DataError(
-            f"{folder}: {_TRAIN}/ and {test}/ have different classes ({'; '.join(odd)}).\n"
+            f"{printable(folder)}: {_TRAIN}/ and {test}/ have different classes ({'; '.join(odd)}).\n"
             "Give both the same class folders."
         )
     if len(train_files) < 2:
         found = f"one class ({', '.join(train_files)})" if train_files else "no class folders"
-        raise DataError(f"{folder / _TRAIN}: {found}; expected at least two, a folder of images for each class.")
+        raise DataError(
+            f"{printable(folder / _TRAIN)}: {found}; expected at least two, a folder of images for each class."
+        )
 
 
 def _more(names: list[str]) -> str:

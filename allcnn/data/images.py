@@ -6,12 +6,14 @@ Training and prediction share these two functions, so that a network sees an ima
 from __future__ import annotations
 
 import os
+import stat
 import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from allcnn.data.printable import printable
 from allcnn.errors import DataError, InputError
 
 #: What `fit_to_size` does, for people; fill in `size`.
@@ -27,36 +29,45 @@ LARGEST_PIXELS = 64_000_000
 
 LARGEST_SIZE = 4096
 
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
+
 
 def read_image(path: str | Path) -> np.ndarray:
     """Read an image file as (height, width, 3) uint8 RGB, 0..255.
 
     Turned upright by its EXIF orientation; grey, palette and CMYK become RGB; transparent parts become white;
-    16-bit grey is scaled to 8; of an animation, the first frame. Raises DataError naming the file.
+    16 bits a channel are scaled to 8; of an animation or a file of several pages, the first image.
+
+    Raises:
+        DataError: the file is missing, no regular file, damaged, of another format (which its content says, not its
+            name), of more than `LARGEST_PIXELS` or of floating-point numbers; the message names it.
     """
+    name = printable(path)
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # to read from a pipe would wait for ever
+            raise DataError(f"{name}: not a file; expected an image.")
         with warnings.catch_warnings():
             # Pillow warns of large images, damaged EXIF and the like; what matters is refused below.
             warnings.simplefilter("ignore")
             with Image.open(path, formats=_FORMATS) as image:
-                if image.width * image.height > LARGEST_PIXELS:
-                    raise DataError(_too_many_pixels(path, f"{image.width} x {image.height} pixels"))
+                _check_pixels(image, name)
                 image.load()
-                return np.array(_to_rgb(ImageOps.exif_transpose(image), path))
+                ImageOps.exif_transpose(image, in_place=True)
+                return np.array(_to_rgb(image, name))
     except DataError:
         raise
     except Image.DecompressionBombError:
-        raise DataError(_too_many_pixels(path, "too many pixels")) from None
+        raise DataError(_too_many_pixels(name, "too many pixels")) from None
     except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file; expected an image.") from None
+        raise DataError(f"{name}: there is no such file; expected an image.") from None
     except UnidentifiedImageError:
         raise DataError(
-            f"{path}: not an image that can be read; expected one of {', '.join(_FORMATS)}.\n"
+            f"{name}: not an image that can be read; expected one of {', '.join(_FORMATS)}.\n"
             "Repair the file or take it away."
         ) from None
     except Exception as error:  # Pillow's decoders raise many kinds on a damaged file
-        detail = " ".join(str(error).split())[:100] or type(error).__name__
-        raise DataError(f"{path}: the image cannot be read ({detail}).\nRepair the file or take it away.") from None
+        detail = printable(" ".join(str(error).split())[:100]) or type(error).__name__
+        raise DataError(f"{name}: the image cannot be read ({detail}).\nRepair the file or take it away.") from None
 
 
 def fit_to_size(image: np.ndarray, size: int) -> np.ndarray:
@@ -104,25 +115,42 @@ def _memory_limit() -> int:
         return 8 * 2**30
 
 
-def _to_rgb(image: Image.Image, path: str | Path) -> Image.Image:
+def _check_pixels(image: Image.Image, name: str) -> None:
+    """Refuse, before anything is decoded, what would take gigabytes."""
+    if image.width * image.height > LARGEST_PIXELS:
+        raise DataError(_too_many_pixels(name, f"{image.width} x {image.height} pixels"))
+    if tags := getattr(image, "tag_v2", None):
+        # A TIFF. Room is made for a whole tile, however small the image.
+        tile = [tags.get(tag, 1) for tag in (_TILE_WIDTH, _TILE_LENGTH)]
+        if not all(isinstance(side, int) for side in tile) or tile[0] * tile[1] > LARGEST_PIXELS:
+            raise DataError(_too_many_pixels(name, f"tiles of {str(tile[0])[:20]} x {str(tile[1])[:20]} pixels"))
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode == "I" or image.mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise DataError(
-                f"{path}: its values run from {values.min()} to {values.max()}; expected 8 or 16 bits a channel.\n"
-                "Save it as an 8-bit image."
-            )
-        # 65535 / 257 = 255: white stays white. Pillow's own conversion would cut everything above 255 off.
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+        return _eight_bits(image, name).convert("RGB")
     if image.mode == "F":
-        raise DataError(f"{path}: its pixels are floating-point numbers; expected 8 or 16 bits a channel.")
+        raise DataError(f"{name}: its pixels are floating-point numbers; expected 8 or 16 bits a channel.")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         upper = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", upper.size, "white"), upper).convert("RGB")
     return image.convert("RGB")
 
 
-def _too_many_pixels(path: str | Path, found: str) -> str:
-    return f"{path}: {found}; expected at most {LARGEST_PIXELS:,}.\nSave a smaller copy, or take the file away."
+def _eight_bits(image: Image.Image, name: str) -> Image.Image:
+    values = np.asarray(image).astype(np.int32)
+    if values.min() < 0 or values.max() > 65535:
+        raise DataError(
+            f"{name}: its values run from {values.min()} to {values.max()}; expected 8 or 16 bits a channel.\n"
+            "Save it as an 8-bit image."
+        )
+    transparent = image.info.get("transparency")
+    # 65535 / 257 = 255: white stays white. Pillow's own conversion would cut everything above 255 off.
+    grey = ((values + 128) // 257).astype(np.uint8)
+    return Image.fromarray(grey if transparent is None else np.where(values == transparent, np.uint8(255), grey))
+
+
+def _too_many_pixels(name: str, found: str) -> str:
+    return f"{name}: {found}; expected at most {LARGEST_PIXELS:,}.\nSave a smaller copy, or take the file away."

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
+from allcnn.data.printable import printable
 from allcnn.errors import DataError
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -132,17 +134,24 @@ def layout_of_archive(dataset: str, path: Path) -> Layout:
             if layout.dataset == dataset:
                 return layout
             raise DataError(
-                f"{path}: the archive of {layout.dataset}; expected {dataset}.\nPass --dataset {layout.dataset}."
+                f"{printable(path)}: the archive of {layout.dataset}; expected {dataset}.\n"
+                f"Pass --dataset {layout.dataset}."
             )
+    archives = " or ".join(layout.archive for layout in layouts)
     raise DataError(
-        f"{path}: not an official archive of {dataset}; expected {' or '.join(each.archive for each in layouts)}.\n"
+        f"{printable(path)}: not an official archive of {dataset}; expected {archives}.\n"
         "Pass one of them, or the folder that holds the data set."
     )
 
 
 def file_checksum(path: Path, like: str) -> tuple[str, str]:
     """The name of the kind of checksum that `like` is, and the file's own of that kind."""
-    name = "SHA-256" if len(like) == 64 else "MD5"
     with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, lambda: hashlib.new(name.replace("-", ""), usedforsecurity=False))
+        return stream_checksum(stream, like)
+
+
+def stream_checksum(stream: BufferedReader, like: str) -> tuple[str, str]:
+    """The same of an opened file, read to its end."""
+    name = "SHA-256" if len(like) == 64 else "MD5"
+    digest = hashlib.file_digest(stream, lambda: hashlib.new(name.replace("-", ""), usedforsecurity=False))
     return name, digest.hexdigest()

@@ -15,6 +15,7 @@ from allcnn.data.digits import load_digits
 from allcnn.data.download import find_or_download
 from allcnn.data.folder import holds_image_folders, read_image_folders
 from allcnn.data.images import check_image_size, check_memory, fit_to_size, resize_rule
+from allcnn.data.printable import printable
 from allcnn.errors import DataError, InputError
 
 DATASETS = ("cifar10", "cifar100", "digits")
@@ -70,7 +71,7 @@ def load_data(
     try:
         return _read(name, path, size)
     except OSError as error:  # a folder that may not be looked into, for example
-        raise DataError(f"{error.filename or path}: cannot be read ({error.strerror}).") from None
+        raise DataError(f"{printable(error.filename or path)}: cannot be read ({error.strerror}).") from None
 
 
 def _read(name: str, path: Path, size: int) -> Dataset:
@@ -104,11 +105,17 @@ def _existing(data_dir: str | Path) -> Path:
         exists = path.exists()
         is_empty = exists and path.is_dir() and not any(path.iterdir())
     except (OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"{data_dir}: cannot be read ({error}); expected a folder that holds a data set.") from None
+        raise DataError(
+            f"{printable(data_dir)}: cannot be read ({printable(str(error))}); expected a folder that holds a data set."
+        ) from None
     if not exists:
-        raise DataError(f"{path}: there is no such folder.\nPass the folder that holds the data set with --data-dir.")
+        raise DataError(
+            f"{printable(path)}: there is no such folder.\nPass the folder that holds the data set with --data-dir."
+        )
     if is_empty:
-        raise DataError(f"{path}: the folder is empty.\nPass the folder that holds the data set with --data-dir.")
+        raise DataError(
+            f"{printable(path)}: the folder is empty.\nPass the folder that holds the data set with --data-dir."
+        )
     return path
 
 
@@ -121,7 +128,7 @@ def _nothing_found(name: str, path: Path) -> str:
         hint = f"It holds {other}: ask for the data set {other}."
     else:
         hint = "Pass the folder that holds one of them with --data-dir."
-    return f"{path}: no data set found. Looked for {', '.join(looked_for)}.\n{hint}"
+    return f"{printable(path)}: no data set found. Looked for {', '.join(looked_for)}.\n{hint}"
 
 
 def _resized(data: Dataset, size: int) -> Dataset:

@@ -92,7 +92,7 @@ def test_unreadable_images_are_named(tmp_path):
     cut.write_bytes(whole.read_bytes()[:700])
     assert message(cut).startswith("the image cannot be read (image file is truncated")
     assert message(tmp_path / "none.png") == "there is no such file; expected an image."
-    assert message(tmp_path).startswith("the image cannot be read (")
+    assert message(tmp_path) == "not a file; expected an image."
     floats = saved(tmp_path / "f.tif", Image.fromarray(np.zeros((2, 2), np.float32)))
     assert message(floats) == "its pixels are floating-point numbers; expected 8 or 16 bits a channel."
     deep = saved(tmp_path / "i.tif", Image.fromarray(np.array([[0, 70000]], np.int32)))

@@ -37,7 +37,7 @@ def test_missing_and_empty_folder(tmp_path):
     assert message(data_dir=tmp_path / "none") == f"{tmp_path}/none: there is no such folder.{then}"
     assert message(data_dir=tmp_path) == f"{tmp_path}: the folder is empty.{then}"
     assert message(data_dir="", kind=InputError).startswith("the data folder's name is empty")
-    assert message(data_dir="a\0b").startswith("a\0b: ")
+    assert message(data_dir="a\0b").startswith("a\\x00b: ")
 
 
 def test_what_was_looked_for_is_listed(tmp_path):
