@@ -25,6 +25,9 @@ VALIDATION_COLUMN = "validation_error"
 
 Row = dict[str, Any]
 
+# What `allcnn.files` calls a file that it has not finished.
+_PARTIAL = ".*.partial*"
+
 # The last member of a JSON file: what precedes it has this SHA-256.
 _JSON_END = re.compile(rb'"sha256": "[0-9a-f]{64}"\n}\n')
 _JSON_END_BYTES = 79
@@ -77,7 +80,7 @@ class RunFolder:
 
     def remove_partial_files(self) -> None:
         """Take away what a killed process left half-written; it never had its final name."""
-        for path in self.path.glob(".*.partial*"):
+        for path in self.path.glob(_PARTIAL):
             path.unlink(missing_ok=True)
 
     def holds_run(self) -> bool:
@@ -95,7 +98,9 @@ class RunFolder:
                 f"{self.path}: already holds a run.\n"
                 "Continue it with --resume, or choose another folder with --run-dir or another --seed."
             )
-        if self.path.is_dir() and any(path != self.lock for path in self.path.iterdir()):
+        # A process that was killed while it began leaves its lock, and a half-written configuration.
+        left = {self.lock, *self.path.glob(_PARTIAL)} if self.path.is_dir() else set()
+        if self.path.is_dir() and any(path not in left for path in self.path.iterdir()):
             raise RunError(f"{self.path}: is not empty and holds no run; choose another folder with --run-dir.")
 
 

@@ -89,6 +89,7 @@ class TrainingLoop:
                 if self.saver.steps_saved < self.total_steps:
                     images = self._images(preprocessing)
                     stop.check()
+                    folder.summary.unlink(missing_ok=True)  # it tells how a run ended, and this one goes on
                     self._fit(self.saver, images, state, callbacks)
                 return self._finish()
             except KeyboardInterrupt:
@@ -192,9 +193,9 @@ class TrainingLoop:
             self.announce(f"resuming after {outcome.amount(steps_done, steps_per_epoch, self.epochs)}.")
             self.final_is_last_epoch = not within
         set_dropout_step(self.training, steps_done)
-        self.display = (
-            ProgressDisplay(steps_per_epoch, batch_size, self.epochs, epochs_done, within) if progress else None
-        )
+        if progress:
+            self.display = ProgressDisplay(steps_per_epoch, batch_size, self.epochs, epochs_done, within)
+            stop.say = self.display.say
         return StateSaver(
             folder, self.training, self.metrics, steps_per_epoch=steps_per_epoch, total_steps=self.total_steps,
             save_every=self.plan.save_every, record=self.record, health=self.health, stop=stop, steps_saved=steps_done,

@@ -12,7 +12,7 @@ from typing import Any
 from allcnn.files import write_text
 from allcnn.models.saved import ModelCard
 from allcnn.reports.tables import ResultRow, result_row, table_markdown
-from allcnn.runs.folder import Row, RunFolder, write_json
+from allcnn.runs.folder import Row, RunFolder, metrics_digest, write_json
 from allcnn.training.plan import RunPlan
 
 # What of the last row of metrics.csv is a result and not a measure of the machine.
@@ -85,6 +85,7 @@ def write_summary(plan: RunPlan, status: str, rows: Sequence[Row], of_epochs: in
         "published_error": result_row_of(plan).published_error_percent,
         **{key: last[key] for key in _RESULTS if last.get(key) is not None},
         "seconds": _training_seconds(rows),
+        **({"metrics_sha256": metrics_digest(plan.folder.metrics)} if rows else {}),
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     write_json(plan.folder.summary, summary)

@@ -14,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from allcnn.training.stopping import write_note
+
 # A picture every so many seconds is enough to look at, and reading the figures off the accelerator costs time.
 _REFRESH_SECONDS = 0.2
 
@@ -106,6 +108,13 @@ class ProgressDisplay(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict | None = None) -> None:
         self.close()
+
+    def say(self, line: str) -> None:
+        """Show a line above the bars, from a signal handler too: what else writes to the terminal would tear them."""
+        if self.live:
+            self.console.print(line, highlight=False, soft_wrap=True)
+        else:
+            write_note(line)
 
     def close(self) -> None:
         """Take the bars off the screen; safe to call twice, and needed when training ends by an exception."""

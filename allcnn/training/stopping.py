@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_NOTE = b"\nstopping after this step; once more to leave at once.\n"
+_NOTE = "stopping after this step; once more to leave at once."
+
+
+def write_note(note: str) -> None:
+    """Say something from a signal handler: not through sys.stderr, which may be in the middle of being written to."""
+    os.write(2, f"\n{note}\n".encode())
 
 
 class StopRequest:
@@ -23,6 +29,8 @@ class StopRequest:
     def __init__(self) -> None:
         self.asked = False
         self.forced = False
+        #: How the first signal is answered; a display of lines that move has its own way.
+        self.say: Callable[[str], None] = write_note
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
@@ -45,5 +53,4 @@ class StopRequest:
             self.forced = True
             raise KeyboardInterrupt
         self.asked = True
-        # Not through sys.stderr: the signal may have come while that was being written to.
-        os.write(2, _NOTE)
+        self.say(_NOTE)

@@ -53,6 +53,15 @@ def test_another_run_is_refused(tmp_path) -> None:
     )
 
 
+def test_what_a_process_killed_at_the_beginning_leaves_is_no_content(tmp_path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.lock.write_text("process 12 on a machine")
+    (tmp_path / ".config.12.partial.json").write_text("{")
+    folder.refuse_other_content()
+    folder.remove_partial_files()
+    assert list(tmp_path.iterdir()) == [folder.lock]
+
+
 def test_other_content_is_refused(tmp_path) -> None:
     (tmp_path / "thesis.tex").write_text("my only copy")
     with pytest.raises(RunError) as caught:
