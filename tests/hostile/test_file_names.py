@@ -1,0 +1,131 @@
+"""Files by odd names, and what is not a file: nothing is waited for, and messages stay one line that can be printed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from image_bytes import encoded
+from refusals import refused, refused_by_shell, snapshot
+
+from allcnn.data import load_data, read_image
+from allcnn.errors import DataError
+
+#: A name on disk, and how a message shows it.
+ODD_NAMES = {
+    b"line\nbreak": "line\\nbreak",
+    b"\x1b[31mred\x1b[0m": "\\x1b[31mred\\x1b[0m",
+    b"back\x08\x08\x08\x08": "back\\x08\\x08\\x08\\x08",
+    b"not\xffUTF-8": "not\\udcffUTF-8",
+    "right\u202egnp".encode(): "right\\u202egnp",
+    b"-rf": "-rf",
+    b"$(touch evil)`touch evil`;touch evil": "$(touch evil)`touch evil`;touch evil",
+    "Größe Ωμέγα 猫".encode(): "Größe Ωμέγα 猫",
+}
+
+
+def in_folder(folder: Path, name: bytes, suffix: bytes = b"") -> Path:
+    return Path(os.fsdecode(os.fsencode(folder) + b"/" + name + suffix))
+
+
+@pytest.fixture
+def pets(tmp_path):
+    folder = tmp_path / "pets"
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            (folder / split / name).mkdir(parents=True)
+            (folder / split / name / "a.png").write_bytes(encoded("PNG"))
+    return folder
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_broken_image_by_an_odd_name(name, pets, capfd):
+    in_folder(pets / "train/dog", name, b".jpg").write_bytes(b"no image")
+    shown = f"{pets}/train/dog/{ODD_NAMES[name]}.jpg: not an image"
+    before = snapshot(pets)
+    refused_by_shell(capfd, ["data", "--data-dir", pets], shown)
+    assert snapshot(pets) == before
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_good_image_by_an_odd_name(name, pets):
+    in_folder(pets / "train/dog", name, b".png").write_bytes(encoded("PNG"))
+    assert len(load_data(data_dir=pets, image_size=8).train_images) == 3
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_class_by_an_odd_name(name, pets, capfd):
+    """It would stand in tables, JSON and CSV files, and in the model."""
+    for split in ("train", "test"):
+        (pets / split / "dog").rename(in_folder(pets / split, name))
+    if ODD_NAMES[name] == os.fsdecode(name) or name.startswith(b"right"):
+        assert os.fsdecode(name) in load_data(data_dir=pets, image_size=8).class_names
+    else:
+        refused_by_shell(capfd, ["data", "--data-dir", pets], f'{pets}/train: a class is named "{ODD_NAMES[name]}"')
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_data_folder_by_an_odd_name(name, pets, tmp_path, capfd):
+    folder = pets.rename(in_folder(tmp_path, name))
+    data = load_data(data_dir=folder, image_size=8)
+    assert data.name == ODD_NAMES[name] and data.source == f"{tmp_path}/{ODD_NAMES[name]} (train/ and test/)"
+    (folder / "test").rename(folder / "other")
+    refused_by_shell(capfd, ["data", "--data-dir", folder], f"{tmp_path}/{ODD_NAMES[name]}: train/ but neither")
+
+
+def test_names_that_are_none(tmp_path):
+    long = tmp_path / ("a" * 300)
+    refused(lambda: load_data(data_dir=long), "File name too long")
+    refused(lambda: read_image(long), "File name too long")
+    refused(lambda: read_image("a\0b.png"), "a\\x00b.png: ")
+    refused(lambda: read_image(""), "there is no such file")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "link in a circle", "link to nothing"])
+def test_an_image_that_is_no_file(kind, pets, tmp_path, capfd):
+    """A pipe that nobody writes to would be waited for without end, and a device read without end."""
+    path = pets / "train/dog/b.jpg"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "link in a circle":
+            path.symlink_to(path)
+        case _:
+            path.symlink_to(tmp_path / "nothing")
+    before = snapshot(tmp_path)
+    with pytest.raises(DataError) as error:
+        read_image(path)
+    assert str(error.value).startswith(f"{path}: ")
+    if kind == "folder":  # it may well hold images
+        assert len(load_data(data_dir=pets, image_size=8).train_images) == 2
+    else:
+        refused_by_shell(capfd, ["data", "--data-dir", pets], f"{path}: ")
+    assert snapshot(tmp_path) == before
+
+
+def test_folders_that_link_in_circles(pets):
+    before = load_data(data_dir=pets, image_size=8).digest
+    (pets / "train/dog/deeper").symlink_to(pets / "train/dog")
+    (pets / "train/dog/up").symlink_to("..")
+    assert load_data(data_dir=pets, image_size=8).digest == before
+    for split in ("train", "test"):
+        (pets / split / "self").symlink_to("self")  # leads nowhere, so it is no folder
+    assert load_data(data_dir=pets, image_size=8).class_names == ("cat", "dog")
+    for split in ("train", "test"):
+        (pets / split / "all").symlink_to(pets / split)  # a class folder may be a link, and is gone through once
+    data = load_data(data_dir=pets, image_size=8)
+    assert data.class_names == ("all", "cat", "dog") and len(data.train_images) == 4
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read(pets, capfd):
+    (pets / "train/dog/a.png").chmod(0)
+    refused_by_shell(capfd, ["data", "--data-dir", pets], f"{pets}/train/dog/a.png: the image cannot be read (")
+    (pets / "train/dog").chmod(0)
+    refused_by_shell(capfd, ["data", "--data-dir", pets], f"{pets}/train/dog: cannot be read (Permission denied)")
+    (pets / "train/dog").chmod(0o700)
