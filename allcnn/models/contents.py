@@ -15,6 +15,7 @@ import math
 import re
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,16 +130,26 @@ def _check_weights(path: Path, weights: io.BytesIO) -> int:
 
 
 def _check_size(path: Path, text: bytes, held: int) -> None:
-    """Refuse a network with far more weights than the file has: built once without them, it takes no memory."""
+    """Refuse a network with far more weights than the file has. Raises CheckpointError, and whatever Keras does."""
+    # In a thread of its own: Keras keeps one list a thread of the variables that still wait for their values, and
+    # would give these theirs, memory and all, at the next opportunity.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        kind, weights = thread.submit(_count_weights, json.loads(text)).result()
+    if weights is None:
+        raise CheckpointError(f"{path}: its {CONFIG_MEMBER} holds no network, but a {kind}.")
+    needed = 4 * weights
+    if needed > _WEIGHTS_PER_BYTE * held + _WEIGHTS_BESIDES:
+        raise CheckpointError(f"{path}: its network has {needed:,} bytes of weights, the file {held:,}.")
+
+
+def _count_weights(config: Any) -> tuple[str, int | None]:
+    """What a configuration holds, and if that is a network how many weights it has. They take no memory."""
     import keras
 
-    config = json.loads(text)  # anew, since Keras takes it apart
     for part in _dicts(config):
         part.pop("compile_config", None)
     with keras.StatelessScope(initialize_variables=False):
         network = keras.saving.deserialize_keras_object(config, safe_mode=True)
     if not isinstance(network, keras.Model):
-        raise CheckpointError(f"{path}: its {CONFIG_MEMBER} holds no network, but a {type(network).__name__}.")
-    needed = 4 * sum(math.prod(int(side) for side in variable.shape) for variable in network.variables)
-    if needed > _WEIGHTS_PER_BYTE * held + _WEIGHTS_BESIDES:
-        raise CheckpointError(f"{path}: its network has {needed:,} bytes of weights, the file {held:,}.")
+        return type(network).__name__, None
+    return "network", sum(math.prod(int(side) for side in variable.shape) for variable in network.variables)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -84,9 +85,13 @@ def open_saved(path: str | Path) -> SavedModel:
 
     try:
         check_contents(path)
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
         # A network that was saved unbuilt has none; what it could be used for is not known.
         _ = model.input_shape, model.output_shape
+        if missing := [str(warning.message) for warning in said if "freshly-initialized" in str(warning.message)]:
+            raise ValueError(missing[0])  # what it predicts would be chance
     except CheckpointError:
         raise
     except Exception as error:  # Keras raises nearly everything for a file it cannot read
