@@ -18,6 +18,7 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -139,7 +140,11 @@ def disturbed(study: Study, number: int, kills: int | None = None) -> tuple[list
     run = study.folder / f"killed-{number}"
     save_every = choice.choice((None, 1, 7, 20))
     wanted, moments = kills or choice.randint(1, 5), []
-    while len(moments) < wanted and not (run / "summary.json").exists():
+    while len(moments) < wanted:
+        if (run / "summary.json").exists():  # it came to its end before it could be killed so often
+            if moments:
+                break
+            shutil.rmtree(run)
         process = study.start(run, seed, save_every)
         if (moment := kill_at_random(process, run, choice, duration)) is not None:
             moments.append(moment)
