@@ -169,7 +169,7 @@ def test_eval_refuses_what_is_no_model(allcnn, tmp_path):
     assert allcnn("eval", text) == (
         2,
         "",
-        f"error: {text}: not a saved model; expected a .keras file, which is a zip archive.\n",
+        f"error: {text}: not a saved model, or one cut short; expected a .keras file, a zip archive.\n",
     )
     missing = tmp_path / "none.keras"
     assert allcnn("eval", missing) == (
