@@ -5,6 +5,7 @@ Training and prediction share these two functions, so that a network sees an ima
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import warnings
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from allcnn.backend import hold_standard_error
 from allcnn.data.printable import printable
 from allcnn.errors import DataError, InputError
 
@@ -28,6 +30,9 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 LARGEST_PIXELS = 64_000_000
 
 LARGEST_SIZE = 4096
+
+# Pillow logs some of what it then raises; where nobody listens, Python would print it.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
 
@@ -51,7 +56,7 @@ def read_image(path: str | Path) -> np.ndarray:
             warnings.simplefilter("ignore")
             with Image.open(path, formats=_FORMATS) as image:
                 _check_pixels(image, name)
-                image.load()
+                _decode(image)
                 ImageOps.exif_transpose(image, in_place=True)
                 return np.array(_to_rgb(image, name))
     except DataError:
@@ -124,6 +129,21 @@ def _check_pixels(image: Image.Image, name: str) -> None:
         tile = [tags.get(tag, 1) for tag in (_TILE_WIDTH, _TILE_LENGTH)]
         if not all(isinstance(side, int) for side in tile) or tile[0] * tile[1] > LARGEST_PIXELS:
             raise DataError(_too_many_pixels(name, f"tiles of {str(tile[0])[:20]} x {str(tile[1])[:20]} pixels"))
+
+
+def _decode(image: Image.Image) -> None:
+    if image.format != "TIFF":
+        image.load()
+        return
+    failure = None
+    # Of a damaged file libtiff writes lines of its own to standard error.
+    with hold_standard_error():
+        try:
+            image.load()
+        except Exception as error:
+            failure = error
+    if failure is not None:
+        raise failure
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
