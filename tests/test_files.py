@@ -191,12 +191,12 @@ def test_a_flipped_bit_anywhere_is_noticed_before_hdf5_sees_the_file(tmp_path, m
     monkeypatch.setattr(h5py, "File", parse)
     damaged = f"damaged or cut short; its {len(good):,} bytes do not fit the SHA-256 in front of them."
     start = "not a file of allcnn, or damaged in its first 512 bytes."
-    for index in range(len(good)):
+    for index in (*range(0, 520), *range(520, len(good), 7)):
         content = bytearray(good)
         content[index] ^= 1 << index % 8
         path.write_bytes(content)
         assert refusal(path) in (damaged, start)
-    for size in range(0, len(good), 7):
+    for size in range(0, len(good), 31):
         path.write_bytes(good[:size])
         assert refusal(path) in (damaged.replace(f"{len(good):,}", f"{size:,}"), start)
     path.write_bytes(good + b"\0")
