@@ -20,7 +20,7 @@ from allcnn.data.layouts import CLASSES
 from allcnn.data.load import DATASETS, load_data
 from allcnn.device import find_device, jit_compile
 from allcnn.errors import CheckpointError, InputError
-from allcnn.models.saved import SavedModel, find_model_file, open_saved, read_card
+from allcnn.models.saved import ModelCard, SavedModel, find_model_file, open_saved, read_card
 
 if TYPE_CHECKING:
     import keras
@@ -153,7 +153,25 @@ def evaluate_saved(
         DataError: the images are missing or broken.
     """
     path = find_model_file(path)
-    card = read_card(path)
+    data = load_own_data(path, read_card(path), dataset, data_dir, image_size, mirror)
+    load_keras()
+    saved = open_saved(path)
+    check_images_fit(saved.model, data.test_images)
+    classes = saved.model.output_shape[-1]
+    if classes != data.classes:
+        raise InputError(f"{path}: knows {classes} classes; the data set {data.name} has {data.classes}.")
+    return evaluate(saved, data.test_images, data.test_labels, data.class_names), data
+
+
+def load_own_data(
+    path: Path,
+    card: ModelCard | None,
+    dataset: str | None = None,
+    data_dir: str | Path | None = None,
+    image_size: int | None = None,
+    mirror: str | None = None,
+) -> Dataset:
+    """The data of a saved model, whose classes and image size must be the model's; see `evaluate_saved`."""
     if card is None and dataset is None and data_dir is None:
         raise InputError(
             f"{path}: was not saved by allcnn, so it does not say which data it belongs to.\n"
@@ -180,13 +198,7 @@ def evaluate_saved(
             raise InputError(
                 f"{path}: takes images of {card.image_shape}; those of {data.source} are {data.image_shape}."
             )
-    load_keras()
-    saved = open_saved(path)
-    check_images_fit(saved.model, data.test_images)
-    classes = saved.model.output_shape[-1]
-    if classes != data.classes:
-        raise InputError(f"{path}: knows {classes} classes; the data set {data.name} has {data.classes}.")
-    return evaluate(saved, data.test_images, data.test_labels, data.class_names), data
+    return data
 
 
 def predict(model: SavedModel | str | Path, images: Sequence[str | Path], top: int = 5) -> list[Prediction]:
