@@ -1,12 +1,12 @@
 """Damaged files of every kind that others make, through the functions that read them: a table of what became of them.
 
-    python tests/studies/fuzz_readers.py [--corruptions 200] [--seed 0]
+    python tests/studies/fuzz_readers.py [--corruptions 200] [--pickles 100000] [--seed 0]
 
 Half of the corruptions turn bits over, half cut the file short; as many again overwrite, put in or take out bytes. A
 file may still be well-formed (a pixel of another colour), or be refused by a DataError of one or two lines that names
 it. Anything else, a warning, a line on standard error or more than 5 seconds count as a fault. Where an official
-checksum is known (here: the sound archive's takes its place) every corruption must be refused. Ends with 1 and what
-happened, where there was a fault.
+checksum is known (here: the sound archive's takes its place) every corruption must be refused. Then pickles of any
+instructions in any order, from Hypothesis. Ends with 1 and what happened, where there was a fault.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "hostile"))
+from any_pickles import INSTRUCTIONS, read_instructions  # noqa: E402
 from foreign_files import REFUSED, WELL_FORMED, Kind, damage, examine, make_kinds  # noqa: E402
 
 FAULT = "faults"
@@ -52,9 +56,29 @@ def try_one(kind: Kind, folder: Path, content: bytes, errors: int) -> str:
     return found
 
 
+def try_instructions(count: int, number: int) -> tuple[int, int]:
+    """-> (pickles, of these read as a batch may be)"""
+    pickles = read = 0
+
+    @seed(number)
+    @settings(
+        max_examples=count, database=None, deadline=None, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(INSTRUCTIONS, st.booleans())
+    def each(instructions: list[bytes], whole: bool) -> None:
+        nonlocal pickles, read
+        pickles += 1
+        read += read_instructions(instructions, whole)
+
+    each()
+    return pickles, read
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corruptions", type=int, default=200, help="of bits and lengths; as many of the others")
+    parser.add_argument("--pickles", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     warnings.simplefilter("error")
@@ -83,6 +107,9 @@ def main() -> int:
         f"{sum(total.values()):,} damaged files of {len(kinds)} kinds in {time.perf_counter() - started:.0f} s: "
         f"{total[WELL_FORMED]:,} still well-formed, {total[REFUSED]:,} refused, {faults} faults"
     )
+    started = time.perf_counter()
+    pickles, read = try_instructions(args.pickles, args.seed)
+    print(f"{pickles:,} pickles of any instructions in {time.perf_counter() - started:.0f} s: {read:,} read, no fault")
     return 1 if faults else 0
 
 
