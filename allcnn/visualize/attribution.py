@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from allcnn.errors import InputError
-from allcnn.visualize.layers import find_layer
-from allcnn.visualize.rules import Pass, check_method, forward_pass
+from allcnn.visualize.arguments import (
+    STRONGEST,
+    check_differentiable,
+    checked_images,
+    chosen_units,
+    flat_positions,
+    image_shape,
+)
+from allcnn.visualize.rules import Pass, forward_pass
+from allcnn.visualize.way import Way
 
 if TYPE_CHECKING:
     import keras
 
-#: Where in its feature map a unit is looked at, if not at a given place: where it is largest.
-STRONGEST = "strongest"
+# Of models that take images of any size: the first size to look at their shapes with, and where it is too small.
+_SIDES = (64, 256)
 
 
 @dataclass(frozen=True)
@@ -37,29 +45,37 @@ class Attributor:
     """Compiles one way back, from a layer of a model to its images, for any number of calls.
 
     Args:
-        model: any Keras model of one image input, functional, sequential or of one's own class. It is not changed.
+        model: any Keras model of one image input, functional, sequential or of one's own class (which must have been
+            called before, and takes images of that size). It is not changed.
         layer: a layer's name ("conv6"; "nested/inner" in a nested model), or None for the classes: the values before
-            the last softmax, or the model's output where there is none.
+            the softmax, or the model's output where that is not a softmax's. Of a layer that is called several times
+            the last call counts.
         method: "backpropagation", "deconvnet" or "guided", as in the paper's Figure 1 c. Max-pooling passes
-            back through its switches. Activations other than ReLU (and ReLU6) pass back by their gradient.
-        down_to: the layer at whose output the signal is read; None reads it at the image.
+            back through its switches, the first of equal values. Activations other than ReLU (and ReLU6) pass back
+            by their gradient.
+        down_to: the layer at whose output (the last call's) the signal is read; None reads it at the image.
 
     Raises:
-        InputError: an unknown method or layer; or no ReLU lies on the way and the method is not
-            backpropagation, so that it would give plain gradients under another name.
+        InputError: an unknown method or layer; a layer whose output is no feature map or vector; or no ReLU lies on
+            the way and the method is not backpropagation, so that it would give plain gradients under another name.
     """
 
     def __init__(
         self, model: keras.Model, layer: str | None = None, method: str = "guided", down_to: str | None = None
     ):
-        self.model = model
-        self.method = check_method(method)
-        self.name = layer
-        self.layer = find_layer(model, layer) if layer is not None else None
-        self.down_to = find_layer(model, down_to) if down_to is not None else None
-        self.image_shape = _image_shape(model)
-        self._compiled: dict[bool, Any] = {}
-        self._probe()
+        self._backend = _backend()
+        self.image_shape = image_shape(model)
+        if down_to is None:
+            check_differentiable(model)
+        self._way = Way(model, layer, method, down_to, self._backend.trace)
+        self._compiled: dict[Any, Callable] = {}
+        self._looked_at: tuple[int, ...] = ()
+        self._look_at_first()
+
+    @property
+    def unit_shape(self) -> tuple[int, ...]:
+        """The shape of the layer's output, a feature map or vector; for images of the size that came last."""
+        return self._way.unit_shape
 
     @property
     def units(self) -> int:
@@ -79,199 +95,150 @@ class Attributor:
             images: (n, height, width, channels), as the model takes them.
             units: channel or class, one for all or (n,).
             position: "strongest", (y, x), or (n, 2) of those.
+            batch_size: the most images at a time.
 
         Raises:
             InputError: images of a wrong shape, a unit or position out of range.
         """
-        images = np.asarray(images)
-        if images.ndim != 4 or not _fits(images.shape[1:], self.image_shape):
-            expected = ", ".join("any" if side is None else str(side) for side in self.image_shape)
-            raise InputError(f"images of shape {images.shape}; expected (n, {expected}).")
-        chosen = np.broadcast_to(np.asarray(units), (len(images),)).astype(np.int32)
-        if len(chosen) and not (0 <= chosen.min() and chosen.max() < self.units):
-            worst = next(int(unit) for unit in chosen if not 0 <= unit < self.units)
-            raise InputError(f"{self._where()} has no unit {worst}; expected 0 to {self.units - 1}.")
-        places = self._places(position, len(images))
-        parts = [
-            self._run(images[start : start + batch_size], chosen[start : start + batch_size],
-                      None if places is None else places[start : start + batch_size], batch_size)
-            for start in range(0, len(images), batch_size)
-        ]  # fmt: skip
-        if not parts:
-            raise InputError("no images were given; expected at least one.")
+        images = checked_images(images, self.image_shape)
+        if images.shape[1:] != self._looked_at:
+            self._look(images.shape[1:])
+        chosen = chosen_units(units, len(images), self.units, self._way.where)
+        places = flat_positions(position, len(images), self.unit_shape, self._way.where)
+        if batch_size < 1:
+            raise InputError(f"batches of {batch_size} images; expected at least 1.")
+        parts = []
+        for start in range(0, len(images), batch_size):
+            part = slice(start, start + batch_size)
+            parts.append(self._run(images[part], chosen[part], None if places is None else places[part], batch_size))
         maps, activations, flat = (np.concatenate(part) for part in zip(*parts, strict=True))
         positions = None
         if len(self.unit_shape) == 3:
             positions = np.stack(np.divmod(flat, self.unit_shape[1]), axis=1)
         return Attribution(maps, activations, positions)
 
-    def _where(self) -> str:
-        return "the model's output" if self.name is None else f'layer "{self.name}"'
+    def _look_at_first(self) -> None:
+        """Look at images of the model's size, or of one that it bears."""
+        for side in _SIDES:
+            try:
+                return self._look(tuple(known or side for known in self.image_shape))
+            except Exception as error:  # each layer has its own for images that are too small
+                if isinstance(error, InputError) or None not in self.image_shape or side == _SIDES[-1]:
+                    raise
+        return None
 
-    def _probe(self) -> None:
-        """Look at the shapes, and whether there is a ReLU on the way, with one pass of one grey image."""
-        sides = [side or 64 for side in self.image_shape]
-        seen = self._wanted({})
-        with forward_pass(seen):
-            outputs = self.model(np.zeros((1, *sides), "float32"), training=False)
-        unit = self._unit_outputs(seen, outputs)
-        self.unit_shape = tuple(int(side) for side in unit.shape[1:])
-        if self.down_to is not None:
-            if id(self.down_to) not in seen.outputs:
-                raise InputError(f'layer "{self.down_to.name}" is not used when the model is called.')
-            self.signal_shape = tuple(int(side) for side in seen.outputs[id(self.down_to)].shape[1:])
-        if len(self.unit_shape) not in (1, 3):
-            raise InputError(
-                f"{self._where()} has outputs of shape {self.unit_shape}; expected a feature map or vector."
-            )
-        if self.layer is not None:
-            relus = seen.relus_before[id(self.layer)]
-        else:
-            relus = seen.relus_before_softmax if seen.before_softmax is not None else seen.relus
-        if relus == 0 and self.method != "backpropagation":
-            raise InputError(
-                f"no ReLU was found on the way to {self._where()}, so {self.method} would be plain backpropagation; "
-                "use that, or a layer after a ReLU."
-            )
-
-    def _wanted(self, added: dict[int, Any]) -> Pass:
-        watched = tuple(layer for layer in (self.layer, self.down_to) if layer is not None)
-        return Pass(self.method, watched, added)
-
-    def _unit_outputs(self, seen: Pass, outputs: Any) -> Any:
-        if self.layer is not None:
-            if id(self.layer) not in seen.outputs:
-                raise InputError(f'layer "{self.name}" is not used when the model is called.')
-            return seen.outputs[id(self.layer)]
-        return outputs if seen.before_softmax is None else seen.before_softmax
-
-    def _places(self, position: Any, images: int) -> np.ndarray | None:
-        """Positions as indices into the flattened map, (n,) int32; None for the strongest."""
-        if isinstance(position, str):
-            if position != STRONGEST:
-                raise InputError(f'unknown position "{position}"; expected "{STRONGEST}" or (y, x).')
-            return None
-        if len(self.unit_shape) == 1:
-            raise InputError(f"{self._where()} is a vector; its units have no position.")
-        height, width, _ = self.unit_shape
-        places = np.broadcast_to(np.asarray(position), (images, 2))
-        if ((places < 0) | (places >= (height, width))).any():
-            raise InputError(
-                f"{self._where()} has no position {tuple(int(place) for place in places[0])}; "
-                f"expected (0, 0) to ({height - 1}, {width - 1})."
-            )
-        return (places[:, 0] * width + places[:, 1]).astype(np.int32)
-
-    def _selected(self, values: Any, units: Any, places: Any) -> tuple[Any, Any]:
-        """Each image's value of its unit, (n,), and where it was in the flattened map, (n,)."""
-        from keras import ops
-
-        if len(self.unit_shape) == 1:
-            return ops.take_along_axis(values, units[:, None], axis=1)[:, 0], ops.zeros_like(units)
-        flat = ops.reshape(values, (-1, self.unit_shape[0] * self.unit_shape[1], self.unit_shape[2]))
-        one = ops.take_along_axis(flat, units[:, None, None], axis=2)[:, :, 0]
-        where = ops.cast(ops.argmax(one, axis=1), "int32") if places is None else places
-        return ops.take_along_axis(one, where[:, None], axis=1)[:, 0], where
+    def _look(self, sides: tuple[int, ...]) -> None:
+        seen = self._way.wanted()
+        self._way.look(seen, self._backend.look(self._way, seen, (1, *sides)), sides)
+        self._looked_at = sides
 
     def _run(
         self, images: np.ndarray, units: np.ndarray, places: np.ndarray | None, batch_size: int
-    ) -> tuple[np.ndarray, ...]:
-        """One batch, filled up to its full size so that nothing is compiled twice."""
+    ) -> list[np.ndarray]:
+        """One batch, filled up to a power of two or the full size, so that little is compiled twice."""
         count = len(images)
-        missing = batch_size - count
-        images, units = (np.concatenate([part, np.repeat(part[-1:], missing, 0)]) for part in (images, units))
-        images = images.astype("float32")
-        places = None if places is None else np.concatenate([places, np.repeat(places[-1:], missing, 0)])
-        run = self._compiled.get(places is None)
-        if run is None:
-            run = self._compiled[places is None] = self._compile(places is None)
-        outputs = run(images, units) if places is None else run(images, units, places)
-        return tuple(np.asarray(output)[:count] for output in outputs)
+        missing = min(batch_size, 1 << (count - 1).bit_length()) - count
+        given = [images.astype(np.float32), units] + ([] if places is None else [places])
+        given = [np.concatenate([part, np.repeat(part[-1:], missing, 0)]) for part in given]
+        key = given[0].shape, places is None
+        if key not in self._compiled:
+            self._compiled[key] = self._backend.compiled(self._way)
+        return [np.asarray(output)[:count] for output in self._compiled[key](*given)]
 
-    def _compile(self, strongest: bool) -> Any:
+
+class _TensorFlow:
+    def trace(self) -> Any:
+        import tensorflow as tf
+
+        return tf.compat.v1.get_default_graph()
+
+    def look(self, way: Way, seen: Pass, shape: tuple[int, ...]) -> Any:
+        """What the model gives for images of this shape, of which only the shape is known."""
+        import tensorflow as tf
+
+        outputs = []
+
+        def run(images: Any) -> None:
+            with forward_pass(seen):
+                outputs.append(way.model(images, training=False))
+
+        tf.function(run, autograph=False).get_concrete_function(tf.TensorSpec(shape, "float32"))
+        return outputs[-1]
+
+    def compiled(self, way: Way) -> Callable:
+        import tensorflow as tf
+
+        def call(images: Any) -> Any:
+            return way.model(images, training=False)
+
+        def run(images: Any, units: Any, places: Any = None) -> tuple[Any, Any, Any]:
+            zeros = way.start(images)
+            # Around the gradient as well: what is not kept but computed again for it must follow the rule again.
+            with forward_pass(way.wanted()):
+                with tf.GradientTape() as tape:
+                    tape.watch(zeros)
+                    total, (values, where) = way.value(call, zeros, images, units, places)
+                signal = tape.gradient(total, zeros, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            return signal, values, where
+
+        return tf.function(run, autograph=False)
+
+
+class _Jax:
+    def trace(self) -> Any:
+        import jax.extend.core
+        from jax import core
+
+        # Where it was, and what it wanted, in older versions.
+        state = getattr(jax.extend.core, "get_opaque_trace_state", None) or core.get_opaque_trace_state
+        return state(convention="nnx")
+
+    def look(self, way: Way, seen: Pass, shape: tuple[int, ...]) -> Any:
+        """What the model gives for images of this shape, of which only the shape is known."""
+        import jax
+
+        outputs = []
+
+        def run(images: Any, weights: Any) -> None:
+            with forward_pass(seen):
+                outputs.append(self._call(way, weights, images))
+
+        jax.eval_shape(run, jax.ShapeDtypeStruct(shape, "float32"), self._weights(way))
+        return outputs[-1]
+
+    def compiled(self, way: Way) -> Callable:
+        import jax
+
+        def value(zeros: Any, weights: Any, images: Any, units: Any, places: Any) -> Any:
+            return way.value(lambda images: self._call(way, weights, images), zeros, images, units, places)
+
+        @jax.jit
+        def run(weights: Any, images: Any, units: Any, places: Any) -> tuple[Any, Any, Any]:
+            gradient = jax.value_and_grad(value, has_aux=True)
+            (_, (values, where)), signal = gradient(way.start(images), weights, images, units, places)
+            return signal, values, where
+
+        # As arguments: weights that are captured would be compiled in as constants.
+        return lambda images, units, places=None: run(self._weights(way), images, units, places)
+
+    def _weights(self, way: Way) -> list[Any]:
+        return [variable.value for variable in way.model.variables]
+
+    def _call(self, way: Way, weights: list[Any], images: Any) -> Any:
         import keras
 
-        compiled = _compiled_by_jax if keras.backend.backend() == "jax" else _compiled_by_tensorflow
-        return compiled(self)
-
-    def _start(self, images: Any) -> tuple[Any, Any]:
-        """The images, and zeros that are added where the signal is to be read."""
-        from keras import ops
-
-        shape = images.shape if self.down_to is None else (images.shape[0], *self.signal_shape)
-        return images, ops.zeros(shape, "float32")
-
-    def _value(self, call: Any, images: Any, zeros: Any, units: Any, places: Any) -> tuple[Any, tuple[Any, Any]]:
-        """The sum over the images of their units' values, each of which depends on its own image only."""
-        from keras import ops
-
-        added = {} if self.down_to is None else {id(self.down_to): zeros}
-        seen = self._wanted(added)
-        with forward_pass(seen):
-            outputs = call(images + zeros if self.down_to is None else images)
-        values, where = self._selected(self._unit_outputs(seen, outputs), units, places)
-        return ops.sum(values), (values, where)
+        # Not `stateless_call`, which passes `training` on to a `call` that does not take it.
+        with keras.StatelessScope(zip(way.model.variables, weights, strict=True)):
+            return way.model(images, training=False)
 
 
-def _compiled_by_tensorflow(attributor: Attributor) -> Any:
-    import tensorflow as tf
+def _backend() -> _TensorFlow | _Jax:
+    import keras
 
-    @tf.function
-    def run(images: Any, units: Any, places: Any = None) -> tuple[Any, Any, Any]:
-        images, zeros = attributor._start(images)
-        with tf.GradientTape() as tape:
-            tape.watch(zeros)
-            total, (values, where) = attributor._value(
-                lambda x: attributor.model(x, training=False), images, zeros, units, places
-            )
-        return tape.gradient(total, zeros, unconnected_gradients=tf.UnconnectedGradients.ZERO), values, where
-
-    return run
-
-
-def _compiled_by_jax(attributor: Attributor) -> Any:
-    import jax
-
-    model = attributor.model
-
-    def value(zeros: Any, weights: Any, images: Any, units: Any, places: Any) -> Any:
-        def call(x: Any) -> Any:
-            outputs, _ = model.stateless_call(*weights, x, training=False)
-            return outputs
-
-        return attributor._value(call, images, zeros, units, places)
-
-    @jax.jit
-    def run(weights: Any, images: Any, units: Any, places: Any) -> tuple[Any, Any, Any]:
-        images, zeros = attributor._start(images)
-        (_, (values, where)), signal = jax.value_and_grad(value, has_aux=True)(zeros, weights, images, units, places)
-        return signal, values, where
-
-    def with_weights(images: Any, units: Any, places: Any = None) -> tuple[Any, Any, Any]:
-        # As arguments: weights that are captured would be compiled in as constants.
-        weights = (
-            [variable.value for variable in model.trainable_variables],
-            [variable.value for variable in model.non_trainable_variables],
-        )
-        return run(weights, images, units, places)
-
-    return with_weights
-
-
-def _image_shape(model: keras.Model) -> tuple[int | None, ...]:
-    shapes = model.input_shape
-    if isinstance(shapes, list | dict):
-        found = list(shapes.values()) if isinstance(shapes, dict) else shapes
-        if len(found) != 1:
-            raise InputError(f"the model has {len(found)} inputs; expected one of images.")
-        shapes = found[0]
-    if len(shapes) != 4:
-        raise InputError(f"the model takes inputs of shape {shapes[1:]}; expected images (height, width, channels).")
-    return tuple(shapes[1:])
-
-
-def _fits(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
-    return all(side in (None, found) for found, side in zip(shape, expected, strict=True))
+    backends: dict[str, type[_TensorFlow] | type[_Jax]] = {"tensorflow": _TensorFlow, "jax": _Jax}
+    if (name := keras.backend.backend()) not in backends:
+        raise InputError(f'Keras runs on "{name}"; expected one of: {", ".join(backends)}.')
+    return backends[name]()
 
 
 def backpropagation(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from functools import wraps
+from typing import Any, NamedTuple
 
 from allcnn.errors import InputError
 
@@ -38,6 +41,14 @@ def check_method(method: str) -> str:
     return method
 
 
+class Softmax(NamedTuple):
+    """A softmax that was met: what went in, what came out, and how many ReLUs had been met before it."""
+
+    inputs: Any
+    outputs: Any
+    relus: int
+
+
 @dataclass
 class Pass:
     """What is to happen in one forward pass, and what was seen in it.
@@ -46,18 +57,52 @@ class Pass:
         method: the rule of every ReLU.
         watched: layers, by identity, whose outputs are kept, the last call's where a layer is called more than once.
         added: what to add to the output of a layer, by the layer's identity; its gradient is the signal there.
+        calls: which call of such a layer it is added to, the first being 1; where nothing is said, the first.
+        trace: says in which trace the code runs, so that parts compiled on their own are noticed and refused: there
+            a ReLU would keep the rule after the pass, or not get it.
     """
 
     method: str
     watched: tuple[Any, ...] = ()
     added: dict[int, Any] = field(default_factory=dict)
+    calls: dict[int, int] = field(default_factory=dict)
+    trace: Callable[[], Any] | None = None
     outputs: dict[int, Any] = field(default_factory=dict)
+    #: Identities of the watched layers, one a call, in the order in which the calls ended.
+    ended: list[int] = field(default_factory=list)
     relus: int = 0
     #: ReLUs met before each watched layer gave its output, its own included.
     relus_before: dict[int, int] = field(default_factory=dict)
-    #: The inputs of the last softmax: the classes' values before it.
-    before_softmax: Any = None
-    relus_before_softmax: int = 0
+    softmaxes: list[Softmax] = field(default_factory=list)
+    #: What was raised inside the model, before Keras and the backend made it longer.
+    refusal: InputError | None = None
+    _trace: Any = None
+
+    def begin(self) -> None:
+        self._trace = None if self.trace is None else self.trace()
+
+    def check_trace(self, name: str, layer: Any = None) -> None:
+        """Raises InputError inside another trace than the one that the pass began in, or before a layer opens one."""
+        if self.trace is None:
+            return
+        compiled = layer is not None and any(hasattr(layer.call, mark) for mark in ("get_concrete_function", "lower"))
+        if compiled or self.trace() != self._trace:
+            self.refusal = InputError(
+                f"{name} is compiled on its own (tf.function, jax.jit, keras.ops.cond or rematerialisation), where a "
+                "ReLU cannot be given another rule; take that away."
+            )
+            raise self.refusal
+
+    def keep(self, layer: Any, outputs: Any) -> Any:
+        """Note what a watched layer gave; returns it, with what is to be added."""
+        identity = id(layer)
+        self.ended.append(identity)
+        if identity in self.added and self.ended.count(identity) == self.calls.get(identity, 1):
+            from keras import ops
+
+            outputs = outputs + ops.cast(self.added[identity], outputs.dtype)
+        self.outputs[identity], self.relus_before[identity] = outputs, self.relus
+        return outputs
 
 
 _current: ContextVar[Pass | None] = ContextVar("current", default=None)
@@ -67,65 +112,156 @@ _current: ContextVar[Pass | None] = ContextVar("current", default=None)
 def forward_pass(wanted: Pass) -> Iterator[Pass]:
     """Inside the block, calls of Keras models follow `wanted`, whatever form their ReLUs have.
 
-    Every form, activation="relu", a layer, keras.ops.relu, in shared layers and nested models, ends in one
-    function of Keras's backend; it is exchanged while the block lasts, for this thread alone, and the model itself is
-    never touched. Values are the same as ever; only what the gradient does differs.
+    Every form, activation="relu", a layer, keras.ops.relu, in shared layers and nested models, ends in one function of
+    Keras's backend; it is exchanged while the block lasts, for this thread alone, and the model itself is never
+    touched. So are the backend's own, tf.nn.relu and jax.nn.relu, which layers of one's own may call. Values are the
+    same as ever; only what the gradient does differs. What is no ReLU, but made of them, keeps its gradient: leaky
+    ones, PReLU, the hard sigmoid.
     """
-    import keras
-    from keras.src import backend
-
-    functions = {name: getattr(backend.nn, name) for name in ("relu", "relu6", "softmax")}
-    call = keras.layers.Layer.__call__
-
-    def relu(x: Any) -> Any:
-        return _ruled(functions["relu"], x, None)
-
-    def relu6(x: Any) -> Any:
-        return _ruled(functions["relu6"], x, 6.0)
-
-    def softmax(x: Any, axis: int = -1) -> Any:
-        if (seen := _current.get()) is not None:
-            seen.before_softmax, seen.relus_before_softmax = x, seen.relus
-        return functions["softmax"](x, axis=axis)
-
-    def watching(layer: Any, *arguments: Any, **keywords: Any) -> Any:
-        outputs = call(layer, *arguments, **keywords)
-        if (seen := _current.get()) is not None:
-            if id(layer) in seen.added:
-                outputs = outputs + seen.added[id(layer)]
-            if any(layer is one for one in seen.watched):
-                seen.outputs[id(layer)] = outputs
-                seen.relus_before[id(layer)] = seen.relus
-        return outputs
-
     token = _current.set(wanted)
     try:
-        backend.nn.relu, backend.nn.relu6, backend.nn.softmax = relu, relu6, softmax
-        keras.layers.Layer.__call__ = watching
-        yield wanted
+        wanted.begin()
+        _exchange()
+        try:
+            yield wanted
+        except Exception:
+            if wanted.refusal is not None:
+                raise wanted.refusal from None
+            raise
+        finally:
+            _put_back()
     finally:
-        keras.layers.Layer.__call__ = call
-        for name, function in functions.items():
-            setattr(backend.nn, name, function)
         _current.reset(token)
 
 
-def _ruled(function: Callable[[Any], Any], x: Any, ceiling: float | None) -> Any:
-    """The backend's function with the current pass's rule in place of its gradient."""
-    from keras import ops
+_lock = threading.Lock()
+_blocks = 0  # blocks of all threads; the first exchanges, the last puts back
+_originals: list[tuple[Any, str, Any]] = []
 
-    seen = _current.get()
-    if seen is None:  # another thread's model
-        return function(x)
-    seen.relus += 1
-    method = seen.method
 
-    @ops.custom_gradient
-    def relu(inputs: Any) -> Any:
-        def backward(*arguments: Any, upstream: Any = None) -> Any:
-            (signal,) = arguments if upstream is None else (upstream,)
-            return through_relu(method, inputs, signal, ceiling)
+def _exchange() -> None:
+    global _blocks
+    with _lock:
+        if _blocks == 0:
+            for owner, name, wrapped in _places():
+                _originals.append((owner, name, getattr(owner, name)))
+                setattr(owner, name, wrapped(getattr(owner, name)))
+        _blocks += 1
 
-        return function(inputs), backward
 
-    return relu(x)
+def _put_back() -> None:
+    global _blocks
+    with _lock:
+        _blocks -= 1
+        if _blocks == 0:
+            while _originals:
+                setattr(*_originals.pop())
+
+
+def _places() -> list[tuple[Any, str, Callable]]:
+    """What is exchanged: whose, its name, and what takes its place, given it."""
+    import keras
+    from keras.src import backend
+
+    functions = {"relu": _relu(None), "relu6": _relu(6.0), "softmax": _softmax, "hard_sigmoid": _as_it_is}
+    owners = [backend.nn, getattr(sys.modules.get(keras.backend.backend()), "nn", None)]
+    return [(keras.layers.Layer, "__call__", _call)] + [
+        (owner, name, wrapped) for owner in owners for name, wrapped in functions.items() if hasattr(owner, name)
+    ]
+
+
+@contextmanager
+def _outside() -> Iterator[None]:
+    """Inside the block, calls are as ever."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def _relu(ceiling: float | None) -> Callable[[Callable], Callable]:
+    """A ReLU with the current pass's rule in place of its gradient."""
+
+    def wrapped(function: Callable) -> Callable:
+        @wraps(function)
+        def relu(*arguments: Any, **keywords: Any) -> Any:
+            from keras import ops
+
+            if (seen := _current.get()) is None:
+                return function(*arguments, **keywords)
+            seen.check_trace("a function with a ReLU in it")
+            seen.relus += 1
+            method = seen.method
+            x, plain = _of_its_input(function, arguments, keywords)
+
+            @ops.custom_gradient
+            def ruled(inputs: Any) -> Any:
+                def backward(*signals: Any, upstream: Any = None) -> Any:
+                    (signal,) = signals if upstream is None else (upstream,)
+                    return through_relu(method, inputs, signal, ceiling)
+
+                with _outside():  # Keras's function calls the backend's, which is exchanged too
+                    return plain(inputs), backward
+
+            return ruled(x)
+
+        return relu
+
+    return wrapped
+
+
+def _softmax(function: Callable) -> Callable:
+    @wraps(function)
+    def softmax(*arguments: Any, **keywords: Any) -> Any:
+        if (seen := _current.get()) is None:
+            return function(*arguments, **keywords)
+        x, plain = _of_its_input(function, arguments, keywords)
+        with _outside():
+            outputs = plain(x)
+        seen.softmaxes.append(Softmax(x, outputs, seen.relus))
+        return outputs
+
+    return softmax
+
+
+def _of_its_input(function: Callable, arguments: tuple, keywords: dict[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
+    """A call's first argument, which may have come by name, and the function of that argument alone."""
+    if arguments:
+        return arguments[0], lambda x: function(x, *arguments[1:], **keywords)
+    name = next(iter(keywords))
+    return keywords[name], lambda x: function(**{**keywords, name: x})
+
+
+def _as_it_is(function: Callable) -> Callable:
+    @wraps(function)
+    def unruled(*arguments: Any, **keywords: Any) -> Any:
+        with _outside():
+            return function(*arguments, **keywords)
+
+    return unruled
+
+
+def _call(function: Callable) -> Callable:
+    """`Layer.__call__`, watched."""
+
+    @wraps(function)
+    def call(layer: Any, *arguments: Any, **keywords: Any) -> Any:
+        if (seen := _current.get()) is None:
+            return function(layer, *arguments, **keywords)
+        seen.check_trace(f'"{layer.name}", or what calls it,', layer)
+        if _leaks(layer):
+            with _outside():
+                outputs = function(layer, *arguments, **keywords)
+        else:
+            outputs = function(layer, *arguments, **keywords)
+        return seen.keep(layer, outputs) if any(layer is one for one in seen.watched) else outputs
+
+    return call
+
+
+def _leaks(layer: Any) -> bool:
+    """Whether a layer is a leaky ReLU that Keras puts together from two plain ones."""
+    import keras
+
+    return isinstance(layer, keras.layers.PReLU) or bool(isinstance(layer, keras.layers.ReLU) and layer.negative_slope)
