@@ -9,6 +9,7 @@ import logging
 import os
 import stat
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ LARGEST_SIZE = 4096
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
+#: Encoders write about ten. A hundred bytes are enough for one more, which takes milliseconds.
+_MOST_SCANS = 1000
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -56,6 +59,8 @@ def read_image(path: str | Path) -> np.ndarray:
             warnings.simplefilter("ignore")
             with Image.open(path, formats=_FORMATS) as image:
                 _check_pixels(image, name)
+                if image.info.get("progressive"):
+                    _check_scans(path, name)
                 _decode(image)
                 ImageOps.exif_transpose(image, in_place=True)
                 return np.array(_to_rgb(image, name))
@@ -129,6 +134,16 @@ def _check_pixels(image: Image.Image, name: str) -> None:
         tile = [tags.get(tag, 1) for tag in (_TILE_WIDTH, _TILE_LENGTH)]
         if not all(isinstance(side, int) for side in tile) or tile[0] * tile[1] > LARGEST_PIXELS:
             raise DataError(_too_many_pixels(name, f"tiles of {str(tile[0])[:20]} x {str(tile[1])[:20]} pixels"))
+
+
+def _check_scans(path: str | Path, name: str) -> None:
+    """Refuse a JPEG that goes over its pixels so often that it would take minutes."""
+    with open(path, "rb") as file:
+        scans = sum(block.count(b"\xff\xda") for block in iter(partial(file.read, 2**20), b""))
+    if scans > _MOST_SCANS:
+        raise DataError(
+            f"{name}: {scans:,} scans; expected at most {_MOST_SCANS:,}.\nSave it again, or take the file away."
+        )
 
 
 def _decode(image: Image.Image) -> None:

@@ -126,6 +126,12 @@ def test_digest_depends_on_pixels_shapes_labels_and_order():
         ({"train_labels": np.array([0], np.int32)}, "the training labels are int32 of shape (1,)"),
         ({"train_labels": np.array([0, 2], np.int32)}, "the training labels run from 0 to 2; expected 0 to 1"),
         (
+            {"class_names": ("a", "b\n\x1b[31m")},
+            'a class is named "b\\n\\x1b[31m"; expected 1 to 255 characters on one line',
+        ),
+        ({"class_names": ("a", "")}, 'a class is named ""; expected 1 to 255 characters'),
+        ({"class_names": ("a", "b" * 256)}, f'a class is named "{"b" * 255}"; expected 1 to 255 characters'),
+        (
             {"test_images": np.zeros((0, 4, 5, 3), np.uint8), "test_labels": np.zeros(0, np.int32)},
             "there are no test images; expected at least one",
         ),

@@ -19,6 +19,7 @@ from image_bytes import (
     jpeg_with,
     jpeg_with_segment,
     png,
+    progressive_jpeg,
     tiff,
     webp,
 )
@@ -76,6 +77,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "profile of zeros.png": (dot(chunk(b"iCCP", b"a\0\0" + ZEROS)), LARGE_TEXT),
     "very many texts.png": (
         dot(*[chunk(b"zTXt", b"%d\0\0" % n + zlib.compress(bytes(1_000_000), 9)) for n in range(70)]), "text chunks"),
+    "very many scans.jpg": (progressive_jpeg(1001), "1,001 scans; expected at most 1,000."),
     # Nonsense
     "no width.png": (png(0, 5, 8, RGB, b""), NO_IMAGE),
     "no size.jpg": (jpeg_with(b"\xff\xc0", 5, bytes(4)), NO_IMAGE),
@@ -126,6 +128,7 @@ READ: dict[str, tuple[bytes, tuple[int, int, int]]] = {
     # Y 215, Cb 165, Cr 55 are R 113, G 254, B 255; under black 30 of 255 that leaves (225 - 225 * ink / 255).
     "YCCK.jpg": (ycck(), (125, 1, 0)),
     "another name.jpg": (png(1, 1, 8, RGB, b"\0\1\2\3"), (1, 2, 3)),
+    "many scans.jpg": (progressive_jpeg(1000), (128, 128, 128)),
     "more rows than it says.png": (png(1, 1, 8, RGB, b"\0\1\2\3" + bytes(3_000_000)), (1, 2, 3)),
     "several pictures.jpg": (
         encoded("MPO", Image.new("RGB", (8, 8), "red"), save_all=True,
