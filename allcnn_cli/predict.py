@@ -28,6 +28,7 @@ def predict(
 
     choose_backend(backend)
     with only_results_on_stdout():
+        from allcnn.data.printable import printable
         from allcnn.evaluation import predict as predict_images
         from allcnn.models.saved import find_model_file, read_card
 
@@ -52,7 +53,7 @@ def predict(
         )
         return
     rows = [
-        (prediction.image if rank == 0 else "", name, percent(100 * probability))
+        (printable(prediction.image) if rank == 0 else "", name, percent(100 * probability))
         for prediction in predictions
         for rank, (name, probability) in enumerate(prediction.classes)
     ]
