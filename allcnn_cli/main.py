@@ -21,6 +21,7 @@ from allcnn_cli.output import complain, one_line
 from allcnn_cli.params import params
 from allcnn_cli.predict import predict
 from allcnn_cli.train import train
+from allcnn_cli.visualize import visualize
 
 _NAME = "allcnn"
 _INTERRUPTED = 130
@@ -43,6 +44,7 @@ app.command("predict")(predict)
 app.command("params")(params)
 app.command("data")(data)
 app.command("bench")(bench)
+app.command("visualize")(visualize)
 
 
 def _show_version(asked: bool) -> None:

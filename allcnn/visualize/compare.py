@@ -1,0 +1,112 @@
+"""The three methods side by side, with and without switches: the paper's Figures 4, 5 and 6."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from allcnn.errors import InputError
+from allcnn.visualize.attribution import Attributor
+from allcnn.visualize.layers import find_layer
+from allcnn.visualize.rules import METHODS, Pass, forward_pass
+from allcnn.visualize.switches import with_switches
+
+if TYPE_CHECKING:
+    import keras
+
+#: What stands above the columns.
+TITLES = {"backpropagation": "backpropagation", "deconvnet": "deconvnet", "guided": "guided backprop."}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The signals of each method for n images, each from its own unit.
+
+    units: (n,), the unit with the largest activation of all, each at its strongest position.
+    activations: (n,); positions: (n, 2) or None for classes.
+    maps: by (method, with switches), (n, height, width, channels).
+    """
+
+    layer: str | None
+    units: np.ndarray
+    activations: np.ndarray
+    positions: np.ndarray | None
+    maps: dict[tuple[str, bool], np.ndarray]
+
+
+def compare_methods(
+    model: keras.Model,
+    images: np.ndarray,
+    layer: str | None = None,
+    units: np.ndarray | int | None = None,
+    down_to: str | None = None,
+) -> Comparison:
+    """Each image's largest activation in a layer (None: the classes), brought back by every method.
+
+    Where the model has strided convolutions, also with max-pooling put in their place after training, whose switches
+    the way back then uses (section 3.4).
+
+    Args:
+        images: (n, height, width, 3), as the model takes them.
+        units: the unit to look at instead of the one with the largest activation.
+
+    Raises:
+        InputError: as `Attributor`.
+    """
+    if units is None:
+        units = largest_units(model, images, layer)
+    models = {False: model}
+    try:
+        models[True] = with_switches(model)
+    except InputError:  # it has no strides to replace; max-pooling of its own has its switches anyway
+        pass
+    maps, found = {}, None
+    for switches, network in models.items():
+        for method in METHODS:
+            result = Attributor(network, layer, method, down_to)(images, units)
+            maps[method, switches] = result.maps
+            found = found or result
+    assert found is not None  # noqa: S101  (METHODS is not empty)
+    return Comparison(layer, np.broadcast_to(units, len(images)), found.activations, found.positions, maps)
+
+
+def largest_units(model: keras.Model, images: np.ndarray, layer: str | None = None) -> np.ndarray:
+    """The unit with the largest activation anywhere in a layer (None: the likeliest class), (n,) for n images."""
+    import keras
+
+    found = find_layer(model, layer) if layer is not None else None
+    with forward_pass(Pass("backpropagation", () if found is None else (found,))) as seen:
+        outputs = model(np.asarray(images, np.float32), training=False)
+    if found is not None:
+        outputs = seen.outputs[id(found)]
+    values = keras.ops.convert_to_numpy(outputs)
+    return values.reshape(len(images), -1, values.shape[-1]).max(axis=1).argmax(axis=1)
+
+
+def single_unit_patterns(model: keras.Model, layer: str, down_to: str | None = None) -> np.ndarray:
+    """What each unit of a lower layer stands for, without an image: (units, height, width, 3), of both signs.
+
+    The deconvnet's way back from one unit alone, in the middle of its map, set to 1: it does not look at what the
+    ReLUs saw, so that without max-pooling no image is needed (section 3.4, Figure 2). The maps are whole images; what
+    is not zero in them is the unit's receptive field.
+
+    Raises:
+        InputError: the layer has max-pooling before it, whose switches would need an image; or as `Attributor`.
+    """
+    attributor = Attributor(model, layer, "deconvnet", down_to)
+    if len(attributor.unit_shape) != 3:
+        raise InputError(f'layer "{layer}" is no feature map; expected a convolution.')
+    names = [found.name for found in model.layers]
+    for before in model.layers[: names.index(layer)]:
+        if "MaxPooling" in type(before).__name__:
+            raise InputError(
+                f'layer "{layer}" has max-pooling before it ("{before.name}"), whose switches need an image; '
+                "expected a layer before that."
+            )
+    height, width, units = attributor.unit_shape
+    shape = tuple(side or 64 for side in model.input_shape[1:])
+    # Any image does. Its unit must be open for the signal to begin, which the rule of the deconvnet makes it.
+    images = np.zeros((units, *shape), np.float32)
+    return attributor(images, np.arange(units), (height // 2, width // 2)).maps
