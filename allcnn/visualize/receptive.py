@@ -150,7 +150,7 @@ def preprocessed_image(model: keras.Model) -> str | None:
     normalisation and whitening do. Its pixels lie where the image's do, and from it on receptive fields are local.
     """
     names = {id(layer): name for name, layer in named_layers(model)}
-    shape = tuple(model.input_shape[1:])
+    shape = image_shape(model)
     if None in shape:
         return None
     for key, field in _fields(model, None, None).items():
@@ -160,25 +160,33 @@ def preprocessed_image(model: keras.Model) -> str | None:
     return None
 
 
-def _fields(
-    model: keras.Model, source: keras.layers.Layer | None, image_size: tuple[int, int] | None
-) -> dict[int, _Known]:
-    """What the units of every layer see, by the layer's identity; of one that is called twice, in its last call."""
+def image_shape(model: keras.Model) -> tuple[int | None, ...]:
+    """(height, width, channels) of the images that a model takes, None where it takes any.
+
+    Raises:
+        InputError: a model without a graph of layers, or of other inputs than one of images.
+    """
     inputs = getattr(_graph(model), "inputs", None)
     if inputs is None:
         raise InputError(f'"{model.name}" has no graph of layers; expected a functional or sequential model.')
     if len(inputs) != 1 or len(inputs[0].shape) != 4:
         shapes = ", ".join(str(tensor.shape) for tensor in inputs)
         raise InputError(f"the model takes {shapes}; expected one input of images (None, height, width, channels).")
-    sides = tuple(inputs[0].shape[1:3])
-    if image_size is not None:
-        if any(side not in (None, given) for side, given in zip(sides, image_size, strict=True)):
-            raise InputError(f"the model takes images of {sides}; image_size is {tuple(image_size)}.")
-        sides = tuple(image_size)
-    if None in sides:
+    return tuple(inputs[0].shape[1:])
+
+
+def _fields(
+    model: keras.Model, source: keras.layers.Layer | None, image_size: tuple[int, int] | None
+) -> dict[int, _Known]:
+    """What the units of every layer see, by the layer's identity; of one that is called twice, in its last call."""
+    own = image_shape(model)[:2]
+    height, width = own if image_size is None else image_size
+    if height is None or width is None:
         raise InputError("the model takes images of any size; pass image_size=(height, width).")
+    if any(side not in (None, given) for side, given in zip(own, (height, width), strict=True)):
+        raise InputError(f"the model takes images of {own}; image_size is {(height, width)}.")
     seen: dict[int, _Known] = {}
-    _follow(model, [None if source is not None else (pixels(sides[0]), pixels(sides[1]))], source, seen)
+    _follow(model, [None if source is not None else (pixels(height), pixels(width))], source, seen)
     return seen
 
 

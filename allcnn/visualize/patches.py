@@ -1,0 +1,273 @@
+"""The strongest patches of a data set for each unit of a layer, with what they tell it: the paper's Figure 3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from allcnn.device import physical_memory
+from allcnn.errors import InputError
+from allcnn.evaluation import BATCH_SIZE, probabilities
+from allcnn.visualize.attribution import STRONGEST, Attributor
+from allcnn.visualize.layers import find_layer
+from allcnn.visualize.receptive import ReceptiveField, image_shape, preprocessed_image, receptive_field
+from allcnn.visualize.rules import Pass, forward_pass
+
+if TYPE_CHECKING:
+    import keras
+
+#: Images in one batch of reconstructions, which take three times the memory of a batch that is only looked at.
+RECONSTRUCTED_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Patches:
+    """The k strongest patches of each of n units, strongest first; an image counts once for a unit.
+
+    units: (n,) channels of the layer.
+    images: (n, k) index of the image in the data set.
+    positions: (n, k, 2) where in the feature map the unit is largest, (y, x); (0, 0) for a vector's units.
+    activations: (n, k) float32 there. A ReLU that gives 0 did not fire: such patches say nothing.
+    boxes: (n, k, 4) what of the image the unit depends on there: (top, left, bottom, right), the last two outside.
+    patches: (n, k, height, width, channels), the receptive field in full size, of the images' dtype; 0 outside the box.
+    reconstructions: (n, k, height, width, channels) float32, what comes back there from the unit; 0 outside the box.
+        None where none were asked for.
+    field: the layer's receptive field.
+    """
+
+    layer: str
+    method: str | None
+    units: np.ndarray
+    images: np.ndarray
+    positions: np.ndarray
+    activations: np.ndarray
+    boxes: np.ndarray
+    patches: np.ndarray
+    reconstructions: np.ndarray | None
+    field: ReceptiveField
+
+    @cached_property
+    def inside(self) -> np.ndarray:
+        """(n, k, height, width) bool: what of each patch is image, and not the 0 outside the box."""
+        corners = self.field.field_of(self.positions, clipped=False)
+        top, left, bottom, right = np.moveaxis(self.boxes - corners[..., [0, 1, 0, 1]], -1, 0)[..., None]
+        rows, columns = (np.arange(size) for size in self.field.size)
+        within = (rows >= top) & (rows < bottom), (columns >= left) & (columns < right)
+        return within[0][..., :, None] & within[1][..., None, :]
+
+
+def strongest_patches(
+    model: keras.Model,
+    images: np.ndarray | Iterable[np.ndarray],
+    layer: str,
+    k: int = 10,
+    units: Sequence[int] | np.ndarray | None = None,
+    method: str | None = "guided",
+    down_to: str | None = None,
+    batch_size: int = BATCH_SIZE,
+    picture: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Patches:
+    """For each unit the k images that excite it most, cut to its receptive field, with their reconstructions beside.
+
+    The images are seen once. What is kept of them are the k strongest of each unit, so that memory does not grow with
+    the data set. Of equally strong images the earlier one counts, however the images come in batches.
+
+    Args:
+        model: a functional or sequential model of one image input. It is not changed.
+        images: (n, height, width, channels) as the model takes them, or whatever can be sliced like that; or an
+            iterable of such batches of any sizes, or of tuples that begin with them, for what does not fit in memory.
+        layer: the layer's name.
+        k: how many for each unit; as many as there are images, if those are fewer.
+        units: the channels to look at; None: all.
+        method: of the reconstructions, as `Attributor` takes it; None: none are made.
+        down_to: the layer at whose output the field is counted and the reconstruction read. It must have the image's
+            height and width. None: the image, or where a model begins with a preprocessing over the whole image, as
+            ours do, the output of that.
+        batch_size: images that the model sees at once.
+        picture: applied to whole reconstructions, (n, height, width, channels), before they are cut: for example to
+            take whitening back, which a part of an image is not enough for.
+
+    Raises:
+        InputError: no images, or some that do not fit the model; an unknown layer, unit or method; a layer whose
+            receptive field is not known, or as `Attributor`.
+    """
+    if k < 1 or batch_size < 1:
+        raise InputError(f"k is {k} and batch_size {batch_size}; expected at least 1.")
+    find_layer(model, layer)
+    blocks = _blocks(images, batch_size)
+    first = next(blocks, None)
+    if first is None:
+        raise InputError("no images were given; expected at least one.")
+    _check_fit(first, image_shape(model))
+    down_to = preprocessed_image(model) if down_to is None else down_to
+    field = receptive_field(model, layer, down_to, first.shape[1:3])
+    if field.image_size != first.shape[1:3]:
+        raise InputError(
+            f'layer "{down_to}" gives {field.image_size}, the images are {first.shape[1:3]}; expected as many.'
+        )
+    # Before the pass, so that what it refuses is known at once.
+    attributor = Attributor(model, layer, method, _behind_input(model, down_to)) if method is not None else None
+
+    peaks = _peaks(model, layer)
+    values = probabilities(peaks, first, batch_size)
+    best = _Best(k, _checked_units(units, values.shape[1]), keep=not hasattr(images, "shape"))
+    _check_memory((len(best.units), k, *field.size), first, method is not None)
+    best.see(first, values)
+    for block in blocks:
+        best.see(block, probabilities(peaks, block, batch_size))
+
+    positions = np.stack(np.divmod(best.places, len(field.width.seen)), axis=-1)
+    corners, boxes = field.field_of(positions, clipped=False), field.field_of(positions)
+    shape = (*best.images.shape, *field.size)
+    patches = np.zeros((*shape, first.shape[-1]), first.dtype)
+    reconstructions = None
+    order = np.argsort(best.images, axis=None, kind="stable")
+    for start in range(0, len(order), RECONSTRUCTED_AT_ONCE):
+        rows, slots = np.unravel_index(order[start : start + RECONSTRUCTED_AT_ONCE], best.images.shape)
+        pictures = np.stack([best.image(index, images) for index in best.images[rows, slots]])
+        _cut(pictures, patches, rows, slots, boxes, corners)
+        if attributor is not None:
+            where = positions[rows, slots] if len(attributor.unit_shape) == 3 else STRONGEST
+            maps = attributor(pictures, best.units[rows], where, batch_size=RECONSTRUCTED_AT_ONCE).maps
+            maps = maps if picture is None else picture(maps)
+            if reconstructions is None:
+                reconstructions = np.zeros((*shape, maps.shape[-1]), np.float32)
+            _cut(maps, reconstructions, rows, slots, boxes, corners)
+    return Patches(
+        layer, method, best.units, best.images, positions, best.activations, boxes, patches, reconstructions, field
+    )
+
+
+class _Best:
+    """The k strongest images of each unit among those seen so far, strongest first; on request the images too."""
+
+    def __init__(self, k: int, units: np.ndarray, keep: bool):
+        self.k = k
+        self.units = units
+        self.activations = np.empty((len(units), 0), np.float32)
+        self.images = self.places = np.empty((len(units), 0), np.int64)
+        self.kept: dict[int, np.ndarray] | None = {} if keep else None
+        self.count = 0
+
+    def see(self, block: np.ndarray, peaks: np.ndarray) -> None:
+        """Take in the next images, and their units' largest activations and where those are: (images, units, 2)."""
+        if np.isnan(peaks).any():
+            image = int(np.argwhere(np.isnan(peaks))[0, 0])
+            raise InputError(
+                f"image {self.count + image} gives activations that are not numbers; expected finite ones."
+            )
+        activations, places = np.moveaxis(peaks[:, self.units], -1, 0).swapaxes(1, 2)
+        images = np.broadcast_to(np.arange(self.count, self.count + len(block)), activations.shape)
+        joined = np.concatenate([self.activations, activations], axis=1)
+        # Stable, and the earlier images first: of equals the earlier stays.
+        order = np.argsort(-joined, axis=1, kind="stable")[:, : self.k]
+        self.activations = np.take_along_axis(joined, order, axis=1)
+        self.images = np.take_along_axis(np.concatenate([self.images, images], axis=1), order, axis=1)
+        places = np.concatenate([self.places, places.astype(np.int64)], axis=1)
+        self.places = np.take_along_axis(places, order, axis=1)
+        if self.kept is not None:
+            chosen = np.unique(self.images).tolist()
+            self.kept = {
+                # A copy, or the whole block would stay with it.
+                index: self.kept[index] if index < self.count else block[index - self.count].copy()
+                for index in chosen
+            }
+        self.count += len(block)
+
+    def image(self, index: int, images: Any) -> np.ndarray:
+        """One of the chosen images."""
+        return np.asarray((images if self.kept is None else self.kept)[int(index)])
+
+
+def _peaks(model: keras.Model, layer: str) -> keras.Model:
+    """The images -> each unit's largest activation and its index in the flattened map, (n, units, 2) float32.
+
+    What comes after the layer is not computed: compiled, it is left out. Nothing is added to the model's own graph.
+    """
+    import keras
+    from keras import ops
+
+    watched = find_layer(model, layer)
+
+    class Peaks(keras.Model):
+        def __init__(self) -> None:
+            super().__init__(name="peaks")
+            self.network = model
+
+        def call(self, images: Any) -> Any:
+            with forward_pass(Pass("backpropagation", (watched,))) as seen:
+                self.network(images, training=False)
+            values = ops.cast(seen.outputs[id(watched)], "float32")
+            maps = ops.reshape(values, (ops.shape(values)[0], -1, values.shape[-1]))
+            return ops.stack([ops.max(maps, axis=1), ops.cast(ops.argmax(maps, axis=1), "float32")], axis=-1)
+
+    return Peaks()
+
+
+def _blocks(images: Any, size: int) -> Iterator[np.ndarray]:
+    """The images, in order, in blocks of one size, the last one perhaps smaller, whatever batches they come in."""
+    batches = images
+    if hasattr(images, "shape"):
+        batches = (np.asarray(images[start : start + size]) for start in range(0, len(images), size))
+    waiting: list[np.ndarray] = []
+    count = 0
+    for batch in batches:
+        batch = np.asarray(batch[0] if isinstance(batch, tuple) else batch)
+        _check_fit(batch, (None, None, None))
+        if waiting:
+            _check_fit(batch, waiting[0].shape[1:])
+        waiting.append(batch)
+        count += len(batch)
+        if count >= size:
+            joined = np.concatenate(waiting) if len(waiting) > 1 else batch
+            full = count - count % size
+            yield from (joined[start : start + size] for start in range(0, full, size))
+            count -= full
+            waiting = [joined[full:]] if count else []
+    if count:
+        yield np.concatenate(waiting)
+
+
+def _cut(
+    whole: np.ndarray, into: np.ndarray, rows: np.ndarray, slots: np.ndarray, boxes: np.ndarray, corners: np.ndarray
+) -> None:
+    """Copy what lies in each picture's box to its place in the field: (n, ...) into the patches at rows and slots."""
+    for picture, row, slot in zip(whole, rows, slots, strict=True):
+        top, left, bottom, right = boxes[row, slot]
+        y, x = corners[row, slot, :2]
+        into[row, slot, top - y : bottom - y, left - x : right - x] = picture[top:bottom, left:right]
+
+
+def _behind_input(model: keras.Model, down_to: str | None) -> str | None:
+    """None for the input layer: what it gives is the image, and it is not called."""
+    is_input = down_to is not None and type(find_layer(model, down_to)).__name__ == "InputLayer"
+    return None if is_input else down_to
+
+
+def _checked_units(units: Sequence[int] | np.ndarray | None, count: int) -> np.ndarray:
+    chosen = np.arange(count) if units is None else np.asarray(units)
+    whole = chosen.ndim == 1 and np.issubdtype(chosen.dtype, np.integer)
+    if not whole or not len(chosen) or chosen.min() < 0 or chosen.max() >= count:
+        raise InputError(f"the units are {units!r:.60}; expected a list of whole numbers from 0 to {count - 1}.")
+    return chosen
+
+
+def _check_fit(images: np.ndarray, expected: tuple[int | None, ...]) -> None:
+    fits = images.ndim == 4 and all(want in (None, got) for want, got in zip(expected, images.shape[1:], strict=True))
+    if not fits:
+        sides = ", ".join("any" if side is None else str(side) for side in expected)
+        raise InputError(f"images of shape {images.shape}; expected batches of shape (n, {sides}).")
+
+
+def _check_memory(shape: tuple[int, ...], images: np.ndarray, reconstructed: bool) -> None:
+    values = int(np.prod(shape)) * images.shape[-1]
+    needed, limit = values * (images.dtype.itemsize + 4 * reconstructed), physical_memory() // 2
+    if needed > limit:
+        raise InputError(
+            f"{shape[0]} x {shape[1]} patches of {shape[2]} x {shape[3]} need {needed / 2**30:.1f} GiB; at most "
+            f"{limit / 2**30:.1f} GiB, half of this machine's memory, is used. Ask for fewer units, or a smaller k."
+        )
