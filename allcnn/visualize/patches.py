@@ -155,10 +155,10 @@ class _Best:
 
     def see(self, block: np.ndarray, peaks: np.ndarray) -> None:
         """Take in the next images, and their units' largest activations and where those are: (images, units, 2)."""
-        if np.isnan(peaks).any():
-            image = int(np.argwhere(np.isnan(peaks))[0, 0])
+        if not np.isfinite(peaks).all():
+            image = self.count + int(np.argwhere(~np.isfinite(peaks))[0, 0])
             raise InputError(
-                f"image {self.count + image} gives activations that are not numbers; expected finite ones."
+                f"image {image} gives activations that are not finite; expected numbers, as of a sound model."
             )
         activations, places = np.moveaxis(peaks[:, self.units], -1, 0).swapaxes(1, 2)
         images = np.broadcast_to(np.arange(self.count, self.count + len(block)), activations.shape)
