@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from allcnn.errors import InputError
 from allcnn.evaluation import load_own_data
 from allcnn.models.saved import find_model_file, open_saved, read_card
 from allcnn.visualize.rules import check_method
+
+if TYPE_CHECKING:
+    from allcnn.visualize.paper import Drawn, TrainedNetwork
 
 FIGURES = ("2", "3", "4", "5", "6", "review-3", "review-4")
 #: Images in the figures that compare methods, and units and images in Figure 3.
@@ -36,7 +40,7 @@ def draw_saved(
     image_size: int | None = None,
     mirror: str | None = None,
     announce: Callable[[str], None] = lambda line: None,
-) -> list:
+) -> list[Drawn]:
     """Draw the figures of a trained network of ours as PNG files.
 
     With a `layer`: its units' strongest patches in the test set, each with what `method` brings back from it. With
@@ -117,7 +121,15 @@ def _which_figures(figures: str | Sequence[str] | None) -> list[str] | None:
 class _Artist:
     """Draws for one network into one folder."""
 
-    def __init__(self, network, folder: Path, method: str, top: int, random_weights: bool, announce) -> None:
+    def __init__(
+        self,
+        network: TrainedNetwork,
+        folder: Path,
+        method: str,
+        top: int,
+        random_weights: bool,
+        announce: Callable[[str], None],
+    ) -> None:
         from allcnn.visualize.trained import with_random_weights
 
         self.network = network
@@ -127,7 +139,9 @@ class _Artist:
         self.announce = announce
         self.untrained = with_random_weights(network.model) if random_weights else None
 
-    def patches(self, layer: str, units: list[int] | None, images: np.ndarray, name: str, figure: str = "patches"):
+    def patches(
+        self, layer: str, units: list[int] | None, images: np.ndarray, name: str, figure: str = "patches"
+    ) -> Drawn:
         """The strongest patches of a layer's units."""
         from allcnn.visualize.patch_figure import draw_patches
 
@@ -136,7 +150,9 @@ class _Artist:
             self.untrained,
         )  # fmt: skip
 
-    def own_images(self, pixels: np.ndarray, names: list[str], layer: str | None, units: list[int] | None) -> list:
+    def own_images(
+        self, pixels: np.ndarray, names: list[str], layer: str | None, units: list[int] | None
+    ) -> list[Drawn]:
         """All methods on images of one's own."""
         from allcnn.visualize.paper import methods_compared
 
@@ -146,36 +162,42 @@ class _Artist:
         path = self.folder / f"images-{(layer or 'classes').replace('/', '-')}.png"
         return [methods_compared(self.network, pixels, names, path, "images", layer, unit, self.untrained)]
 
-    def paper(self, wanted: list[str] | None, data: Dataset) -> list:
+    def paper(self, wanted: list[str] | None, data: Dataset) -> list[Drawn]:
         """The figures asked for, or those that the network has; why another is missing is announced."""
+
+        drawn: list[Drawn] = []
+        for figure in wanted or self._figures_of_the_network():
+            self.announce(f"drawing figure {figure} ...")
+            try:
+                drawn += self._figure(figure, data.test_images)
+            except InputError as error:
+                if wanted is not None:
+                    raise
+                self.announce(f"figure {figure} is left out: {error}")
+        return drawn
+
+    def _figures_of_the_network(self) -> list[str]:
+        """Figures 4 and 5 compare with switches put in for strides, 6 is of networks trained with max-pooling."""
+        others = {"2", "4", "5"} if self.network.has_max_pooling() else {"6"}
+        return [figure for figure in FIGURES if figure not in others]
+
+    def _figure(self, figure: str, images: np.ndarray) -> list[Drawn]:
         from allcnn.visualize import paper
 
-        network, images = self.network, data.test_images
+        network = self.network
         indices = list(range(min(_COMPARED, len(images))))
         few = images[indices]
-        last, middle = network.convolutions[-1], network.middle_layers()
-        pooled = network.has_max_pooling()
-        drawn: list = []
-        for figure in wanted or FIGURES:
-            if wanted is None and figure == "6" and not pooled:
-                continue  # Figure 6 is of networks trained with max-pooling
-            if wanted is None and figure in ("4", "5") and pooled:
-                continue  # which need no switches put in
-            if wanted is None and figure == "2" and pooled:
-                self.announce("figure 2 is left out: it needs lower layers without max-pooling.")
-                continue
-            self.announce(f"drawing figure {figure} ...")
-            path = self.folder / f"figure-{figure}.png"
-            if figure == "2":
-                drawn.append(paper.lower_layers(network, path))
-            elif figure == "3":
-                drawn += [self.patches(layer, None, images, f"figure-3-{layer}", "3") for layer in middle]
-            elif figure == "4":
-                drawn.append(paper.methods_compared(network, few, indices, path, figure, last, None, self.untrained))
-            elif figure in ("5", "6"):
-                drawn.append(paper.methods_compared(network, few, indices, path, figure, None, None, self.untrained))
-            elif figure == "review-3":
-                drawn.append(paper.image_whitened(network, few, indices, path))
-            else:
-                drawn.append(paper.filters(network, path))
-        return drawn
+        path = self.folder / f"figure-{figure}.png"
+        match figure:
+            case "2":
+                return [paper.lower_layers(network, path)]
+            case "3":
+                return [
+                    self.patches(layer, None, images, f"figure-3-{layer}", "3") for layer in network.middle_layers()
+                ]
+            case "review-3":
+                return [paper.image_whitened(network, few, indices, path)]
+            case "review-4":
+                return [paper.filters(network, path)]
+        layer = network.convolutions[-1] if figure == "4" else None
+        return [paper.methods_compared(network, few, indices, path, figure, layer, None, self.untrained)]

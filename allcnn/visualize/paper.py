@@ -156,6 +156,8 @@ def image_whitened(network: TrainedNetwork, images: np.ndarray, indices: Sequenc
 
 def filters(network: TrainedNetwork, path: Path) -> Drawn:
     """The review's Figure 4: the filters of the first two convolutions, the second's by their first input channel."""
+    if len(network.convolutions) < 2:
+        raise InputError(f"the network has {len(network.convolutions)} convolution; expected two to show filters of.")
     first, second = network.convolutions[:2]
     kernels = [network.model.get_layer(name).get_weights()[0] for name in (first, second)]
     colour = np.moveaxis(kernels[0], 3, 0)

@@ -1,0 +1,91 @@
+"""`allcnn visualize`: the figures, patches of a layer, one's own images, and what is refused."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from allcnn.visualize.draw import parse_units
+
+
+def assert_picture(path) -> None:
+    with Image.open(path) as picture:
+        assert picture.format == "PNG" and min(picture.size) > 100
+        pixels = np.asarray(picture.convert("RGB"), np.float32)
+    assert pixels.std() > 10
+
+
+@pytest.fixture
+def titles(monkeypatch) -> list[str]:
+    """What the figures drawn are called."""
+    from matplotlib.figure import Figure
+
+    seen: list[str] = []
+    suptitle = Figure.suptitle
+    monkeypatch.setattr(
+        Figure, "suptitle", lambda self, text, **more: seen.append(text) or suptitle(self, text, **more)
+    )
+    return seen
+
+
+def test_the_papers_figures(allcnn, digits_run, tmp_path, titles) -> None:
+    out = tmp_path / "figures"
+    result = allcnn("visualize", digits_run, "-o", out, "--random-weights", "--json")
+    assert result.code == 0, result.err
+    drawn = result.document["drawn"]
+    assert [figure["figure"] for figure in drawn] == ["2", "3", "4", "5", "review-3", "review-4"]
+    assert sorted(path.name for path in out.iterdir()) == sorted(figure["path"].split("/")[-1] for figure in drawn)
+    for figure, title in zip(drawn, titles, strict=True):
+        assert_picture(figure["path"])
+        assert title.startswith("spec-")  # the model's name
+    assert "deconvnet" in titles[0] and "conv1" in titles[0] and "guided" in titles[1]
+    assert drawn[3]["with_switches"] is True and len(drawn[3]["images"]) == 4
+
+
+def test_the_strongest_patches_of_a_layer(allcnn, digits_run, tmp_path, titles) -> None:
+    result = allcnn(
+        "visualize", digits_run, "--layer", "conv1", "--units", "0-2,7", "--top", 3, "--method", "deconvnet",
+        "-o", tmp_path, "--json",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    (figure,) = result.document["drawn"]
+    assert figure["path"].endswith("patches-conv1-deconvnet.png")
+    assert_picture(figure["path"])
+    assert [unit["unit"] for unit in figure["units"]] == [0, 1, 2, 7]
+    for unit in figure["units"]:
+        values = [image["activation"] for image in unit["images"]]
+        assert len(values) == 3 and values == sorted(values, reverse=True)
+    assert figure["field"] == [3, 3] and figure["images_seen"] == 359
+    assert "deconvnet" in titles[0] and "conv1" in titles[0]
+
+
+def test_ones_own_images(allcnn, digits_run, picture_folder, tmp_path) -> None:
+    image = next((picture_folder / "train" / "dark").iterdir())
+    result = allcnn("visualize", digits_run, "--image", image, "--units", "3", "-o", tmp_path / "out", "--json")
+    assert result.code == 0, result.err
+    (figure,) = result.document["drawn"]
+    assert figure["images"][0]["unit"] == 3 and figure["images"][0]["image"] == str(image)
+    assert_picture(figure["path"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--layer", "conv9"], 'the model has no layer "conv9"'),
+        (["--layer", "conv1", "--units", "8"], "8"),
+        (["--layer", "conv1", "--units", "x"], 'cannot read the units "x"; expected numbers such as 0-9 or 3,5,8-12.'),
+        (["--layer", "conv1", "--method", "magic"], 'unknown method "magic"; expected one of: backpropagation, dec'),
+        (["--figures", "7"], 'unknown figure "7"; expected one of: 2, 3, 4, 5, 6, review-3, review-4.'),
+        (["--figures", "2", "--layer", "conv1"], "--figures goes with neither --layer nor --image"),
+        (["--image", "missing.png"], "missing.png"),
+    ],
+)
+def test_wrong_calls_are_one_plain_error(allcnn, digits_run, tmp_path, arguments, message) -> None:
+    result = allcnn("visualize", digits_run, "-o", tmp_path / "out", *arguments)
+    assert result.code == 2
+    assert message in result.err and len(result.err.strip().splitlines()) <= 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_units_are_numbers_and_ranges() -> None:
+    assert parse_units("0-3, 7,2") == [0, 1, 2, 3, 7]
+    assert parse_units([4, 2]) == [4, 2]

@@ -1,0 +1,93 @@
+"""What belongs to a saved model of ours: where its preprocessing ends, back out of whitening, random weights."""
+
+import keras
+import numpy as np
+import pytest
+
+from allcnn.errors import InputError
+from allcnn.models.build import build_model
+from allcnn.models.saved import ModelCard
+from allcnn.preprocessing import make_preprocessing
+from allcnn.visualize.compare import largest_units, single_unit_patterns
+from allcnn.visualize.trained import preprocessing_end, unwhiten, with_random_weights
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3)).astype(np.uint8)
+
+
+def make(kind: str, spec: str = "D.2-6C3p1/2-8C3-NC1-GAP".replace("p1/2", "/2p1")) -> tuple[keras.Model, ModelCard]:
+    preprocessing = make_preprocessing(kind).adapt(IMAGES)
+    model = build_model(spec, (8, 8, 3), 4, preprocessing=preprocessing, seed=1, initializer="he_normal")
+    card = ModelCard("mine", spec, "noise", "", tuple("abcd"), (8, 8, 3), "none", kind, "paper", model.count_params())
+    return model, card
+
+
+@pytest.mark.parametrize(
+    ("kind", "last"),
+    [("gcn-zca", "zca_image"), ("gcn", "contrast_image"), ("none", None), ("scale", "scale"), ("standardize", None)],
+)
+def test_the_preprocessing_ends_before_the_network(kind, last) -> None:
+    model, card = make(kind)
+    found = preprocessing_end(model, card)
+    names = [layer.name for layer in model.layers]
+    assert names[1 if found is None else names.index(found) + 1] == "dropout1"
+    if kind in ("gcn-zca", "none"):
+        assert found == last
+
+
+def test_a_card_of_another_network_is_refused() -> None:
+    model, card = make("none", "8C3-NC1-GAP")
+    other = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(name="mine")])
+    assert preprocessing_end(model, None) is None
+    with pytest.raises(InputError, match="are not those of the network that its card names"):
+        preprocessing_end(other, card)
+
+
+def test_unwhitening_takes_whitening_back() -> None:
+    model, _ = make("gcn-zca")
+    matrix = model.get_layer("zca").get_weights()[0]
+    pictures = np.random.default_rng(1).normal(size=(3, 8, 8, 3)).astype(np.float32)
+    whitened = (pictures.reshape(3, -1) @ matrix).reshape(pictures.shape)
+    np.testing.assert_allclose(unwhiten(model, whitened), pictures, atol=2e-3)
+
+
+@pytest.mark.backends
+def test_random_weights_are_the_same_values_in_other_places_and_the_preprocessing_stays() -> None:
+    model, _ = make("gcn-zca")
+    before = [weight.copy() for weight in model.get_weights()]
+    copy = with_random_weights(model, seed=3)
+    assert all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
+    for layer in model.layers:
+        for mine, other in zip(layer.get_weights(), copy.get_layer(layer.name).get_weights(), strict=True):
+            assert np.array_equal(np.sort(mine, axis=None), np.sort(other, axis=None))
+            moved = layer.name.startswith("conv") and mine.ndim == 4
+            assert np.array_equal(mine, other) != moved
+
+
+@pytest.mark.backends
+def test_the_pattern_of_a_unit_of_the_first_convolution_is_its_filter() -> None:
+    model, card = make("gcn-zca")
+    maps = single_unit_patterns(model, "conv1", preprocessing_end(model, card))
+    kernel = model.get_layer("conv1").get_weights()[0]
+    # Unit (2, 2) of the 4x4 map, stride 2, one pixel of padding: rows and columns 3 to 5.
+    np.testing.assert_allclose(maps[:, 3:6, 3:6], np.moveaxis(kernel, 3, 0), rtol=1e-6)
+    maps[:, 3:6, 3:6] = 0
+    assert not maps.any()
+
+
+def test_lower_layers_with_pooling_need_an_image() -> None:
+    model = build_model("6C3-MP2-8C3-NC1-GAP", (8, 8, 3), 4)
+    with pytest.raises(InputError, match='layer "conv2" has max-pooling before it \\("pool1"\\), whose switches need'):
+        single_unit_patterns(model, "conv2")
+    assert single_unit_patterns(model, "conv1").shape == (6, 8, 8, 3)
+    with pytest.raises(InputError, match="is no feature map"):
+        single_unit_patterns(model, "global_pool")
+
+
+def test_the_largest_unit_is_that_of_the_layers_outputs() -> None:
+    model, _ = make("none")
+    outputs = keras.Model(model.inputs, model.get_layer("conv2").output).predict(
+        IMAGES[:5].astype("float32"), verbose=0
+    )
+    assert largest_units(model, IMAGES[:5], "conv2").tolist() == outputs.max(axis=(1, 2)).argmax(axis=1).tolist()
+    chances = model.predict(images, verbose=0)
+    assert largest_units(model, IMAGES[:5]).tolist() == chances.argmax(axis=1).tolist()
