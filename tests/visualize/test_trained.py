@@ -85,9 +85,8 @@ def test_lower_layers_with_pooling_need_an_image() -> None:
 
 def test_the_largest_unit_is_that_of_the_layers_outputs() -> None:
     model, _ = make("none")
-    outputs = keras.Model(model.inputs, model.get_layer("conv2").output).predict(
-        IMAGES[:5].astype("float32"), verbose=0
-    )
+    images = IMAGES[:5].astype(np.float32)
+    outputs = keras.Model(model.inputs, model.get_layer("conv2").output).predict(images, verbose=0)
     assert largest_units(model, IMAGES[:5], "conv2").tolist() == outputs.max(axis=(1, 2)).argmax(axis=1).tolist()
     chances = model.predict(images, verbose=0)
     assert largest_units(model, IMAGES[:5]).tolist() == chances.argmax(axis=1).tolist()
