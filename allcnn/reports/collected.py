@@ -1,0 +1,122 @@
+"""Run folders read back for reports: what each was, how far it came, how it ended; and what could not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from allcnn.errors import AllcnnError, RunError
+from allcnn.runs.folder import Row, RunFolder, read_json, read_metrics
+from allcnn.runs.recipe import Recipe
+
+#: What becomes of a run, in the words of summary.json; "unfinished" where it tells of no end.
+STATUSES = ("finished", "stopped", "interrupted", "diverged", "dead", "unfinished")
+
+
+@dataclass(frozen=True)
+class CollectedRun:
+    """One run folder. `rows` are its metrics so far; `summary` is None while it goes on, or after it was killed."""
+
+    folder: RunFolder
+    config: dict[str, Any]
+    summary: dict[str, Any] | None
+    rows: tuple[Row, ...]
+
+    @property
+    def name(self) -> str:
+        return self.folder.path.name
+
+    @property
+    def model(self) -> str:
+        return self.config["model"]
+
+    @property
+    def dataset(self) -> str:
+        return self.config["dataset"]
+
+    @property
+    def digest(self) -> str:
+        return self.config["digest"]
+
+    @property
+    def seed(self) -> int:
+        return self.config["seed"]
+
+    @property
+    def validation(self) -> float:
+        return self.config["validation"]
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        return Recipe.from_dict(self.config["recipe"])
+
+    @property
+    def status(self) -> str:
+        """One of `STATUSES`."""
+        return self.summary["status"] if self.summary else "unfinished"
+
+    @property
+    def reason(self) -> str | None:
+        """Why it diverged or is dead, in the words that the run itself had for it."""
+        return self.summary.get("reason") if self.summary else None
+
+    @property
+    def test_error(self) -> float | None:
+        """The last epoch's, in percent, of a finished run only: a published result is never another epoch's."""
+        return self.rows[-1]["test_error"] if self.status == "finished" else None
+
+    @property
+    def validation_error(self) -> float | None:
+        """The last epoch's error on the images held out, in percent, of a finished run."""
+        return self.rows[-1].get("validation_error") if self.status == "finished" else None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far."""
+        return sum(row["seconds"] for row in self.rows)
+
+
+def collect_runs(paths: Sequence[str | Path]) -> tuple[list[CollectedRun], list[str]]:
+    """The runs in folders: each path is a run folder, or holds run folders (to any depth).
+
+    Returns:
+        The runs, by path, and a line for each that cannot be read, which is left out.
+
+    Raises:
+        RunError: a path does not exist, or no run was begun in any of them.
+    """
+    folders: dict[Path, RunFolder] = {}
+    for path in map(Path, paths):
+        if not path.is_dir():
+            raise RunError(f"{path}: no such folder; expected a run's folder, or one that holds runs.")
+        for config in [path / "config.json", *sorted(path.rglob("config.json"))]:
+            if config.is_file():
+                folders[config.parent.resolve()] = RunFolder(config.parent)
+    if not folders:
+        raise RunError(f"{', '.join(map(str, paths))}: holds no run; a run's folder has a config.json.")
+    runs, problems = [], []
+    for _, folder in sorted(folders.items()):
+        try:
+            runs.append(_read_run(folder))
+        except (AllcnnError, KeyError, TypeError, ValueError) as error:
+            said = (
+                str(error).splitlines()[0] if isinstance(error, AllcnnError) else f"not a run of ours ({error!r:.80})"
+            )
+            problems.append(said if str(folder.path) in said else f"{folder.path}: {said}")
+    return runs, problems
+
+
+def _read_run(folder: RunFolder) -> CollectedRun:
+    config = read_json(folder.config)
+    summary = read_json(folder.summary) if folder.summary.exists() else None
+    digest = summary.get("metrics_sha256") if summary else None
+    rows = tuple(read_metrics(folder.metrics, digest)) if folder.metrics.exists() else ()
+    run = CollectedRun(folder, config, summary, rows)
+    if run.status not in STATUSES or (run.status == "finished" and not rows):
+        raise RunError(f"{folder.summary}: says {run.status!r:.40} of a run with {len(rows)} epochs.")
+    # Everything that a report reads, so that one broken file is named here and not met there.
+    _ = (run.model, run.dataset, run.digest, run.seed, run.validation, run.recipe, run.seconds)
+    return run
