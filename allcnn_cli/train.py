@@ -86,6 +86,9 @@ def train(
             help="Give a run up after E epochs in a row that learn nothing. [default: a fifth of the epochs]",
         ),
     ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write TensorBoard's event files into the run's folder too.")
+    ] = False,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="The same bits every time on a GPU too; on a CPU they are anyway.")
     ] = False,
@@ -154,6 +157,7 @@ def train(
             test_every=test_every,
             save_every=save_every,
             patience=patience,
+            tensorboard=tensorboard,
             deterministic=deterministic,
             seed=seed,
             run_dir=run_dir,

@@ -75,6 +75,10 @@ class RunFolder:
         return self.path / "table.md"
 
     @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
     def lock(self) -> Path:
         return self.path / ".lock"
 

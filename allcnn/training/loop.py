@@ -211,6 +211,7 @@ class TrainingLoop:
         from allcnn.runs.checkpoint import apply_metrics
         from allcnn.training import callbacks as ours
         from allcnn.training.fit import fit_from
+        from allcnn.training.tensorboard import TensorBoardLog
 
         plan, recipe, steps_per_epoch = self.plan, self.recipe, self.order.steps_per_epoch
         steps_done = saver.steps_saved
@@ -222,6 +223,7 @@ class TrainingLoop:
             ours.MeasureErrors(self._measure),
             *([self.display] if self.display else []),
             self.record,
+            *([TensorBoardLog(plan.folder.tensorboard, self.rows)] if plan.tensorboard else []),
             ours.TableExport(plan.folder.table, outcome.result_row_of(plan)),
             ours.AfterEpoch(partial(self._after_epoch, saver)),
             ours.BetweenSteps(saver.between_steps, steps_per_epoch, steps_done),

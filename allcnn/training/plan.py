@@ -8,6 +8,7 @@ import platform
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ class RunPlan:
     test_every: int
     save_every: int
     patience: int | None
+    tensorboard: bool
     deterministic: bool
     allow: tuple[str, ...]
     kept: np.ndarray
@@ -70,6 +72,7 @@ class RunPlan:
             "test_every": self.test_every,
             "save_every": self.save_every,
             "patience": self.patience,
+            "tensorboard": self.tensorboard,
             "deterministic": self.deterministic,
             "backend": device.backend,
             "precision": precision,
@@ -95,6 +98,7 @@ def plan_run(
     test_every: int | None = None,
     save_every: int | None = None,
     patience: int | None = None,
+    tensorboard: bool = False,
     deterministic: bool = False,
     seed: int | None = None,
     run_dir: str | Path | None = None,
@@ -117,6 +121,9 @@ def plan_run(
     test_every = _count("errors are measured every 1, 2, ... epochs", test_every, stored, "test_every", 1)
     save_every = _count("the state is saved every 1, 2, ... steps", save_every, stored, "save_every", 0)
     patience = _count("a run is given up after 1, 2, ... epochs of guessing", patience, stored, "patience", None)
+    tensorboard = tensorboard or bool((stored or {}).get("tensorboard"))
+    if tensorboard and find_spec("tensorboard") is None:
+        raise InputError('TensorBoard is not installed. Install it with: pip install "allcnn[tensorboard]"')
     if allow and not resume:
         raise InputError("--allow is for a run that is resumed; expected --resume beside it.")
     allow = check_allowed(allow)
@@ -167,7 +174,7 @@ def plan_run(
         data_dir=str(Path(data_dir).expanduser().resolve()) if data_dir else None,
         seed=seed, precision=precision or (stored or {}).get("precision", "auto"), validation=validation,
         test_every=test_every, save_every=save_every, patience=patience,
-        deterministic=deterministic or bool((stored or {}).get("deterministic")), allow=allow,
+        tensorboard=tensorboard, deterministic=deterministic or bool((stored or {}).get("deterministic")), allow=allow,
         kept=kept, held=held, folder=folder, stored=stored, notes=tuple(notes),
     )  # fmt: skip
 

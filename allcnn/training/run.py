@@ -39,6 +39,7 @@ def train(
     test_every: int | None = None,
     save_every: int | None = None,
     patience: int | None = None,
+    tensorboard: bool = False,
     deterministic: bool = False,
     seed: int | None = None,
     run_dir: str | Path | None = None,
@@ -62,6 +63,7 @@ def train(
         save_every: save the training state every so many steps too, not only after each epoch.
         patience: epochs in a row on the plateau of guessing after which the run is given up; by default a fifth of
             the epochs, and no fewer than 500 steps.
+        tensorboard: write the figures of every epoch as TensorBoard's event files too (extra `allcnn[tensorboard]`).
         deterministic: the same bits every time on a GPU too; on a CPU they are anyway. It holds for the whole process.
         seed: decides initial weights, order, flips, shifts and dropout; 0 by default.
         run_dir: the folder to write; by default runs/{model}-{data}-{recipe}-lr{lr}-seed{seed}.
@@ -85,8 +87,8 @@ def train(
         model, dataset=dataset, data_dir=data_dir, image_size=image_size, mirror=mirror, recipe=recipe, epochs=epochs,
         learning_rate=learning_rate, batch_size=batch_size, augmentation=augmentation, preprocessing=preprocessing,
         initializer=initializer, weight_decay=weight_decay, precision=precision, validation=validation,
-        test_every=test_every, save_every=save_every, patience=patience, deterministic=deterministic, seed=seed,
-        run_dir=run_dir, resume=resume, allow=allow,
+        test_every=test_every, save_every=save_every, patience=patience, tensorboard=tensorboard,
+        deterministic=deterministic, seed=seed, run_dir=run_dir, resume=resume, allow=allow,
     )  # fmt: skip
     announce = announce or (lambda line: None)
     with only_process(plan.folder):
