@@ -112,7 +112,7 @@ _LONGEST_EXECUTION = 50
 def keep_images_on_device(device: Device, image_bytes: int) -> bool:
     """Whether the training images go to the accelerator once, to be gathered there, or batch by batch.
 
-    On a CPU the host's memory is the device's: a second copy would gain nothing.
+    On a CPU the host's memory is the device's: a second copy gained nothing (strided-a: 1.01 times the speed).
     """
     return device.kind != "cpu" and image_bytes <= IMAGES_ON_DEVICE_BYTES
 
@@ -121,7 +121,7 @@ def steps_per_execution(device: Device, *multiples: int) -> int:
     """How many steps Keras runs between two looks at the callbacks: the largest divisor of all `multiples` up to 50.
 
     `multiples` are the counts of steps at which a callback has work to do. 1 on a CPU, where a step takes a tenth of a
-    second and leaving Python out of it gains nothing.
+    second and leaving Python out of it gains nothing (strided-a with 10 steps a call: 0.98 times the speed).
     """
     if device.kind == "cpu":
         return 1
