@@ -83,8 +83,8 @@ def chosen_units(units: Any, images: int, available: int, where: str) -> np.ndar
     return np.broadcast_to(chosen, (images,)).astype(np.int32)
 
 
-def flat_positions(position: Any, images: int, unit_shape: Sequence[int], where: str) -> np.ndarray | None:
-    """Each image's position as an index into the flattened feature map, (images,) int32; None for the strongest.
+def flat_positions(position: Any, images: int, unit_shape: Sequence[int], where: str) -> np.ndarray:
+    """Each image's position as an index into the flattened feature map, (images,) int32; -1 for the strongest.
 
     Raises:
         InputError: the units have no position, or this is none of theirs.
@@ -92,7 +92,7 @@ def flat_positions(position: Any, images: int, unit_shape: Sequence[int], where:
     if isinstance(position, str):
         if position != STRONGEST:
             raise InputError(f'unknown position "{position}"; expected "{STRONGEST}" or (y, x).')
-        return None
+        return np.full(images, -1, np.int32)
     if len(unit_shape) == 1:
         raise InputError(f'{where} is a vector, whose units have no position; leave it at "{STRONGEST}".')
     places = _integers(position, "position")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from allcnn.visualize.arguments import (
     flat_positions,
     image_shape,
 )
-from allcnn.visualize.rules import Pass, forward_pass
+from allcnn.visualize.rules import Pass, compiled_on_its_own, forward_pass
 from allcnn.visualize.way import Way
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Attributor:
         parts = []
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
-            parts.append(self._run(images[part], chosen[part], None if places is None else places[part], batch_size))
+            parts.append(self._run(images[part], chosen[part], places[part], batch_size))
         maps, activations, flat = (np.concatenate(part) for part in zip(*parts, strict=True))
         positions = None
         if len(self.unit_shape) == 3:
@@ -132,18 +133,16 @@ class Attributor:
         self._way.look(seen, self._backend.look(self._way, seen, (1, *sides)), sides)
         self._looked_at = sides
 
-    def _run(
-        self, images: np.ndarray, units: np.ndarray, places: np.ndarray | None, batch_size: int
-    ) -> list[np.ndarray]:
+    def _run(self, images: np.ndarray, units: np.ndarray, places: np.ndarray, batch_size: int) -> list[np.ndarray]:
         """One batch, filled up to a power of two or the full size, so that little is compiled twice."""
         count = len(images)
         missing = min(batch_size, 1 << (count - 1).bit_length()) - count
-        given = [images.astype(np.float32), units] + ([] if places is None else [places])
-        given = [np.concatenate([part, np.repeat(part[-1:], missing, 0)]) for part in given]
-        key = given[0].shape, places is None
-        if key not in self._compiled:
-            self._compiled[key] = self._backend.compiled(self._way)
-        return [np.asarray(output)[:count] for output in self._compiled[key](*given)]
+        given = images.astype(np.float32), units, places
+        filled = [np.concatenate([part, np.repeat(part[-1:], missing, 0)]) for part in given]
+        shape = filled[0].shape
+        if shape not in self._compiled:
+            self._compiled[shape] = self._backend.compiled(self._way)
+        return [np.asarray(output)[:count] for output in self._compiled[shape](*filled)]
 
 
 class _TensorFlow:
@@ -162,7 +161,10 @@ class _TensorFlow:
             with forward_pass(seen):
                 outputs.append(way.model(images, training=False))
 
-        tf.function(run, autograph=False).get_concrete_function(tf.TensorSpec(shape, "float32"))
+        traced = tf.function(run, autograph=False).get_concrete_function(tf.TensorSpec(shape, "float32"))
+        parts = traced.graph.as_graph_def().library.function
+        if any(node.op in ("Relu", "Relu6") for part in parts for node in part.node_def):
+            raise compiled_on_its_own()  # and earlier than this pass, so that the ReLU was not met
         return outputs[-1]
 
     def compiled(self, way: Way) -> Callable:
@@ -171,7 +173,7 @@ class _TensorFlow:
         def call(images: Any) -> Any:
             return way.model(images, training=False)
 
-        def run(images: Any, units: Any, places: Any = None) -> tuple[Any, Any, Any]:
+        def run(images: Any, units: Any, places: Any) -> tuple[Any, Any, Any]:
             zeros = way.start(images)
             # Around the gradient as well: what is not kept but computed again for it must follow the rule again.
             with forward_pass(way.wanted()):
@@ -199,11 +201,14 @@ class _Jax:
 
         outputs = []
 
-        def run(images: Any, weights: Any) -> None:
+        def run(images: Any, weights: Any) -> Any:
             with forward_pass(seen):
                 outputs.append(self._call(way, weights, images))
+            return outputs[-1]
 
-        jax.eval_shape(run, jax.ShapeDtypeStruct(shape, "float32"), self._weights(way))
+        traced = jax.make_jaxpr(run)(jax.ShapeDtypeStruct(shape, "float32"), self._weights(way))
+        if any(re.search(r"\bname=relu\b", str(part.params.get("jaxpr", ""))) for part in traced.eqns):
+            raise compiled_on_its_own()  # and earlier than this pass, so that the ReLU was not met
         return outputs[-1]
 
     def compiled(self, way: Way) -> Callable:
@@ -219,7 +224,7 @@ class _Jax:
             return signal, values, where
 
         # As arguments: weights that are captured would be compiled in as constants.
-        return lambda images, units, places=None: run(self._weights(way), images, units, places)
+        return lambda *given: run(self._weights(way), *given)
 
     def _weights(self, way: Way) -> list[Any]:
         return [variable.value for variable in way.model.variables]

@@ -41,6 +41,14 @@ def check_method(method: str) -> str:
     return method
 
 
+def compiled_on_its_own(name: str = "a function with a ReLU in it") -> InputError:
+    """What to raise where a rule would be compiled in for good, or would come too late."""
+    return InputError(
+        f"{name} is compiled on its own (tf.function, jax.jit, keras.ops.cond or rematerialisation), where a ReLU "
+        "cannot be given another rule; take that away."
+    )
+
+
 class Softmax(NamedTuple):
     """A softmax that was met: what went in, what came out, and how many ReLUs had been met before it."""
 
@@ -81,16 +89,14 @@ class Pass:
     def begin(self) -> None:
         self._trace = None if self.trace is None else self.trace()
 
-    def check_trace(self, name: str, layer: Any = None) -> None:
+    def check_trace(self, layer: Any = None) -> None:
         """Raises InputError inside another trace than the one that the pass began in, or before a layer opens one."""
         if self.trace is None:
             return
         compiled = layer is not None and any(hasattr(layer.call, mark) for mark in ("get_concrete_function", "lower"))
         if compiled or self.trace() != self._trace:
-            self.refusal = InputError(
-                f"{name} is compiled on its own (tf.function, jax.jit, keras.ops.cond or rematerialisation), where a "
-                "ReLU cannot be given another rule; take that away."
-            )
+            named = () if layer is None else (f'"{layer.name}", or what calls it,',)
+            self.refusal = compiled_on_its_own(*named)
             raise self.refusal
 
     def keep(self, layer: Any, outputs: Any) -> Any:
@@ -190,7 +196,7 @@ def _relu(ceiling: float | None) -> Callable[[Callable], Callable]:
 
             if (seen := _current.get()) is None:
                 return function(*arguments, **keywords)
-            seen.check_trace("a function with a ReLU in it")
+            seen.check_trace()
             seen.relus += 1
             method = seen.method
             x, plain = _of_its_input(function, arguments, keywords)
@@ -249,7 +255,7 @@ def _call(function: Callable) -> Callable:
     def call(layer: Any, *arguments: Any, **keywords: Any) -> Any:
         if (seen := _current.get()) is None:
             return function(layer, *arguments, **keywords)
-        seen.check_trace(f'"{layer.name}", or what calls it,', layer)
+        seen.check_trace(layer)
         if _leaks(layer):
             with _outside():
                 outputs = function(layer, *arguments, **keywords)

@@ -127,7 +127,7 @@ class Way:
         return ops.sum(values), (values, where)
 
     def _selected(self, values: Any, units: Any, places: Any) -> tuple[Any, Any]:
-        """Each image's value of its unit, (n,) float32, and where it was in the flattened map, (n,)."""
+        """Each image's value of its unit, (n,) float32, and where in its map, (n,); a place below 0: the strongest."""
         from keras import ops
 
         values = ops.cast(values, "float32")
@@ -135,7 +135,7 @@ class Way:
             return ops.take_along_axis(values, units[:, None], axis=1)[:, 0], ops.zeros_like(units)
         flat = ops.reshape(values, (-1, self.unit_shape[0] * self.unit_shape[1], self.unit_shape[2]))
         one = ops.take_along_axis(flat, units[:, None, None], axis=2)[:, :, 0]
-        where = ops.cast(ops.argmax(one, axis=1), "int32") if places is None else places
+        where = ops.where(places < 0, ops.cast(ops.argmax(one, axis=1), "int32"), places)
         return ops.take_along_axis(one, where[:, None], axis=1)[:, 0], where
 
 

@@ -1,0 +1,172 @@
+"""The way back through every kind of Keras model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from small_models import KINDS, PATCHES, models, splitting_model
+from untouched import assert_untouched_by
+
+from allcnn.visualize.attribution import Attributor, backpropagation, deconvnet, guided_backpropagation
+from allcnn.visualize.rules import METHODS
+
+FUNCTIONS = {"backpropagation": backpropagation, "deconvnet": deconvnet, "guided": guided_backpropagation}
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_kind_of_model_works_and_is_untouched(kind) -> None:
+    model = models()[kind]
+    images = np.random.default_rng(0).normal(size=(3, 12, 12, 3)).astype(np.float32)
+    maps = {}
+
+    def act() -> None:
+        for method in METHODS:
+            found = FUNCTIONS[method](model, images, [0, 3, 4])
+            maps[method] = found.maps
+            np.testing.assert_allclose(
+                found.activations, np.asarray(model(images))[np.arange(3), [0, 3, 4]], rtol=1e-5, atol=1e-6
+            )
+
+    assert_untouched_by(model, images, act)
+    for one, other in (METHODS[:2], METHODS[1:], METHODS[::2]):
+        assert np.abs(maps[one] - maps[other]).max() > 0.05 * np.abs(maps[one]).max()
+
+
+def test_layers_of_nested_models_are_found() -> None:
+    model = models()["nested"]
+    images = np.random.default_rng(0).normal(size=(1, 12, 12, 3)).astype(np.float32)
+    full, short = (guided_backpropagation(model, images, 2, name) for name in ("inner/deep", "deep"))
+    assert np.array_equal(full.maps, short.maps) and np.abs(full.maps).max() > 0
+    down = Attributor(model, None, "guided", down_to="inner")(images, 2)
+    assert down.maps.shape == (1, 8, 8, 6)
+
+
+@pytest.mark.backends
+def test_the_last_call_of_a_shared_layer_counts() -> None:
+    """x -> conv -> relu -> conv -> relu, the same two layers both times, 1x1 with weight 2: 4x, the signal below 2."""
+    import keras
+
+    conv, relu = keras.layers.Conv2D(1, 1, name="conv"), keras.layers.ReLU(name="relu")
+    inputs = keras.Input((4, 4, 1))
+    model = keras.Model(inputs, relu(conv(relu(conv(inputs)))))
+    conv.set_weights([np.full((1, 1, 1, 1), 2.0), np.zeros(1)])
+    ones = np.ones((1, 4, 4, 1), np.float32)
+    found = guided_backpropagation(model, ones, 0, "conv", (1, 1))
+    assert found.activations[0] == 4 and found.maps[0, 1, 1, 0] == 4
+    found = Attributor(model, "relu", "guided", down_to="conv")(ones, 0, (1, 1))
+    assert found.activations[0] == 4 and found.maps.sum() == 1
+
+
+@pytest.mark.backends
+def test_a_model_for_images_of_any_size() -> None:
+    import keras
+
+    model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(4, 3, activation="relu", name="conv")])
+    attributor = Attributor(model, "conv")
+    random = np.random.default_rng(0)
+    for side in (16, 34, 16):
+        images = random.normal(size=(2, side, side, 3)).astype(np.float32)
+        found = attributor(images, 1)
+        values = np.asarray(model(images))[..., 1].reshape(2, -1)
+        assert found.maps.shape == images.shape and attributor.unit_shape == (side - 2, side - 2, 4)
+        np.testing.assert_allclose(found.activations, values.max(axis=1), rtol=1e-6)
+        assert (found.positions @ [side - 2, 1] == values.argmax(axis=1)).all()
+
+
+def test_batches_of_any_size_and_images_of_whole_numbers() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (7, 4, 4, 1)).astype(np.uint8)
+    attributor = Attributor(splitting_model(), "look", "guided")
+    whole = attributor(images, 0)
+    for batch_size in (1, 2, 3, 100):
+        found = attributor(images.astype(np.float64), [0] * 7, "strongest", batch_size)
+        for name in ("maps", "activations", "positions"):
+            assert np.array_equal(getattr(found, name), getattr(whole, name))
+    placed = attributor(images, 0, whole.positions)
+    assert np.array_equal(placed.maps, whole.maps)
+
+
+def test_weights_changed_afterwards_count() -> None:
+    model = splitting_model()
+    attributor = Attributor(model, "look")
+    assert attributor(PATCHES, 0).activations[0] == 5
+    model.set_weights([2 * weights for weights in model.get_weights()])
+    assert attributor(PATCHES, 0).activations[0] == 20
+
+
+def test_mixed_precision_gives_float32_maps() -> None:
+    from allcnn.models.build import build_model
+
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
+    mixed = build_model("8C3-8C3-NC1-GAP", (8, 8, 3), 3, seed=0, dtype="mixed_bfloat16")
+    model = build_model("8C3-8C3-NC1-GAP", (8, 8, 3), 3, seed=0)
+    model.set_weights(mixed.get_weights())
+    for layer, down_to in ((None, None), ("conv2", None), (None, "conv1")):
+        coarse, fine = (Attributor(one, layer, "guided", down_to)(images, 1) for one in (mixed, model))
+        assert coarse.maps.dtype == np.float32 and coarse.activations.dtype == np.float32
+        assert np.abs(coarse.maps - fine.maps).max() < 0.1 * np.abs(fine.maps).max()
+        assert np.abs(coarse.maps - fine.maps).max() > 0
+
+
+def guided_twin(model):
+    """A copy whose ReLUs' gradient is guided backpropagation's: another way to the same maps."""
+    import keras
+
+    @keras.ops.custom_gradient
+    def guided(x):
+        def backward(signal):
+            return keras.ops.where(keras.ops.logical_and(x > 0, signal > 0), signal, keras.ops.zeros_like(signal))
+
+        return keras.ops.relu(x), backward
+
+    def twin_of(layer):
+        config = layer.get_config()
+        if config.get("activation") == "relu":
+            config["activation"] = guided
+        return type(layer).from_config(config)
+
+    twin = keras.models.clone_model(model, clone_function=twin_of)
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def gradient_of_unit(model, images: np.ndarray, unit: int) -> np.ndarray:
+    import tensorflow as tf
+
+    images = tf.convert_to_tensor(images)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        value = tf.reduce_sum(tf.reduce_max(model(images)[..., unit], axis=(1, 2)))
+    return tape.gradient(value, images).numpy()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "layer"), [("VGG16", "block3_conv3"), ("ResNet50", "conv2_block3_out")])
+def test_networks_of_keras_applications(name, layer) -> None:
+    import keras
+
+    model = getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(32, 32, 3))
+    model = keras.Model(model.inputs, model.get_layer(layer).output)
+    images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
+    twin = guided_twin(model)
+
+    def act() -> None:
+        found = guided_backpropagation(model, images, 3, layer)
+        expected = gradient_of_unit(twin, images, 3)
+        assert np.abs(expected).max() > 0
+        assert np.abs(found.maps - expected).max() < 1e-5 * np.abs(expected).max()
+        plain = gradient_of_unit(model, images, 3)
+        assert np.abs(found.maps - plain).max() > 0.1 * np.abs(plain).max()
+
+    assert_untouched_by(model, images, act)
+
+
+@pytest.mark.slow
+def test_vgg16_in_full() -> None:
+    import keras
+
+    model = keras.applications.VGG16(weights=None)
+    images = np.random.default_rng(0).normal(size=(1, 224, 224, 3)).astype(np.float32)
+    found = guided_backpropagation(model, images, 281)
+    assert found.maps.shape == (1, 224, 224, 3) and found.positions is None
+    assert np.abs(found.maps).max() > 0 and np.isfinite(found.maps).all()
