@@ -120,9 +120,9 @@ def forward_pass(wanted: Pass) -> Iterator[Pass]:
 
     Every form, activation="relu", a layer, keras.ops.relu, in shared layers and nested models, ends in one function of
     Keras's backend; it is exchanged while the block lasts, for this thread alone, and the model itself is never
-    touched. So are the backend's own, tf.nn.relu and jax.nn.relu, which layers of one's own may call. Values are the
-    same as ever; only what the gradient does differs. What is no ReLU, but made of them, keeps its gradient: leaky
-    ones, PReLU, the hard sigmoid.
+    touched. So are the backend's own, tf.nn.relu and jax.nn.relu, which layers of one's own may call (by that name: one
+    that was imported out of its module is not reached). Values are the same as ever; only the gradient differs. What is
+    no ReLU, but made of them, keeps its gradient: leaky ones, PReLU, the hard sigmoid; so does a cap other than 6.
     """
     token = _current.set(wanted)
     try:

@@ -16,7 +16,8 @@ def with_switches(model: keras.Model) -> keras.Model:
     """A copy of a model in which max-pooling does what strides did: "2x2 max-pooling after training".
 
     Each convolution of stride s (depthwise and separable ones too) gets stride 1, and after it, after an activation of
-    its own, s x s max-pooling of stride s, named `{its name}_switches`. All later sizes stay as they were. Weights and
+    its own, s x s max-pooling of stride s, named `{its name}_switches`. (An activation in a layer of its own comes
+    after the pooling, which for one that rises gives the same values.) All later sizes stay as they were. Weights and
     names are the model's; the copy shares nothing with it and is not compiled.
 
     Args:

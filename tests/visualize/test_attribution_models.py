@@ -11,10 +11,13 @@ from allcnn.visualize.attribution import Attributor, backpropagation, deconvnet,
 from allcnn.visualize.rules import METHODS
 
 FUNCTIONS = {"backpropagation": backpropagation, "deconvnet": deconvnet, "guided": guided_backpropagation}
+#: What JAX compiles slowly is not tried there in every form.
+ON_BOTH = ("shared ReLU", "ops.relu", "own class")
 
 
-@pytest.mark.backends
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.backends] * (kind in ON_BOTH)) for kind in KINDS]
+)
 def test_any_kind_of_model_works_and_is_untouched(kind) -> None:
     model = models()[kind]
     images = np.random.default_rng(0).normal(size=(3, 12, 12, 3)).astype(np.float32)
