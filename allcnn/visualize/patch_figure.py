@@ -55,16 +55,25 @@ def draw_patches(
         network.model, images, layer, top, list(units), method, network.preprocessing, picture=shown
     )
     assert found.reconstructions is not None  # noqa: S101  (a method was given)
-    outside = ~found.inside[..., None]
-    blank = np.where(outside, np.nan, 0.0).astype(np.float32)
-    labels = [f"unit {unit}" for unit in found.units]
-    panels = [Panel(TITLES[method], signal_pictures(found.reconstructions[..., :3]) + blank, labels)]
+    blank = np.where(found.inside[..., None], 0.0, np.nan).astype(np.float32)
+    # What hangs over the image in every patch, as a field larger than the image does, is not worth the room.
+    rows, columns = (np.flatnonzero(found.inside.any(axis=axes)) for axes in ((0, 1, 3), (0, 1, 2)))
+    cut = (..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1), slice(None))
+
+    def panel(title: str, pictures: np.ndarray, labels: Sequence[str] = ()) -> Panel:
+        return Panel(title, (pictures + blank)[cut], labels)
+
+    labels = [
+        f"unit {unit}" + ("" if values.any() else "\n(never active)")
+        for unit, values in zip(found.units, found.activations, strict=True)
+    ]
+    panels = [panel(TITLES[method], signal_pictures(found.reconstructions[..., :3]), labels)]
     if whitened:
-        panels.append(Panel("un-whitened", signal_pictures(found.reconstructions[..., 3:]) + blank))
-    panels.append(Panel("image", image_pictures(found.patches) + blank))
+        panels.append(panel("un-whitened", signal_pictures(found.reconstructions[..., 3:])))
+    panels.append(panel("image", image_pictures(found.patches)))
     if untrained is not None:
         signals = _from_the_same_places(untrained, network, images, layer, method, found)
-        panels.append(Panel(f"{TITLES[method]},\nrandom weights", signal_pictures(signals) + blank))
+        panels.append(panel(f"{TITLES[method]},\nrandom weights", signal_pictures(signals)))
     draw(
         [panels],
         f"{network.name}: {TITLES[method]} from the {top} strongest of {len(images):,} images for units of {layer}",
