@@ -20,6 +20,8 @@ from allcnn_cli.eval import evaluate
 from allcnn_cli.output import complain, one_line
 from allcnn_cli.params import params
 from allcnn_cli.predict import predict
+from allcnn_cli.report import report
+from allcnn_cli.sweep import SweepCommand, sweep
 from allcnn_cli.train import train
 from allcnn_cli.visualize import visualize
 
@@ -44,7 +46,9 @@ app.command("predict")(predict)
 app.command("params")(params)
 app.command("data")(data)
 app.command("bench")(bench)
+app.command("sweep", cls=SweepCommand)(sweep)
 app.command("visualize")(visualize)
+app.command("report")(report)
 
 
 def _show_version(asked: bool) -> None:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # In the order in which data flows.
 ROOMS = (
     "errors", "files", "backend", "device", "specs", "data", "preprocessing", "models", "evaluation", "runs", "reports",
-    "training", "visualize", "benchmark", "export", "page",
+    "training", "sweep", "visualize", "benchmark", "export", "page",
 )  # fmt: skip
 # Elsewhere Keras is enough, and either backend will do.
 MAY_NAME_A_BACKEND = {

@@ -1,0 +1,167 @@
+"""What a person sees of a sweep: the table as it fills in a terminal, a plain line a run elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from typing import TextIO
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from allcnn.sweep.board import RUNNING, Board, counts_line, run_line
+from allcnn.sweep.result import GridRun
+from allcnn.training.stopping import write_note
+
+_REFRESH_SECONDS = 0.5
+# Lines below the table, and what a prompt takes.
+_LINES_BESIDE_TABLE = 9
+_SHOWN_RUNNING = 4
+_NOTE = "stopping: each run saves its state; once more to leave at once."
+
+
+class SweepDisplay:
+    """Shows what runs, what is done, the best so far and the time left, on standard error by default."""
+
+    def __init__(self, board: Board, stream: TextIO | None = None):
+        self.board = board
+        self.console = Console(file=stream or sys.stderr, markup=False, emoji=False, highlight=False)
+        self.live: Live | None = None
+        self.shown = 0.0
+
+    def __enter__(self) -> SweepDisplay:
+        if self.console.is_terminal:
+            self.live = Live(self._picture(), console=self.console, auto_refresh=False, transient=True)
+            self.live.start()
+            self.live.refresh()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if self.live:
+            self.live.stop()
+            self.live = None
+
+    def update(self) -> None:
+        """Draw the table again, if it is time to."""
+        now = time.monotonic()
+        if self.live and now - self.shown >= _REFRESH_SECONDS:
+            self.shown = now
+            self.live.update(self._picture(), refresh=True)
+
+    def line(self, text: str) -> None:
+        """A line that stays, above the table."""
+        self.console.print(text, soft_wrap=True)
+
+    def began(self, run: GridRun) -> None:
+        """A run was begun: where there is no table, a line."""
+        if not self.live:
+            done = f", {run.epochs} of {run.of_epochs} epochs are done" if run.epochs else ""
+            self.line(f"{_name(run)}: begun{done}")
+
+    def ended(self, run: GridRun) -> None:
+        """A run ended, one way or another."""
+        board = self.board
+        done = len(board.runs) - board.count(RUNNING, "waiting", "unfinished")
+        left = "" if self.live else f"  {_duration(board.seconds_left())} left" if done < len(board.runs) else "  done"
+        self.line(f"[{done}/{len(board.runs)}] {run_line(run, board.chosen_by)}{left}")
+
+    def say_stopping(self, _: str) -> None:
+        """How the first Ctrl-C is answered; called from a signal handler."""
+        if self.live:
+            self.line(_NOTE)
+        else:
+            write_note(_NOTE)
+
+    def _picture(self) -> Group:
+        return Group(self._table(), Text(), *self._lines())
+
+    def _table(self) -> Table:
+        rows = self.board.table
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        table.add_column("network", no_wrap=True)
+        for rate in dict.fromkeys(figures.learning_rate for row in rows for figures in row.rates):
+            table.add_column(f"lr {rate:g}", justify="right", no_wrap=True)
+        for row in self._rows_that_fit():
+            table.add_row(
+                row.model, *(self._entry(row.model, rate.learning_rate, rate is row.best) for rate in row.rates)
+            )
+        return table
+
+    def _rows_that_fit(self):
+        """All rows, or, in a low window, those from the one that was begun last."""
+        rows = self.board.table
+        room = max(self.console.size.height - _LINES_BESIDE_TABLE - _SHOWN_RUNNING, 1)
+        if len(rows) <= room:
+            return rows
+        active = {run.model for run in self.board.runs.values() if run.status != "waiting"}
+        last = max((index for index, row in enumerate(rows) if row.model in active), default=0)
+        first = min(max(last - room + 2, 0), len(rows) - room)
+        return rows[first : first + room]
+
+    def _entry(self, model: str, rate: float, best: bool) -> Text:
+        board = self.board
+        runs = [run for run in board.runs.values() if run.model == model and run.learning_rate == rate]
+        done = [
+            error for run in runs if run.status == "finished" and (error := getattr(run, board.chosen_by)) is not None
+        ]
+        text = Text()
+        if done:
+            text.append(f"{sum(done) / len(done):.2f}", style="bold green" if best else "")
+        if len(runs) > 1 and len(done) not in (0, len(runs)):
+            text.append(f" ({len(done)}/{len(runs)})", style="dim")
+        others = Counter(run.status for run in runs if run.status != "finished")
+        for run in runs:
+            if run.status == RUNNING:
+                text.append(f" {run.epochs}/{run.of_epochs}", style="cyan")
+        for status in ("diverged", "dead", "unreadable", "crashed", "unfinished"):
+            if others[status]:
+                count = f"{others[status]} " if others[status] > 1 else ""
+                text.append(f" {count}{status}", style="yellow" if status == "unfinished" else "red")
+        return text if text.plain else Text("·", style="dim")
+
+    def _lines(self) -> list[Text]:
+        board = self.board
+        running = [run for run in board.runs.values() if run.status == RUNNING]
+        lines = [
+            Text(
+                f"{_name(run)}: epoch {min(run.epochs + 1, run.of_epochs)}/{run.of_epochs}, "
+                f"{_duration(board.elapsed(run.name))}"
+                + (f", test error {run.test_error:.2f} %" if run.test_error is not None else ""),
+                style="cyan", no_wrap=True, overflow="ellipsis",
+            )
+            for run in running[:_SHOWN_RUNNING]
+        ]  # fmt: skip
+        if len(running) > _SHOWN_RUNNING:
+            lines.append(Text(f"and {len(running) - _SHOWN_RUNNING} more", style="dim"))
+        if board.waiting_for:
+            lines.append(Text(board.waiting_for, style="yellow"))
+        best = board.best
+        if best is not None:
+            lines.append(Text(f"best so far: {run_line(best, board.chosen_by)}", style="bold", no_wrap=True))
+        lines.append(
+            Text(
+                f"{len(board.runs)} runs: {counts_line(list(board.runs.values()))}; "
+                f"{_duration(board.seconds_left())} left",
+                style="dim",
+            )
+        )
+        return lines
+
+
+def _name(run: GridRun) -> str:
+    return f"{run.model} lr {run.learning_rate:g} seed {run.seed}"
+
+
+def _duration(seconds: float | None) -> str:
+    """Seconds as `allcnn train` writes them."""
+    if seconds is None:
+        return "?"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes}:{rest:02d} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} h"

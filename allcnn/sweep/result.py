@@ -1,0 +1,184 @@
+"""What has become of a grid: every run as its folder tells it, and the table of networks by learning rates."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from allcnn.errors import RunError
+from allcnn.reports.collected import CollectedRun, collect_runs
+from allcnn.sweep.grid import Cell
+
+#: A run that ended; what its folder says stands.
+ENDED = ("finished", "diverged", "dead")
+#: A run that a sweep does not begin or go on with unless it is asked to.
+FAILED = ("diverged", "dead", "unreadable")
+
+
+@dataclass(frozen=True)
+class GridRun:
+    """One run of a grid.
+
+    status: "finished", "diverged" or "dead" (it cannot go anywhere; it is kept), "unreadable" (damaged, or something
+    else lies there), "crashed" (its process failed; the next sweep goes on with it), "unfinished" or "waiting".
+    reason: why, in a line. Errors are percent, of the last epoch, and None of a run that is not finished.
+    """
+
+    model: str
+    learning_rate: float
+    seed: int
+    run_dir: Path
+    status: str
+    reason: str | None
+    epochs: int
+    of_epochs: int
+    loss: float | None
+    test_error: float | None
+    validation_error: float | None
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        return self.run_dir.name
+
+
+@dataclass(frozen=True)
+class RateFigures:
+    """One learning rate of one network, over the seeds: means and deviations of its finished runs."""
+
+    learning_rate: float
+    test_error: float | None
+    test_deviation: float | None
+    validation_error: float | None
+    validation_deviation: float | None
+    statuses: tuple[tuple[str, int], ...]
+
+    @property
+    def finished(self) -> int:
+        return dict(self.statuses).get("finished", 0)
+
+    @property
+    def runs(self) -> int:
+        return sum(count for _, count in self.statuses)
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One network: its figures at each learning rate, and the best of them, None where no run finished."""
+
+    model: str
+    rates: tuple[RateFigures, ...]
+    best: RateFigures | None
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """A sweep that came to its end.
+
+    chosen_by: "validation_error", that on the images held out, or "test_error", the last epoch's, as in the paper.
+    """
+
+    runs_dir: Path
+    chosen_by: str
+    runs: tuple[GridRun, ...]
+    table: tuple[TableRow, ...]
+
+    @property
+    def crashed(self) -> tuple[GridRun, ...]:
+        """The runs that have no result, and that another sweep would go on with, or that nobody can read."""
+        return tuple(run for run in self.runs if run.status not in ENDED)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values, for JSON."""
+        table = [
+            {
+                "model": row.model,
+                "best_learning_rate": row.best.learning_rate if row.best else None,
+                "rates": [{**asdict(figures), "statuses": dict(figures.statuses)} for figures in row.rates],
+            }
+            for row in self.table
+        ]
+        runs = [{**asdict(run), "run_dir": str(run.run_dir)} for run in self.runs]
+        return {"runs_dir": str(self.runs_dir), "chosen_by": self.chosen_by, "runs": runs, "table": table}
+
+
+def look(cell: Cell) -> GridRun:
+    """What the folder of a cell tells of it now; never raises."""
+    folder = cell.folder
+    if not os.path.lexists(folder.path):
+        return _grid_run(cell, "waiting")
+    try:
+        if not folder.holds_run():
+            folder.refuse_other_content()
+            return _grid_run(cell, "waiting")
+        runs, problems = collect_runs([folder.path])
+    except (RunError, OSError) as error:
+        return _grid_run(cell, "unreadable", one_line(error))
+    run = next((run for run in runs if run.folder.path == folder.path), None)
+    if run is None:
+        return _grid_run(cell, "unreadable", one_line(problems[0] if problems else "its config.json is gone."))
+    return _collected(cell, run)
+
+
+def one_line(error: object) -> str:
+    """The first line of a message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def crashed(run: GridRun, reason: str) -> GridRun:
+    """The run, whose process failed."""
+    return replace(run, status="crashed", reason=reason)
+
+
+def table_of(runs: Sequence[GridRun], chosen_by: str) -> tuple[TableRow, ...]:
+    """Networks by learning rates, both in the order of the grid.
+
+    The best rate has the lowest mean of `chosen_by` among those at which the most seeds finished: a rate at which some
+    diverge is not better for the mean of the others.
+    """
+    table = []
+    for model in dict.fromkeys(run.model for run in runs):
+        mine = [run for run in runs if run.model == model]
+        rates = tuple(
+            _figures(rate, [run for run in mine if run.learning_rate == rate])
+            for rate in dict.fromkeys(run.learning_rate for run in mine)
+        )
+        known = [rate for rate in rates if getattr(rate, chosen_by) is not None]
+        best = min(known, key=lambda rate: (-rate.finished, getattr(rate, chosen_by)), default=None)
+        table.append(TableRow(model, rates, best))
+    return tuple(table)
+
+
+def _figures(rate: float, runs: Sequence[GridRun]) -> RateFigures:
+    test = _mean_and_deviation([run.test_error for run in runs])
+    held_out = _mean_and_deviation([run.validation_error for run in runs])
+    return RateFigures(rate, *test, *held_out, tuple(sorted(Counter(run.status for run in runs).items())))
+
+
+def _mean_and_deviation(values: Sequence[float | None]) -> tuple[float | None, float | None]:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None, stdev(known) if len(known) > 1 else None
+
+
+def _collected(cell: Cell, run: CollectedRun) -> GridRun:
+    status = run.status if run.status in ENDED else "unfinished"
+    return replace(
+        _grid_run(cell, status, one_line(run.reason) if run.reason else None),
+        epochs=len(run.rows),
+        loss=run.rows[-1]["loss"] if status == "finished" else None,
+        test_error=run.test_error,
+        validation_error=run.validation_error,
+        seconds=run.seconds,
+    )
+
+
+def _grid_run(cell: Cell, status: str, reason: str | None = None) -> GridRun:
+    return GridRun(
+        model=cell.model, learning_rate=cell.learning_rate, seed=cell.seed, run_dir=cell.folder.path, status=status,
+        reason=reason, epochs=0, of_epochs=cell.epochs, loss=None, test_error=None, validation_error=None, seconds=0.0,
+    )  # fmt: skip

@@ -1,0 +1,227 @@
+"""`allcnn sweep`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperCommand
+
+from allcnn.errors import AllcnnError, InputError, Interrupted
+from allcnn_cli import options
+from allcnn_cli.output import complain, only_results_on_stdout, percent, show, show_json, show_table
+
+if TYPE_CHECKING:
+    from allcnn.sweep import RateFigures, SweepResult
+
+_FOUND_BY_RAY = "auto-or-local"
+
+
+class SweepCommand(TyperCommand):
+    """Lets `--ray` stand without an address, which Typer's options cannot."""
+
+    def parse_args(self, ctx, args: list[str]) -> list[str]:
+        for index, argument in enumerate(args):
+            if argument == "--ray" and (index + 1 == len(args) or args[index + 1].startswith("-")):
+                args = [*args[:index], f"--ray={_FOUND_BY_RAY}", *args[index + 1 :]]
+        return super().parse_args(ctx, args)
+
+
+def sweep(
+    models: Annotated[
+        str | None,
+        typer.Option("--models", metavar="NAMES", help="paper, review (twelve networks each), or NAME,NAME,..."),
+    ] = None,
+    learning_rates: Annotated[
+        str, typer.Option("--lrs", metavar="RATES", help="Learning rates, joined by commas.")
+    ] = "0.25,0.1,0.05,0.01",
+    seeds: Annotated[str, typer.Option("--seeds", metavar="SEEDS", help="Seeds, joined by commas.")] = "0",
+    runs_dir: Annotated[
+        Path, typer.Option("--runs-dir", metavar="DIR", help="Where the runs' folders lie, or shall lie.")
+    ] = Path("runs"),
+    jobs: Annotated[int, typer.Option("--jobs", metavar="N", help="How many runs at a time, here.")] = 1,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed", help="Begin diverged, dead and unreadable runs anew, their folders moved aside."
+        ),
+    ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="[ADDRESS]",
+            help="Hand the runs to a Ray cluster: at this address, else $RAY_ADDRESS, else one on this machine.",
+        ),
+    ] = None,
+    gpus_per_run: Annotated[float, typer.Option("--gpus-per-run", metavar="N", help="GPUs that Ray gives a run.")] = 0,
+    cpus_per_run: Annotated[float, typer.Option("--cpus-per-run", metavar="N", help="CPUs that Ray gives a run.")] = 1,
+    dataset: options.Dataset = None,
+    data_dir: options.DataDir = None,
+    image_size: options.ImageSize = None,
+    mirror: options.Mirror = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", metavar="NAME", help="paper or review. [default: paper]")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", metavar="E", help="Of every run. [default: 350; digits: 40]")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", metavar="IMAGES", help="[default: 200; digits: 25]")
+    ] = None,
+    augmentation: Annotated[
+        str | None, typer.Option("--augment", metavar="KIND", help="none or flip-shift. [default: none]")
+    ] = None,
+    preprocessing: Annotated[
+        str | None, typer.Option("--preprocessing", metavar="KIND", help="[default: gcn-zca; digits: standardize]")
+    ] = None,
+    initializer: Annotated[
+        str | None, typer.Option("--initializer", metavar="NAME", help="Initial weights. [default: the recipe's]")
+    ] = None,
+    weight_decay: Annotated[
+        float | None,
+        typer.Option("--weight-decay", metavar="LAMBDA", help="lambda in gradient + lambda w. [default: 0.001]"),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option("--precision", metavar="KIND", help="auto, float32 or mixed_bfloat16. [default: auto]"),
+    ] = None,
+    validation: Annotated[
+        float | None,
+        typer.Option(
+            "--validation",
+            metavar="FRACTION",
+            help="Part of the training images to hold out, and to choose rates by. [default: 0: by the test error]",
+        ),
+    ] = None,
+    test_every: Annotated[
+        int | None, typer.Option("--test-every", metavar="E", help="Measure the errors every E epochs. [default: 1]")
+    ] = None,
+    save_every: Annotated[
+        int | None,
+        typer.Option("--save-every", metavar="N", help="Save the state every N steps too. [default: after each epoch]"),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option("--patience", metavar="E", help="Give a run up after E epochs in a row that learn nothing."),
+    ] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The same bits every time on a GPU too; on a CPU they are anyway.")
+    ] = False,
+    as_json: options.Json = False,
+    backend: options.Backend = None,
+) -> None:
+    """Train networks at several learning rates and seeds, and show which rate is best.
+
+    Stopped in any way, the same command goes on: finished runs are kept, unfinished ones resumed.
+
+    \b
+    Examples:
+      allcnn sweep --models strided-a,all-c --lrs 0.05,0.01 --seeds 0,1,2 --data-dir ~/cifar
+      allcnn sweep --models paper --epochs 20 --validation 0.1 --jobs 2 --runs-dir search
+      allcnn sweep --models review --recipe review --ray 10.0.0.1:6379 --gpus-per-run 1 --runs-dir /shared/runs
+    """
+    if models is None:
+        raise InputError("no network was given; expected --models paper, review, or names such as all-c,strided-b.")
+    if ray is not None and jobs != 1:
+        raise InputError("both --jobs and --ray were given; Ray decides by --cpus-per-run and --gpus-per-run.")
+    rates = _numbers(learning_rates, float, "--lrs", "0.25,0.1,0.05,0.01")
+    seed_numbers = _numbers(seeds, int, "--seeds", "0,1,2")
+    with only_results_on_stdout():
+        from allcnn.sweep import sweep as sweep_networks
+
+        try:
+            result = sweep_networks(
+                models,
+                rates,
+                seed_numbers,
+                runs_dir=runs_dir,
+                dataset=dataset,
+                data_dir=data_dir,
+                image_size=image_size,
+                mirror=mirror,
+                recipe=recipe,
+                epochs=epochs,
+                batch_size=batch_size,
+                augmentation=augmentation,
+                preprocessing=preprocessing,
+                initializer=initializer,
+                weight_decay=weight_decay,
+                precision=precision,
+                validation=validation,
+                test_every=test_every,
+                save_every=save_every,
+                patience=patience,
+                deterministic=deterministic,
+                backend=backend,
+                jobs=jobs,
+                ray=False if ray is None else True if ray == _FOUND_BY_RAY else ray,
+                gpus_per_run=gpus_per_run,
+                cpus_per_run=cpus_per_run,
+                retry_failed=retry_failed,
+                progress=True,
+                announce=complain,
+            )
+        except Interrupted as stop:
+            said = str(stop).removesuffix("; the same call goes on.")
+            raise Interrupted(f"{said}. Go on with:\n{_this_command()}") from None
+    if as_json:
+        show_json(result.as_dict())
+    else:
+        _show(result)
+    if result.crashed:
+        names = "\n".join(f"  {run.name}: {run.status}: {run.reason}" for run in result.crashed)
+        raise AllcnnError(
+            f"{len(result.crashed)} of {len(result.runs)} runs have no result; the same command tries them again "
+            f"(logs: {result.runs_dir / 'logs'}):\n{names}"
+        )
+
+
+def _numbers(text: str, kind, option: str, example: str) -> list:
+    try:
+        return [kind(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise InputError(f'{option} "{text}": expected numbers joined by commas, such as {example}.') from None
+
+
+def _this_command() -> str:
+    import shlex
+    import sys
+
+    return shlex.join(["allcnn", *sys.argv[1:]])
+
+
+def _show(result: SweepResult) -> None:
+    held_out = result.chosen_by == "validation_error"
+    seeds = max(figures.runs for row in result.table for figures in row.rates)
+    rows = [
+        (
+            row.model,
+            *(_entry(figures, held_out, figures is row.best) for figures in row.rates),
+            f"{row.best.learning_rate:g}" if row.best else "-",
+            percent(row.best.test_error if row.best else None),
+        )
+        for row in result.table
+    ]
+    headings = ["network", *(f"lr {figures.learning_rate:g}" for figures in result.table[0].rates)]
+    show_table([*headings, "best lr", "test error"], rows)
+    what = "errors on the images held out" if held_out else "test errors of the last epoch"
+    chosen = "chosen by them" if held_out else "chosen by them, as in the paper"
+    over = f", means over {seeds} seeds" if seeds > 1 else ""
+    show(f"Percent: {what}{over}. *: the best learning rate, {chosen}.")
+    for run in result.runs:
+        if run.status in ("diverged", "dead"):
+            show(f"{run.name}: {run.status}: {run.reason}")
+
+
+def _entry(figures: RateFigures, held_out: bool, best: bool) -> str:
+    """The mean and deviation of what finished, and how many did not."""
+    mean = figures.validation_error if held_out else figures.test_error
+    deviation = figures.validation_deviation if held_out else figures.test_deviation
+    others = [(status, count) for status, count in figures.statuses if status != "finished"]
+    lost = ", ".join(status if figures.runs == 1 else f"{count} {status}" for status, count in others)
+    if mean is None:
+        return lost
+    spread = f" ± {deviation:.2f}" if deviation is not None else ""
+    return f"{mean:.2f}{spread}{f' ({lost})' if lost else ''}{' *' if best else '  '}"
