@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import allcnn
 from allcnn.runs.lock import holder_of
 from allcnn.sweep.grid import Cell
 
-_PACKAGE = Path(allcnn.__file__).resolve().parents[1]
+_IMPORTED_FROM = Path(__file__).resolve().parents[2]
 _OPTIONS = {
     "dataset": "--dataset", "data_dir": "--data-dir", "image_size": "--image-size", "mirror": "--mirror",
     "recipe": "--recipe", "epochs": "--epochs", "batch_size": "--batch-size", "augmentation": "--augment",
@@ -133,9 +132,9 @@ def child_environment(changes: Mapping[str, str | None]) -> dict[str, str]:
 
 def python_path() -> dict[str, str]:
     """PYTHONPATH as it must be for a child to find this package, where it is not installed."""
-    if _PACKAGE.name in ("site-packages", "dist-packages"):
+    if _IMPORTED_FROM.name in ("site-packages", "dist-packages"):
         return {}
-    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(_PACKAGE), os.environ.get("PYTHONPATH"))))}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(_IMPORTED_FROM), os.environ.get("PYTHONPATH"))))}
 
 
 def _last_words(log: Path, begun_at: int) -> str:
