@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +35,11 @@ class CollectedRun:
         return self.config["model"]
 
     @property
+    def spec(self) -> str:
+        """The network's canonical text."""
+        return self.config["spec"]
+
+    @property
     def dataset(self) -> str:
         return self.config["dataset"]
 
@@ -61,7 +67,8 @@ class CollectedRun:
     @property
     def reason(self) -> str | None:
         """Why it diverged or is dead, in the words that the run itself had for it."""
-        return self.summary.get("reason") if self.summary else None
+        reason = self.summary.get("reason") if self.summary else None
+        return str(reason).strip() if reason else None
 
     @property
     def test_error(self) -> float | None:
@@ -89,15 +96,18 @@ def collect_runs(paths: Sequence[str | Path]) -> tuple[list[CollectedRun], list[
         RunError: a path does not exist, or no run was begun in any of them.
     """
     folders: dict[Path, RunFolder] = {}
+    problems: list[str] = []
     for path in map(Path, paths):
         if not path.is_dir():
             raise RunError(f"{path}: no such folder; expected a run's folder, or one that holds runs.")
-        for config in [path / "config.json", *sorted(path.rglob("config.json"))]:
-            if config.is_file():
-                folders[config.parent.resolve()] = RunFolder(config.parent)
-    if not folders:
+        for folder in _folders_below(path, problems):
+            if (folder / "config.json").is_file():
+                folders.setdefault(folder.resolve(), RunFolder(folder))
+            elif left := _left_of_a_run(folder):
+                problems.append(f"{folder}: holds {left} but no config.json; no run can be read without it.")
+    if not folders and not problems:
         raise RunError(f"{', '.join(map(str, paths))}: holds no run; a run's folder has a config.json.")
-    runs, problems = [], []
+    runs = []
     for _, folder in sorted(folders.items()):
         try:
             runs.append(_read_run(folder))
@@ -109,14 +119,45 @@ def collect_runs(paths: Sequence[str | Path]) -> tuple[list[CollectedRun], list[
     return runs, problems
 
 
+def _folders_below(path: Path, problems: list[str]) -> Iterator[Path]:
+    """A folder and all below it, by name, links followed, each once; one that cannot be read is named."""
+    seen: set[Path] = set()
+
+    def unreadable(error: OSError) -> None:
+        problems.append(f"{error.filename}: cannot be read ({error.strerror}).")
+
+    for name, inner, _ in os.walk(path, onerror=unreadable, followlinks=True):
+        folder = Path(name)
+        if folder.resolve() in seen:
+            inner.clear()  # a link that leads back
+            continue
+        seen.add(folder.resolve())
+        inner.sort()
+        yield folder
+
+
+def _left_of_a_run(folder: Path) -> str | None:
+    """What is left in a folder that was to be a run's, or None."""
+    run = RunFolder(folder)
+    for path in (run.metrics, run.summary, run.state):
+        if path.is_file():
+            return path.name
+    return "a half-written config.json" if any(folder.glob(".config.*.partial*")) else None
+
+
 def _read_run(folder: RunFolder) -> CollectedRun:
     config = read_json(folder.config)
     summary = read_json(folder.summary) if folder.summary.exists() else None
     digest = summary.get("metrics_sha256") if summary else None
     rows = tuple(read_metrics(folder.metrics, digest)) if folder.metrics.exists() else ()
     run = CollectedRun(folder, config, summary, rows)
-    if run.status not in STATUSES or (run.status == "finished" and not rows):
-        raise RunError(f"{folder.summary}: says {run.status!r:.40} of a run with {len(rows)} epochs.")
+    if run.status not in STATUSES:
+        raise RunError(f"{folder.summary}: says {run.status!r:.40}; expected one of: {', '.join(STATUSES)}.")
+    if run.status == "finished" and (run.test_error is None if rows else True):
+        raise RunError(f"{folder.summary}: says finished, but the last of {len(rows)} epochs has no test error.")
     # Everything that a report reads, so that one broken file is named here and not met there.
-    _ = (run.model, run.dataset, run.digest, run.seed, run.validation, run.recipe, run.seconds)
+    texts, numbers = (run.model, run.spec, run.dataset, run.digest), (run.seed, run.validation, run.seconds)
+    if not all(isinstance(text, str) for text in texts) or not all(isinstance(n, int | float) for n in numbers):
+        raise RunError(f"{folder.config}: not the configuration of a run of this version of allcnn.")
+    _ = run.recipe
     return run

@@ -1,10 +1,11 @@
-"""Results as rows in the style of the paper's Tables 3 and 4."""
+"""One run's result as a row in the style of the paper's Tables 3 and 4, as `table.md` holds it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from allcnn.reports.published import published_error
 from allcnn.specs.zoo import Network
 
 _MISSING = "-"
@@ -44,16 +45,6 @@ def result_row(
         published_source=source,
         conditions=conditions,
     )
-
-
-def published_error(network: Network, dataset: str, augmentation: str) -> tuple[float | None, str | None]:
-    """The published error in percent, and its table, of a network on a data set with an augmentation."""
-    for other in network.other_errors:
-        if other.dataset == dataset and other.augmentation == augmentation:
-            return other.error_percent, other.source
-    if dataset == "cifar10" and augmentation == "none" and network.classes == 10 and network.input_shape[0] == 32:
-        return network.published_error_percent, network.source
-    return None, None
 
 
 def table_markdown(rows: Sequence[ResultRow]) -> str:

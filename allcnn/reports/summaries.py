@@ -1,0 +1,196 @@
+"""Runs -> searches: what may be averaged together, the learning rates tried for it, and which of them is best."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from statistics import fmean, stdev
+
+from allcnn.reports.collected import CollectedRun
+from allcnn.runs.recipe import Recipe
+from allcnn.specs.zoo import ZOO, Network
+
+_NETWORK_OF_TEXT = {network.text: network for network in ZOO.values()}
+#: How a learning rate failed, as opposed to how a run came to no end.
+FAILED = ("diverged", "dead")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that must be the same for runs to be averaged or compared: everything but learning rate and seed.
+
+    recipe: with the learning rate and the name taken out, which are not among the numbers compared.
+    """
+
+    spec: str
+    dataset: str
+    digest: str
+    recipe: Recipe
+    validation: float
+
+    @property
+    def network(self) -> Network | None:
+        """The published network of this text, whether it was named or written out."""
+        return _NETWORK_OF_TEXT.get(self.spec)
+
+    @property
+    def augmentation(self) -> str:
+        return self.recipe.augmentation
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """n values: their mean and sample standard deviation, which a single value does not have."""
+
+    n: int
+    mean: float
+    deviation: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Statistic | None:
+        """None of no values."""
+        return cls(len(values), fmean(values), stdev(values) if len(values) > 1 else None) if values else None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One learning rate of a search.
+
+    counted: the finished runs, one a seed: equal seeds are no independent draws. others: every other run of it.
+    """
+
+    learning_rate: float
+    counted: tuple[CollectedRun, ...]
+    others: tuple[CollectedRun, ...]
+
+    @property
+    def runs(self) -> tuple[CollectedRun, ...]:
+        return (*self.counted, *self.others)
+
+    @cached_property
+    def test(self) -> Statistic | None:
+        """Of the last epochs' test errors, in percent."""
+        return Statistic.of([run.test_error for run in self.counted if run.test_error is not None])
+
+    @cached_property
+    def validation(self) -> Statistic | None:
+        """Of the last epochs' errors on the images held out, if every counted run has one."""
+        errors = [run.validation_error for run in self.counted]
+        known = [error for error in errors if error is not None and math.isfinite(error)]
+        return Statistic.of(known) if len(known) == len(errors) else None
+
+    @property
+    def minutes(self) -> float | None:
+        """The mean over the counted runs of their minutes of training."""
+        return fmean(run.seconds for run in self.counted) / 60 if self.counted else None
+
+    @cached_property
+    def not_counted(self) -> Counter[str]:
+        """Why the other runs do not count: their status, or "repeated" for a seed that a counted run has."""
+        return Counter("repeated" if run.status == "finished" else run.status for run in self.others)
+
+    @property
+    def failed(self) -> int:
+        """How many runs diverged or died."""
+        return sum(self.not_counted[status] for status in FAILED)
+
+
+@dataclass(frozen=True)
+class Search:
+    """One setting and the learning rates that were run with it, highest first as the paper lists them."""
+
+    setting: Setting
+    trials: tuple[Trial, ...]
+
+    @property
+    def runs(self) -> tuple[CollectedRun, ...]:
+        return tuple(run for trial in self.trials for run in trial.runs)
+
+    @property
+    def recipe_name(self) -> str:
+        return self.runs[0].recipe.name
+
+    @property
+    def searched(self) -> tuple[Trial, ...]:
+        """The learning rates that came to a result, or failed: those among which there was a choice."""
+        return tuple(trial for trial in self.trials if trial.counted or trial.failed)
+
+    @property
+    def chosen_by(self) -> str | None:
+        """Either "validation_error", if every counted run held images out, or "test_error"; None without a choice."""
+        return None if len(self.searched) < 2 else self._measure
+
+    @cached_property
+    def best(self) -> Trial | None:
+        """The learning rate with the lowest mean error, or None where no run finished.
+
+        One at which any run diverged or died is chosen only where that befell every other too: the mean of those that
+        survived would hide it. Equal means: the one with more seeds, then the smaller learning rate.
+        """
+        finished = [trial for trial in self.trials if trial.counted]
+        sound = [trial for trial in finished if not trial.failed]
+        return min(sound or finished, key=self._rank, default=None)
+
+    @cached_property
+    def tied(self) -> bool:
+        """Whether another learning rate has the same mean as the best."""
+        if self.best is None:
+            return False
+        lowest = self._rank(self.best)[0]
+        return any(trial.counted and self._rank(trial)[0] == lowest for trial in self.trials if trial is not self.best)
+
+    @cached_property
+    def _measure(self) -> str:
+        held_out = all(trial.validation is not None for trial in self.trials if trial.counted)
+        return "validation_error" if held_out else "test_error"
+
+    def _rank(self, trial: Trial) -> tuple[float, int, float]:
+        figure = trial.validation if self._measure == "validation_error" else trial.test
+        mean = figure.mean if figure is not None else math.inf
+        # Means of the same errors in another order may differ in their last bits.
+        return round(mean, 9), -len(trial.counted), trial.learning_rate
+
+
+def search_results(runs: Sequence[CollectedRun]) -> list[Search]:
+    """The runs by setting and learning rate; every run is in exactly one trial of one search.
+
+    In the order of the published networks, then of the texts.
+    """
+    settings: dict[Setting, dict[float, list[CollectedRun]]] = {}
+    for run in runs:
+        settings.setdefault(_setting(run), {}).setdefault(run.recipe.learning_rate, []).append(run)
+    searches = [
+        Search(setting, tuple(_trial(rate, trials[rate]) for rate in sorted(trials, reverse=True)))
+        for setting, trials in settings.items()
+    ]
+    return sorted(searches, key=lambda search: _place(search.setting))
+
+
+def _setting(run: CollectedRun) -> Setting:
+    # The name of a recipe is not one of its numbers.
+    recipe = replace(run.recipe, name="", learning_rate=1.0)
+    return Setting(run.spec, run.dataset, run.digest, recipe, run.validation)
+
+
+def _trial(learning_rate: float, runs: Sequence[CollectedRun]) -> Trial:
+    counted: dict[int, CollectedRun] = {}
+    others = []
+    for run in sorted(runs, key=lambda run: (run.seed, str(run.folder.path))):
+        if run.test_error is not None and run.seed not in counted:
+            counted[run.seed] = run
+        else:
+            others.append(run)
+    return Trial(learning_rate, tuple(counted.values()), tuple(others))
+
+
+def _place(setting: Setting) -> tuple[int, str, str, str, str, int, str]:
+    network = setting.network
+    place = list(ZOO).index(network.name) if network else len(ZOO)
+    recipe = setting.recipe
+    return (
+        place, setting.spec, setting.dataset, setting.digest, recipe.augmentation, -recipe.length,
+        f"{setting.validation} {recipe}",
+    )  # fmt: skip

@@ -1,0 +1,149 @@
+"""`allcnn report`: run folders as tables and as a page. Tables load neither Keras nor TensorFlow."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from allcnn.errors import InputError, RunError
+from allcnn_cli import options
+from allcnn_cli.output import complain, show
+
+if TYPE_CHECKING:
+    from allcnn.reports.collected import CollectedRun
+    from allcnn.reports.structure import Table
+
+_FORMATS = ("terminal", "markdown", "latex", "csv", "json")
+_SUFFIXES = {".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json"}
+
+
+def report(
+    paths: Annotated[list[Path], typer.Argument(metavar="RUNS...", help="Run folders, or folders that hold them.")],
+    table: Annotated[
+        str | None, typer.Option("--table", metavar="NAME", help="3 or 4 of the paper, review, or lr. [default: 3]")
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORM", help=f"{', '.join(_FORMATS)}. [default: by --output, else terminal]"),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the table here: .md, .tex, .csv, .json."),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with curves and pictures, too.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Put runs beside the published results.
+
+    Table 3 and 4 are the paper's, "review" is the review's; "lr" is the whole search for the learning rate.
+
+    \b
+    Examples:
+      allcnn report runs/ --table 3
+      allcnn report runs/ --table 4 --format latex -o table4.tex
+      allcnn report runs/ --table lr --json
+      allcnn report runs/ --html report.html
+    """
+    form = _form(form, output, as_json)
+    from allcnn.reports.collected import collect_runs
+    from allcnn.reports.report import TABLES, report_table
+
+    if table is not None and table not in TABLES:
+        raise InputError(f'--table "{table}"; expected one of: {", ".join(TABLES)}.')
+    runs, problems = collect_runs(paths)
+    for problem in problems:
+        complain(f"left out: {problem}")
+    if not runs:
+        raise RunError(f"none of the {len(problems)} runs found can be read; nothing to report.")
+    if table is not None or html is None or output is not None or as_json:
+        _write(report_table(runs, table or "3"), form, output)
+    if html is not None:
+        _write_page(runs, html)
+
+
+def _form(form: str | None, output: Path | None, as_json: bool) -> str:
+    if form is not None and form not in _FORMATS:
+        raise InputError(f'--format "{form}"; expected one of: {", ".join(_FORMATS)}.')
+    if as_json and form not in (None, "json"):
+        raise InputError(f"--json and --format {form} contradict each other; expected one of them.")
+    if as_json:
+        return "json"
+    return form or (_SUFFIXES.get(output.suffix.lower(), "terminal") if output else "terminal")
+
+
+def _write(table: Table, form: str, output: Path | None) -> None:
+    from allcnn.reports.render import FORMATS
+
+    if output is not None and form == "terminal":
+        expected = ", ".join(_SUFFIXES)
+        raise InputError(f"{output}: its form is not known by its name; expected {expected}, or --format beside it.")
+    if form == "terminal":
+        _show(table)
+        return
+    text = FORMATS[form](table)
+    if output is None:
+        sys.stdout.write(text)
+        return
+    from allcnn.files import write_text
+
+    write_text(output, text)
+    complain(f"{output}: written.")
+
+
+def _show(table: Table) -> None:
+    show(table.title)
+    show()
+    headings, *lines = _aligned(table)
+    show(headings.rstrip())
+    show("─" * len(headings))
+    section = None
+    for line, row in zip(lines, table.rows, strict=True):
+        if row.section != section:
+            show(row.section if section is None else f"\n{row.section}")
+            section = row.section
+        show(line)
+    show()
+    for number, note in enumerate(table.footnotes, start=1):
+        _show_wrapped(f"{number:>3}  ", note)
+    for remark in table.remarks:
+        _show_wrapped("", remark)
+
+
+def _aligned(table: Table) -> list[str]:
+    """The headings and the rows, a line each, two spaces apart: with Rich's three Table 3 is wider than 80 columns."""
+    from rich.cells import cell_len
+
+    rows = [tuple(column.heading for column in table.columns), *(row.cells for row in table.rows)]
+    widths = [max(map(cell_len, cells)) for cells in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = []
+        for cell, width, column in zip(row, widths, table.columns, strict=True):
+            space = " " * (width - cell_len(cell))
+            cells.append(cell + space if column.left else space + cell)
+        lines.append("  ".join(cells))
+    return [lines[0], *(line.rstrip() for line in lines[1:])]
+
+
+def _show_wrapped(mark: str, text: str) -> None:
+    """A paragraph, folded between words where a window limits it."""
+    if not sys.stdout.isatty():
+        show(mark + text)
+        return
+    import shutil
+    import textwrap
+
+    width = max(40, shutil.get_terminal_size().columns)
+    for line in textwrap.wrap(text, width, initial_indent=mark, subsequent_indent=" " * len(mark)):
+        show(line)
+
+
+def _write_page(runs: list[CollectedRun], path: Path) -> None:
+    from allcnn.page import write_page
+
+    write_page(runs, path, announce=complain)
