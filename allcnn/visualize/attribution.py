@@ -183,7 +183,17 @@ class _TensorFlow:
                 signal = tape.gradient(total, zeros, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             return signal, values, where
 
-        return tf.function(run, autograph=False)
+        traced: dict[tuple, Callable] = {}
+
+        def compiled(*arguments: Any) -> tuple[Any, Any, Any]:
+            tensors = [argument if argument is None else tf.convert_to_tensor(argument) for argument in arguments]
+            key = tuple(None if tensor is None else tuple(tensor.shape) for tensor in tensors)
+            if key not in traced:
+                # Traced by hand: for several attributors TensorFlow would warn that it traces again and again.
+                traced[key] = tf.function(run, autograph=False).get_concrete_function(*tensors)
+            return traced[key](*(tensor for tensor in tensors if tensor is not None))
+
+        return compiled
 
 
 class _Jax:

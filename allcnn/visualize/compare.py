@@ -9,7 +9,7 @@ import numpy as np
 
 from allcnn.errors import InputError
 from allcnn.visualize.attribution import Attributor
-from allcnn.visualize.layers import find_layer
+from allcnn.visualize.layers import find_layer, named_layers
 from allcnn.visualize.rules import METHODS, Pass, forward_pass
 from allcnn.visualize.switches import with_switches
 
@@ -98,11 +98,12 @@ def single_unit_patterns(model: keras.Model, layer: str, down_to: str | None = N
     attributor = Attributor(model, layer, "deconvnet", down_to)
     if len(attributor.unit_shape) != 3:
         raise InputError(f'layer "{layer}" is no feature map; expected a convolution.')
-    names = [found.name for found in model.layers]
-    for before in model.layers[: names.index(layer)]:
+    for name, before in named_layers(model):
+        if name == layer:
+            break
         if "MaxPooling" in type(before).__name__:
             raise InputError(
-                f'layer "{layer}" has max-pooling before it ("{before.name}"), whose switches need an image; '
+                f'layer "{layer}" has max-pooling before it ("{name}"), whose switches need an image; '
                 "expected a layer before that."
             )
     height, width, units = attributor.unit_shape
