@@ -35,7 +35,10 @@ class SweepDisplay:
 
     def __enter__(self) -> SweepDisplay:
         if self.console.is_terminal:
-            self.live = Live(self._picture(), console=self.console, auto_refresh=False, transient=True)
+            self.live = Live(
+                self._picture(), console=self.console, auto_refresh=False, transient=True,
+                redirect_stdout=False, redirect_stderr=False,
+            )  # fmt: skip
             self.live.start()
             self.live.refresh()
         return self

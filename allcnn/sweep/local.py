@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from allcnn.runs.lock import holder_of
@@ -24,11 +25,18 @@ class Workers(Protocol):
     def running(self) -> set[str]:
         """The names of the runs that are being made."""
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything that was begun, or handed over, has not ended."""
+
     def begin(self, waiting: list[Work]) -> None:
         """Begin what can be begun now of the works, and take it out of the list."""
 
     def ended(self) -> Sequence[Ended]:
         """The names of the runs that ended since the last call, and why they failed, None for those that did not."""
+
+    def quiet(self) -> AbstractContextManager:
+        """A context in which they say nothing themselves."""
 
     def stop(self) -> None:
         """Ask the runs to save their state and to end."""
@@ -53,6 +61,10 @@ class LocalWorkers:
     def running(self) -> set[str]:
         return set(self.children)
 
+    @property
+    def busy(self) -> bool:
+        return bool(self.children)
+
     def begin(self, waiting: list[Work]) -> None:
         self.waiting_for = None
         for work in list(waiting):
@@ -70,6 +82,9 @@ class LocalWorkers:
         for name, _ in found:
             del self.children[name]
         return found
+
+    def quiet(self) -> AbstractContextManager:
+        return nullcontext()
 
     def stop(self) -> None:
         for child in self.children.values():

@@ -6,9 +6,11 @@ from the run's own training state there.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, redirect_stdout
 from importlib.util import find_spec
 from typing import Any
 
@@ -60,6 +62,10 @@ class RayWorkers:
         works = self.tasks.values()
         return {work.cell.name for work in works if _length(work) > self.lengths[work.cell.name]}
 
+    @property
+    def busy(self) -> bool:
+        return bool(self.tasks)
+
     def begin(self, waiting: list[Work]) -> None:
         # Ray limits OpenMP to a task's CPUs. The number of threads decides bits: they stay as they are here.
         environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS")}
@@ -73,6 +79,10 @@ class RayWorkers:
     def ended(self) -> Sequence[Ended]:
         done, _ = self.ray.wait(list(self.tasks), num_returns=len(self.tasks), timeout=0) if self.tasks else ([], [])
         return [(self.tasks.pop(task).cell.name, self._failure(task)) for task in done]
+
+    def quiet(self) -> AbstractContextManager:
+        """Of every lost node Ray prints a page of its daemon's log to standard output, whatever it was told."""
+        return redirect_stdout(_Nowhere())
 
     def stop(self) -> None:
         for task in self.tasks:
@@ -92,6 +102,13 @@ class RayWorkers:
             return f"{type(error).__name__}: {one_line(error)}"
 
 
+class _Nowhere(io.TextIOBase):
+    """What is written here is gone."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
 def _make_run(work: Work, environment: dict[str, str | None]) -> str | None:
     """What a worker does: the run in a child of its own, which the system stops when the worker dies."""
     return run_to_end(work, environment, _LOCK_SECONDS)
@@ -100,7 +117,6 @@ def _make_run(work: Work, environment: dict[str, str | None]) -> str | None:
 def _connect(address: str | None) -> None:
     import ray
 
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         ray.init(
             address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True,

@@ -155,11 +155,11 @@ def _make(board: Board, waiting: list[Work], workers: Workers, progress: bool) -
     """Have the runs made. Raises Interrupted after they were stopped."""
     board.at_a_time = workers.at_a_time
     total = len(board.runs)
-    with StopRequest() as stop, SweepDisplay(board, None if progress else io.StringIO()) as display:
+    with workers.quiet(), StopRequest() as stop, SweepDisplay(board, None if progress else io.StringIO()) as display:
         stop.say = display.say_stopping
         told_to_stop = False
         try:
-            while waiting or workers.running:
+            while waiting or workers.busy:
                 if stop.asked and not told_to_stop:
                     workers.stop()
                     waiting, told_to_stop = [], True
