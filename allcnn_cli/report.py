@@ -104,7 +104,7 @@ def _show(table: Table) -> None:
     section = None
     for line, row in zip(lines, table.rows, strict=True):
         if row.section != section:
-            show(row.section if section is None else f"\n{row.section}")
+            show(f"\n{row.section}" if section else row.section or "")
             section = row.section
         show(line)
     show()

@@ -108,14 +108,14 @@ def collect_runs(paths: Sequence[str | Path]) -> tuple[list[CollectedRun], list[
     if not folders and not problems:
         raise RunError(f"{', '.join(map(str, paths))}: holds no run; a run's folder has a config.json.")
     runs = []
-    for _, folder in sorted(folders.items()):
+    for _, found in sorted(folders.items()):
         try:
-            runs.append(_read_run(folder))
+            runs.append(_read_run(found))
         except (AllcnnError, KeyError, TypeError, ValueError) as error:
             said = (
                 str(error).splitlines()[0] if isinstance(error, AllcnnError) else f"not a run of ours ({error!r:.80})"
             )
-            problems.append(said if str(folder.path) in said else f"{folder.path}: {said}")
+            problems.append(said if str(found.path) in said else f"{found.path}: {said}")
     return runs, problems
 
 
