@@ -121,7 +121,8 @@ def test_every_run_is_in_one_place(write_run, runs_below) -> None:
     for number in range(24):
         write_run(
             ("all-c", "a", "8C3-NC1-GAP")[number % 3], 9.0, lr=(0.1, 0.05)[number % 2], seed=number % 5,
-            dataset=("cifar10", "digits")[number % 7 > 4], status=("finished", "diverged", "unfinished")[number % 11 % 3],
+            dataset=("cifar10", "digits")[number % 7 > 4],
+            status=("finished", "diverged", "unfinished")[number % 11 % 3],
         )  # fmt: skip
     runs = runs_below()
     searches = search_results(runs)

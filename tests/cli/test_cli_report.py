@@ -1,0 +1,107 @@
+"""`allcnn report`, on the run of a real training and on what is no run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import sys
+import types
+
+import pytest
+
+LOADED = """
+import sys
+from allcnn_cli.main import main
+code = main({arguments!r})
+print("loaded:", *[name for name in ("keras", "tensorflow", "jax", "h5py", "matplotlib") if name in sys.modules],
+      "code:", code, file=sys.stderr)
+"""
+
+
+def test_table_3_of_a_run(allcnn, digits_run) -> None:
+    outcome = allcnn("report", digits_run, "--table", "3")
+    assert outcome.code == 0 and outcome.err == ""
+    lines = outcome.out.splitlines()
+    assert lines[0] == "Table 3: comparison between the base and derived models on the CIFAR-10 dataset"
+    assert sum("missing" in line for line in lines) == 12
+    assert "Not in this table: 1 run of other networks. `--table lr` shows them." in lines
+
+
+def test_every_table_is_at_most_80_columns_wide(allcnn, digits_run) -> None:
+    for table in ("3", "4", "review", "lr"):
+        out = allcnn("report", digits_run, "--table", table).out
+        lines = out.split("\n\n", 1)[1].split("\n\n  1  ")[0].splitlines()
+        rows = [line for line in lines if "missing" in line or line.startswith(("─", "model", "method", "network"))]
+        assert rows and max(map(len, rows)) <= 80
+
+
+def test_table_lr_shows_the_run(allcnn, digits_run) -> None:
+    document = allcnn("report", digits_run, "--table", "lr", "--json").document
+    (row,) = document["rows"]
+    assert (row["spec"], row["n"], row["dataset"]) == ("8C3/2-NC1-GAP", 1, "digits")
+    assert row["runs"][0]["folder"] == str(digits_run)
+
+
+def test_forms_and_files(allcnn, digits_run, tmp_path) -> None:
+    assert allcnn("report", digits_run, "--format", "markdown").out.startswith("**Table 3")
+    assert r"\toprule" in allcnn("report", digits_run, "--format", "latex").out
+    assert len(list(csv.DictReader(io.StringIO(allcnn("report", digits_run, "--format", "csv").out)))) == 12
+    for name, begins in (("t.md", "**Table 4"), ("t.tex", "% "), ("t.csv", "section,"), ("t.json", "{")):
+        outcome = allcnn("report", digits_run, "--table", "4", "-o", tmp_path / name)
+        assert (outcome.code, outcome.out) == (0, "")
+        assert (tmp_path / name).read_text().startswith(begins)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--table", "5"], 'error: --table "5"; expected one of: 3, 4, review, lr.'),
+        (["--format", "html"], 'error: --format "html"; expected one of: terminal, markdown, latex, csv, json.'),
+        (["--json", "--format", "csv"], "error: --json and --format csv contradict each other"),
+        (["-o", "t.doc"], "error: t.doc: its form is not known by its name; expected .md, .tex, .csv, .json"),
+    ],
+)
+def test_wrong_calls(allcnn, digits_run, arguments, message) -> None:
+    outcome = allcnn("report", digits_run, *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(message)
+
+
+def test_nothing_there(allcnn, tmp_path) -> None:
+    outcome = allcnn("report", tmp_path)
+    assert (outcome.code, outcome.err) == (2, f"error: {tmp_path}: holds no run; a run's folder has a config.json.\n")
+    assert allcnn("report", tmp_path / "no").err.startswith(f"error: {tmp_path / 'no'}: no such folder")
+    assert allcnn("report").code == 2
+
+
+def test_a_damaged_run_is_named_and_the_rest_reported(allcnn, digits_run, tmp_path) -> None:
+    shutil.copytree(digits_run, tmp_path / "whole")
+    shutil.copytree(digits_run, tmp_path / "broken")
+    (tmp_path / "broken" / "summary.json").write_text("{")
+    outcome = allcnn("report", tmp_path, "--table", "lr", "--json")
+    assert outcome.code == 0 and len(outcome.document["rows"]) == 1
+    assert outcome.err.startswith(f"left out: {tmp_path / 'broken' / 'summary.json'}: ")
+    assert outcome.err.count("\n") == 1
+
+
+def test_nothing_but_damaged_runs(allcnn, tmp_path) -> None:
+    (tmp_path / "config.json").write_text("{")
+    outcome = allcnn("report", tmp_path)
+    assert outcome.code == 2
+    assert outcome.err.splitlines()[1] == "error: none of the 1 runs found can be read; nothing to report."
+
+
+def test_html_writes_the_page_alone(allcnn, digits_run, tmp_path, monkeypatch) -> None:
+    written = []
+    page = types.ModuleType("allcnn.page")
+    page.write_page = lambda runs, path, announce: written.append((len(runs), path))
+    monkeypatch.setitem(sys.modules, "allcnn.page", page)
+    outcome = allcnn("report", digits_run, "--html", tmp_path / "report.html")
+    assert (outcome.code, outcome.out, written) == (0, "", [(1, tmp_path / "report.html")])
+    assert "missing" in allcnn("report", digits_run, "--table", "3", "--html", tmp_path / "report.html").out
+
+
+def test_tables_load_no_keras(run_python, digits_run) -> None:
+    result = run_python("-c", LOADED.format(arguments=["report", str(digits_run), "--table", "lr"]))
+    assert result.stderr.splitlines()[-1] == "loaded: code: 0"

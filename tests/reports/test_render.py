@@ -1,0 +1,128 @@
+"""Markdown, LaTeX, CSV and JSON of the same table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from allcnn.reports.render import csv_text, json_text, latex, markdown
+from allcnn.reports.report import TABLES, report_table
+from allcnn.reports.structure import Column, Row, Table
+
+ODD = Table(
+    "odd",
+    "50 % of {a_b} & #1 ~ ^ \\ $",
+    (Column("name", left=True), Column("error")),
+    (
+        Row(("[1] x_y | *bold* <b>", "10.35 ± 0.21"), {"name": "a", "error": 10.35}, (1,)),
+        Row(("≈ 1 M > 0.5 M", "-0.14"), {"name": "b,c\n", "error": None}),
+    ),
+    ('100% "sure" [x](y)…',),
+    ("a `remark`",),
+)
+
+
+@pytest.fixture
+def tables(write_run, runs_below) -> list[Table]:
+    write_run("all-c", 9.0)
+    write_run("all-c", 9.4, seed=1)
+    write_run("all-c", None, lr=0.25, status="diverged", reason="loss_1 is {nan} & 100% bad")
+    write_run("8C3-NC1:leaky_relu(0.33)-GAP", 50.0, dataset="my_photos & more")
+    return [report_table(runs_below(), name) for name in TABLES]
+
+
+def test_markdown() -> None:
+    assert markdown(ODD) == (
+        "**50 % of {a\\_b} & #1 ~ ^ \\\\ $**\n\n"
+        "| name | error |\n|---|---:|\n"
+        "| [1] x\\_y \\| \\*bold\\* \\<b> | 10.35 ± 0.21 |\n"
+        "| ≈ 1 M > 0.5 M | -0.14 |\n\n"
+        '1. 100% "sure" [x\\](y)…\n\n'
+        "a \\`remark\\`\n"
+    )
+
+
+def test_markdown_has_as_many_cells_everywhere(tables) -> None:
+    for table in tables:
+        rows = [line for line in markdown(table).splitlines() if line.startswith("|")]
+        counts = {len(re.findall(r"(?<!\\)\|", row)) for row in rows}
+        assert counts == {len(table.columns) + 1}
+
+
+def test_latex() -> None:
+    text = latex(ODD)
+    assert r"\caption{50 \% of \{a\_b\} \& \#1 \textasciitilde{} \textasciicircum{} \textbackslash{} \$}" in text
+    assert r"{}[1] x\_y $|$ *bold* $<$b$>$ & 10.35 $\pm$ 0.21 \\" in text
+    assert r"$\approx$ 1 M $>$ 0.5 M & $-0.14$ \\" in text
+    assert r"\textsuperscript{1} 100\% ''sure'' [x](y)\dots{}\par" in text
+
+
+def test_latex_is_balanced(tables) -> None:
+    for table in tables:
+        text = latex(table)
+        bare = re.sub(r"\\[{}$%&#_\\]", "", text)
+        assert bare.count("{") == bare.count("}")
+        assert bare.count("$") % 2 == 0
+        assert re.findall(r"\\begin\{(\w+)\}", text)[::-1] == sorted(
+            re.findall(r"\\end\{(\w+)\}", text), key=["minipage", "tabular", "table"].index
+        )
+        body = text.split(r"\toprule")[1].split(r"\bottomrule")[0]
+        for line in body.splitlines():
+            if line.endswith(r"\\") and "multicolumn" not in line:
+                assert len(re.findall(r"(?<!\\)&", line)) == len(table.columns) - 1
+        assert [text.count(rule) for rule in (r"\toprule", r"\bottomrule")] == [1, 1]
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex")
+def test_latex_compiles(tables, tmp_path) -> None:
+    pages = "\n".join(latex(table) for table in [*tables, ODD])
+    (tmp_path / "t.tex").write_text(
+        "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n" + pages + "\\end{document}\n"
+    )
+    result = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout[-2000:]
+
+
+def test_csv_reads_back(tables) -> None:
+    for table in tables:
+        rows = list(csv.DictReader(io.StringIO(csv_text(table))))
+        assert len(rows) == len(table.rows)
+        for row, ours in zip(rows, table.rows, strict=True):
+            assert list(row) == [*ours.values, "notes"]
+            assert row["notes"] == " ".join(table.notes_of(ours))
+    first = next(csv.DictReader(io.StringIO(csv_text(tables[0]))))
+    assert first["published_error_percent"] == "12.47"
+    assert first["measured_error_percent"] == ""
+    assert next(csv.reader(io.StringIO(csv_text(ODD).split("\n", 2)[2])))[0] == "b,c\n"
+
+
+KEYS = {
+    "3": "network published_name published_error_percent published_parameters parameters review_error_percent",
+    "4": "section method published_error_percent published_parameters network parameters",
+    "review": "network published_name review_error_percent review_minutes review_learning_rate",
+}
+MEASURED = (
+    "dataset digest recipe epochs n measured_error_percent deviation validation_error_percent learning_rate chosen_by "
+    "searched minutes seeds runs not_counted difference notes"
+)
+KEYS_OF_LR = (
+    "network spec dataset digest recipe validation learning_rate n test_error_percent deviation "
+    "validation_error_percent validation_deviation minutes best chosen_by not_counted runs notes"
+)
+
+
+def test_json_has_stable_keys(tables) -> None:
+    for table in tables:
+        document = json.loads(json_text(table))
+        assert list(document) == ["table", "title", "rows", "remarks"]
+        expected = KEYS_OF_LR if table.name == "lr" else f"{KEYS[table.name]} {MEASURED}"
+        assert {tuple(row) for row in document["rows"]} == {tuple(expected.split())}
