@@ -1,0 +1,90 @@
+"""From what is asked for to the cells, and everything wrong refused before any run begins."""
+
+from __future__ import annotations
+
+import pytest
+from sweep_folders import OPTIONS, SPECS, leave, small_grid
+
+from allcnn.errors import AllcnnError, InputError, RunError
+from allcnn.runs.folder import RunFolder
+from allcnn.sweep.child import Work
+from allcnn.sweep.grid import another_runs, make_grid, networks_of
+from allcnn.training.plan import plan_run
+
+
+def test_groups_are_the_twelve_networks_and_nothing_is_made_twice() -> None:
+    paper = networks_of("paper")
+    assert len(paper) == 12 and paper[0] == "a" and "large-all" not in paper
+    assert networks_of("review") == [f"review-{name}" for name in paper]
+    assert networks_of(" ALL-CNN-C, paper,all-c,") == ["all-c", *paper[:-1]]
+    assert networks_of(["8C3/2-NC1-GAP", "8C3/2 - NC1 - GAP"]) == ["8C3/2-NC1-GAP"]
+
+
+@pytest.mark.parametrize(("models", "said"), [("", "no network was given"), ("all-d", 'unknown network "all-d"')])
+def test_wrong_networks_are_named(models, said) -> None:
+    with pytest.raises(InputError, match=said):
+        networks_of(models)
+
+
+def test_the_grid_has_the_folders_that_train_would_choose(tmp_path) -> None:
+    grid = small_grid(tmp_path, seeds=(0, 3, 0))
+    assert len(grid.cells) == 2 * 2 * 2 and grid.seeds == (0, 3)
+    cell = grid.cells[1]
+    plan = plan_run(SPECS[0], dataset="digits", epochs=4, learning_rate=0.05, seed=3)
+    assert (cell.seed, cell.learning_rate, cell.epochs) == (3, 0.05, 4)
+    assert cell.folder == RunFolder(tmp_path / plan.folder.path.name)
+    assert cell.identity["recipe"] == plan.recipe.as_dict() and not list(tmp_path.iterdir())
+    assert grid.notes == ("epochs 4 instead of 40: the learning rate drops after 3, 3, 4 instead of 23, 29, 35.",)
+
+
+@pytest.mark.parametrize(
+    ("rates", "seeds", "options", "said"),
+    [
+        ((), (0,), {}, "no learning rate was given"),
+        ((0.1,), (), {}, "no seed was given"),
+        ((-1.0,), (0,), {}, "the learning rate must be a number above 0"),
+        ((0.1,), (-1,), {}, "the seed must be a whole number"),
+        ((0.1, 0.10000001), (0,), {}, "two runs of the grid would be called .*lr0.1-seed0"),
+        ((0.1,), (0,), {"epochs": 0}, "number of epochs must be"),
+        ((0.1,), (0,), {"dataset": "mnist"}, "unknown data set"),
+    ],
+)
+def test_a_wrong_grid_is_refused(tmp_path, rates, seeds, options, said) -> None:
+    with pytest.raises(AllcnnError, match=said):
+        small_grid(tmp_path, rates, seeds, **options)
+
+
+def test_a_folder_that_holds_another_run_is_refused_by_what_differs(tmp_path) -> None:
+    leave(small_grid(tmp_path).cells[2], "finished", [50.0] * 4)
+    assert small_grid(tmp_path)
+    for options, said in (
+        ({"epochs": 5}, "the recipe's length was 4, now 5"),
+        ({"validation": 0.1}, "the held-out fraction was 0.0, now 0.1"),
+        ({"backend": "jax"}, "the backend was tensorflow, now jax"),
+        ({"image_size": 24}, "the data set was digits"),
+    ):
+        with pytest.raises(RunError, match=said):
+            small_grid(tmp_path, **options)
+
+
+def test_runs_of_another_data_set_are_left_alone_and_said_so(tmp_path) -> None:
+    grid = small_grid(tmp_path)
+    other = tmp_path / "strided-a-cifar10-paper-lr0.05-seed0" / "config.json"
+    other.parent.mkdir()
+    other.write_text("{}")
+    said: list[str] = []
+    another_runs(grid, tmp_path, said.append)
+    assert said == [
+        f"{tmp_path}: also holds 1 run that is not of this grid (strided-a-cifar10-paper-lr0.05-seed0), left alone."
+    ]
+
+
+def test_a_cell_is_begun_with_all_its_options_and_gone_on_with_where_it_was_begun(tmp_path) -> None:
+    (cell,) = make_grid(["all-c"], [0.05], [7], tmp_path, OPTIONS).cells
+    options = {**OPTIONS, "deterministic": True, "augmentation": "flip-shift"}
+    work = Work(cell, options, tmp_path / "log", allow=("machine",))
+    begun = work.command
+    assert begun[:7] == ["train", "--model", "all-c", "--lr", "0.05", "--seed", "7"]
+    assert "--augment" in begun and "--deterministic" in begun and "--resume" not in begun and "--allow" not in begun
+    leave(cell, None, [])
+    assert work.command == [*begun, "--resume", "--allow", "machine"]
