@@ -45,3 +45,59 @@ OwnImageSize = Annotated[
     int | None,
     typer.Option("--image-size", metavar="PIXELS", help="Size to bring every image to. [default: the model's]"),
 ]
+
+# The numbers of a run, for what trains; what is left out is the recipe's.
+Recipe = Annotated[str | None, typer.Option("--recipe", metavar="NAME", help="paper or review. [default: paper]")]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        "--epochs", metavar="E", help="Epochs; the learning rate's drops move along. [default: 350; digits: 40]"
+    ),
+]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", metavar="IMAGES", help="[default: 200; digits: 25]")]
+Augmentation = Annotated[
+    str | None, typer.Option("--augment", metavar="KIND", help="none or flip-shift. [default: none]")
+]
+Preprocessing = Annotated[
+    str | None,
+    typer.Option(
+        "--preprocessing",
+        metavar="KIND",
+        help="gcn-zca, none, scale, center, gcn, standardize or channel-mean. [default: gcn-zca; digits: standardize]",
+    ),
+]
+Initializer = Annotated[
+    str | None, typer.Option("--initializer", metavar="NAME", help="Initial weights. [default: the recipe's]")
+]
+WeightDecay = Annotated[
+    float | None,
+    typer.Option("--weight-decay", metavar="LAMBDA", help="lambda in gradient + lambda w. [default: 0.001]"),
+]
+Precision = Annotated[
+    str | None, typer.Option("--precision", metavar="KIND", help="auto, float32 or mixed_bfloat16. [default: auto]")
+]
+Validation = Annotated[
+    float | None,
+    typer.Option("--validation", metavar="FRACTION", help="Part of the training images to hold out. [default: 0]"),
+]
+TestEvery = Annotated[
+    int | None,
+    typer.Option(
+        "--test-every", metavar="E", help="Measure the errors every E epochs, and after the last. [default: 1]"
+    ),
+]
+SaveEvery = Annotated[
+    int | None,
+    typer.Option("--save-every", metavar="N", help="Save the state every N steps too. [default: after each epoch]"),
+]
+Patience = Annotated[
+    int | None,
+    typer.Option(
+        "--patience",
+        metavar="E",
+        help="Give a run up after E epochs in a row that learn nothing. [default: a fifth of the epochs]",
+    ),
+]
+Deterministic = Annotated[
+    bool, typer.Option("--deterministic", help="The same bits every time on a GPU too; on a CPU they are anyway.")
+]

@@ -61,32 +61,14 @@ def sweep(
     data_dir: options.DataDir = None,
     image_size: options.ImageSize = None,
     mirror: options.Mirror = None,
-    recipe: Annotated[
-        str | None, typer.Option("--recipe", metavar="NAME", help="paper or review. [default: paper]")
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option("--epochs", metavar="E", help="Of every run. [default: 350; digits: 40]")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", metavar="IMAGES", help="[default: 200; digits: 25]")
-    ] = None,
-    augmentation: Annotated[
-        str | None, typer.Option("--augment", metavar="KIND", help="none or flip-shift. [default: none]")
-    ] = None,
-    preprocessing: Annotated[
-        str | None, typer.Option("--preprocessing", metavar="KIND", help="[default: gcn-zca; digits: standardize]")
-    ] = None,
-    initializer: Annotated[
-        str | None, typer.Option("--initializer", metavar="NAME", help="Initial weights. [default: the recipe's]")
-    ] = None,
-    weight_decay: Annotated[
-        float | None,
-        typer.Option("--weight-decay", metavar="LAMBDA", help="lambda in gradient + lambda w. [default: 0.001]"),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option("--precision", metavar="KIND", help="auto, float32 or mixed_bfloat16. [default: auto]"),
-    ] = None,
+    recipe: options.Recipe = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    augmentation: options.Augmentation = None,
+    preprocessing: options.Preprocessing = None,
+    initializer: options.Initializer = None,
+    weight_decay: options.WeightDecay = None,
+    precision: options.Precision = None,
     validation: Annotated[
         float | None,
         typer.Option(
@@ -95,20 +77,10 @@ def sweep(
             help="Part of the training images to hold out, and to choose rates by. [default: 0: by the test error]",
         ),
     ] = None,
-    test_every: Annotated[
-        int | None, typer.Option("--test-every", metavar="E", help="Measure the errors every E epochs. [default: 1]")
-    ] = None,
-    save_every: Annotated[
-        int | None,
-        typer.Option("--save-every", metavar="N", help="Save the state every N steps too. [default: after each epoch]"),
-    ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option("--patience", metavar="E", help="Give a run up after E epochs in a row that learn nothing."),
-    ] = None,
-    deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="The same bits every time on a GPU too; on a CPU they are anyway.")
-    ] = False,
+    test_every: options.TestEvery = None,
+    save_every: options.SaveEvery = None,
+    patience: options.Patience = None,
+    deterministic: options.Deterministic = False,
     as_json: options.Json = False,
     backend: options.Backend = None,
 ) -> None:

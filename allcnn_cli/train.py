@@ -26,72 +26,25 @@ def train(
     data_dir: options.DataDir = None,
     image_size: options.ImageSize = None,
     mirror: options.Mirror = None,
-    recipe: Annotated[
-        str | None, typer.Option("--recipe", metavar="NAME", help="paper or review. [default: paper]")
-    ] = None,
+    recipe: options.Recipe = None,
     learning_rate: Annotated[
         float | None, typer.Option("--lr", metavar="RATE", help="Learning rate. [default: 0.05; digits: 0.02]")
     ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            "--epochs", metavar="E", help="Epochs; the learning rate's drops move along. [default: 350; digits: 40]"
-        ),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", metavar="IMAGES", help="[default: 200; digits: 25]")
-    ] = None,
-    augmentation: Annotated[
-        str | None, typer.Option("--augment", metavar="KIND", help="none or flip-shift. [default: none]")
-    ] = None,
-    preprocessing: Annotated[
-        str | None,
-        typer.Option(
-            "--preprocessing",
-            metavar="KIND",
-            help="gcn-zca, none, scale, center, gcn, standardize or channel-mean. "
-            "[default: gcn-zca; digits: standardize]",
-        ),
-    ] = None,
-    initializer: Annotated[
-        str | None, typer.Option("--initializer", metavar="NAME", help="Initial weights. [default: the recipe's]")
-    ] = None,
-    weight_decay: Annotated[
-        float | None,
-        typer.Option("--weight-decay", metavar="LAMBDA", help="lambda in gradient + lambda w. [default: 0.001]"),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option("--precision", metavar="KIND", help="auto, float32 or mixed_bfloat16. [default: auto]"),
-    ] = None,
-    validation: Annotated[
-        float | None,
-        typer.Option("--validation", metavar="FRACTION", help="Part of the training images to hold out. [default: 0]"),
-    ] = None,
-    test_every: Annotated[
-        int | None,
-        typer.Option(
-            "--test-every", metavar="E", help="Measure the errors every E epochs, and after the last. [default: 1]"
-        ),
-    ] = None,
-    save_every: Annotated[
-        int | None,
-        typer.Option("--save-every", metavar="N", help="Save the state every N steps too. [default: after each epoch]"),
-    ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(
-            "--patience",
-            metavar="E",
-            help="Give a run up after E epochs in a row that learn nothing. [default: a fifth of the epochs]",
-        ),
-    ] = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    augmentation: options.Augmentation = None,
+    preprocessing: options.Preprocessing = None,
+    initializer: options.Initializer = None,
+    weight_decay: options.WeightDecay = None,
+    precision: options.Precision = None,
+    validation: options.Validation = None,
+    test_every: options.TestEvery = None,
+    save_every: options.SaveEvery = None,
+    patience: options.Patience = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write TensorBoard's event files into the run's folder too.")
     ] = False,
-    deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="The same bits every time on a GPU too; on a CPU they are anyway.")
-    ] = False,
+    deterministic: options.Deterministic = False,
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="N", help="Decides every random choice. [default: 0]")
     ] = None,
