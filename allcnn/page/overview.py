@@ -1,0 +1,76 @@
+"""All the runs in one table: what each was, how far it came, how it ended and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from allcnn.page.markup import Html, escape, paragraph, section, table
+from allcnn.reports.collected import STATUSES, CollectedRun
+
+_HEADINGS = (
+    "Run", "Network", "Data", "Recipe", "Learning rate", "Seed", "Status", "Epochs", "Test error (%)", "Training time",
+    "Computed with",
+)  # fmt: skip
+
+
+def overview(runs: Sequence[CollectedRun], names: Sequence[str]) -> Html:
+    """The section of all runs; those that did not finish with their reason, where they gave one."""
+    return section(
+        "runs",
+        "Runs",
+        paragraph(
+            "The test error is the last epoch's, and of finished runs only; how far the others came is in the curves."
+        ),
+        table(
+            _HEADINGS,
+            [_row(run, name) for run, name in zip(runs, names, strict=True)],
+            text_columns=(0, 1, 2, 3, 6, 10),
+            caption=counted(runs),
+        ),
+    )
+
+
+def counted(runs: Sequence[CollectedRun]) -> str:
+    """How many there are of each status: "12 runs: 10 finished, 2 dead"."""
+    found = Counter(run.status for run in runs)
+    parts = [f"{found[status]} {status}" for status in STATUSES if found[status]]
+    return f"{len(runs)} run{'s' * (len(runs) != 1)}: {', '.join(parts)}"
+
+
+def _row(run: CollectedRun, name: str) -> tuple[object, ...]:
+    recipe = run.recipe
+    how = [recipe.name, *([recipe.augmentation] if recipe.augmentation != "none" else [])]
+    computed = [run.config.get("backend"), run.config.get("precision"), (run.config.get("device") or {}).get("name")]
+    return (
+        name,
+        run.model,
+        run.dataset,
+        ", ".join(how),
+        f"{recipe.learning_rate:g}",
+        run.seed,
+        _status(run),
+        _epochs(run),
+        "-" if run.test_error is None else f"{run.test_error:.2f}",
+        duration(run.seconds),
+        ", ".join(str(part) for part in computed if part),
+    )
+
+
+def _status(run: CollectedRun) -> Html:
+    reason = f'<span class="reason">{escape(run.reason)}</span>' if run.reason else ""
+    return Html(f'<span class="status {run.status}">{run.status}</span>{reason}')
+
+
+def _epochs(run: CollectedRun) -> str:
+    of = run.summary.get("of_epochs") if run.summary else None
+    if of is None and run.recipe.unit == "epochs":
+        of = run.recipe.length
+    return f"{len(run.rows)} of {of}" if of is not None else str(len(run.rows))
+
+
+def duration(seconds: float) -> str:
+    """Seconds for reading: "6:46 min", "3:18:43 h"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"

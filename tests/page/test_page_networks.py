@@ -1,0 +1,96 @@
+"""What the page shows of networks: trained here, on the digits."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+import allcnn
+from allcnn.page.choice import best_of_each_network
+from allcnn.page.looked import Onlooker
+from allcnn.page.mistakes import WORST
+from allcnn.reports.collected import collect_runs
+
+
+@pytest.fixture(scope="module")
+def looked(trained_runs):
+    runs, _ = collect_runs(trained_runs)
+    return Onlooker().look(best_of_each_network(runs)[0])
+
+
+def test_it_sees_what_an_evaluation_sees(trained_runs, looked) -> None:
+    runs, _ = collect_runs(trained_runs)
+    best = best_of_each_network(runs)
+    assert len(best) == 1, "two runs of one network"
+    assert best[0].test_error == min(run.test_error for run in runs)
+    found, _ = allcnn.evaluation.evaluate_saved(best[0].folder.path)
+    np.testing.assert_array_equal(looked.confusion, found.confusion)
+    assert looked.errors == found.errors
+    assert found.error_percent == best[0].test_error
+
+
+def test_the_page_shows_it(trained_runs, make_page, looked) -> None:
+    said: list[str] = []
+    page = make_page(trained_runs[0].parent, said=said)
+    assert said == [f"looking into {best_of_each_network(collect_runs(trained_runs)[0])[0].name} ..."]
+    assert f"{looked.errors:,} of {len(looked.labels):,} test images wrong" in page.text
+    for heading in ("Worst mistakes", "Right:", "Filters of conv1", "Strongest patches of conv2"):
+        assert heading in page.text
+    assert re.findall(r'<p class="missing">(.*?)</p>', page.source) == []
+    pictures = page.all("img")
+    assert len(pictures) >= 1 + 6 + min(WORST, looked.errors)
+    assert all((picture["src"] or "").startswith("data:image/png;base64,") and picture["alt"] for picture in pictures)
+
+
+def test_the_worst_mistakes_come_first(trained_runs, make_page, looked) -> None:
+    page = make_page(trained_runs[0].parent)
+    shown = re.findall(r'alt="test image (\d+): (\w+), taken for (\w+)"', page.source)
+    sure = []
+    for index, true, guess in ((int(index), true, guess) for index, true, guess in shown):
+        assert (looked.labels[index], looked.guesses[index]) == (int(true), int(guess))
+        sure.append(looked.chances[index].max())
+    assert sure == sorted(sure, reverse=True)
+    wrong = looked.guesses != looked.labels
+    assert sure[0] == looked.chances[wrong].max()
+
+
+def test_the_heat_map_holds_the_shares(trained_runs, make_page, looked) -> None:
+    page = make_page(trained_runs[0].parent)
+    documents = re.findall(r'<script type="application/json">(.*?)</script>', page.source, re.DOTALL)
+    trace = next(trace for text in documents for trace in json.loads(text)["data"] if trace["type"] == "heatmap")
+    np.testing.assert_allclose(np.sum(trace["z"], axis=1), 100, atol=0.06)
+    assert [field[2] for row in trace["customdata"] for field in row] == looked.confusion.ravel().tolist()
+
+
+def test_what_cannot_be_looked_into_has_a_line(trained_runs, make_page, tmp_path, monkeypatch) -> None:
+    best = best_of_each_network(collect_runs(trained_runs)[0])[0].folder.path
+    shutil.copytree(best, tmp_path / "damaged" / "run")
+    file = tmp_path / "damaged" / "run" / "model.keras"
+    file.write_bytes(file.read_bytes()[:-1000])
+    said: list[str] = []
+    page = make_page(tmp_path / "damaged", said=said)
+    assert "Not looked into" in page.text and any("left out" in line for line in said)
+
+    monkeypatch.setattr("allcnn.data.dataset.Dataset.digest", property(lambda data: "1" * 64))
+    page = make_page(trained_runs[0].parent)
+    assert "other images than the run was trained on" in page.text
+
+
+def test_nothing_is_downloaded_for_a_page(trained_runs, tmp_path, monkeypatch) -> None:
+    from dataclasses import replace
+
+    from allcnn.errors import DataError
+    from allcnn.models.saved import read_card
+
+    runs, _ = collect_runs(trained_runs)
+    card = replace(read_card(runs[0].folder.model), dataset="cifar10", data_dir=str(tmp_path / "gone"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("ALLCNN_DATA", raising=False)
+    monkeypatch.setattr("allcnn.page.looked.read_card", lambda path: card)
+    monkeypatch.setattr("allcnn.data.download._download", lambda *arguments: pytest.fail("a download was begun"))
+    with pytest.raises(DataError, match="not on this machine"):
+        Onlooker().look(runs[0])
