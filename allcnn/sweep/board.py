@@ -59,7 +59,7 @@ class Board:
         """Take in a run whose process ended; what its folder says counts before what the process said."""
         run = look(self.cells[name])
         if run.status not in ("finished", "diverged", "dead"):
-            run = crashed(run, failure or "its process ended well, but the run is not finished")
+            run = crashed(run, failure or run.reason or "its process ended well, but the run is not finished")
         elif name in self._begun:
             trained = run.seconds - self._before[name]
             self._overheads.append(max(self.clock() - self._begun[name] - trained, 0.0))

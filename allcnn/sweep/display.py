@@ -102,7 +102,7 @@ class SweepDisplay:
             return rows
         active = {run.model for run in self.board.runs.values() if run.status != "waiting"}
         last = max((index for index, row in enumerate(rows) if row.model in active), default=0)
-        first = min(max(last - room + 2, 0), len(rows) - room)
+        first = min(max(last + 1 - room + (room > 2), 0), len(rows) - room)
         return rows[first : first + room]
 
     def _entry(self, model: str, rate: float, best: bool) -> Text:
@@ -113,7 +113,7 @@ class SweepDisplay:
         ]
         text = Text()
         if done:
-            text.append(f"{sum(done) / len(done):.2f}", style="bold green" if best else "")
+            text.append(f"{sum(done) / len(done):.2f}{' *' * best}", style="bold green" if best else "")
         if len(runs) > 1 and len(done) not in (0, len(runs)):
             text.append(f" ({len(done)}/{len(runs)})", style="dim")
         others = Counter(run.status for run in runs if run.status != "finished")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from allcnn.data.load import load_data
 from allcnn.data.pipeline import BatchOrder
 from allcnn.errors import InputError, RunError
 from allcnn.runs.folder import RunFolder, read_json
-from allcnn.specs import ZOO, count_multiply_adds, resolve
+from allcnn.specs import ZOO, Network, Spec, count_multiply_adds, resolve
 from allcnn.training.identity import differences
 from allcnn.training.plan import RunPlan, default_run_dir, plan_run
 
@@ -56,13 +57,14 @@ class Grid:
     notes: tuple[str, ...]
 
 
-def networks_of(models: str | Sequence[str]) -> list[str]:
+def networks_of(models: str | Sequence[str | Spec | Network]) -> list[str]:
     """The networks named: "paper", "review", names and texts, as a list or joined by commas, each once.
 
     Raises:
         InputError, SpecError: an unknown name, a wrong text, or none at all.
     """
-    named = models.split(",") if isinstance(models, str) else list(models)
+    given = models.split(",") if isinstance(models, str) else list(models)
+    named = [model.name if isinstance(model, Network) else str(model) for model in given]
     found: dict[str, str] = {}
     for name in (name.strip() for name in named if name.strip()):
         for model in GROUPS.get(name.lower(), (name,)):
@@ -74,7 +76,7 @@ def networks_of(models: str | Sequence[str]) -> list[str]:
 
 
 def make_grid(
-    models: str | Sequence[str],
+    models: str | Sequence[str | Spec | Network],
     learning_rates: Sequence[float],
     seeds: Sequence[int],
     runs_dir: Path,
@@ -85,7 +87,16 @@ def make_grid(
     Raises:
         InputError: a wrong name or number, broken data, or a folder of that name that holds another run.
     """
-    rates, seeds = tuple(dict.fromkeys(learning_rates)), tuple(dict.fromkeys(seeds))
+    for key in ("dataset", "recipe"):
+        if not isinstance(options.get(key), str | None):
+            raise InputError(f"a sweep's {key} must be named, since each run is a process of its own; expected a name.")
+    try:  # NumPy's numbers too, which would not be read back from a command line
+        rates = tuple(dict.fromkeys(float(rate) for rate in learning_rates))
+        seeds = tuple(dict.fromkeys(index(seed) for seed in seeds))
+    except (TypeError, ValueError):
+        raise InputError(
+            f"learning rates must be numbers and seeds whole numbers; got {learning_rates} and {seeds}."
+        ) from None
     for what, values, example in (("learning rate", rates, "0.1,0.05"), ("seed", seeds, "0,1,2")):
         if not values:
             raise InputError(f"no {what} was given; expected some, such as {example}.")

@@ -12,6 +12,7 @@ from allcnn.backend import BACKENDS
 from allcnn.errors import InputError, Interrupted
 from allcnn.runs.lock import only_sweep
 from allcnn.runs.recipe import LEARNING_RATES
+from allcnn.specs import Network, Spec
 from allcnn.sweep.board import Board, counts_line, run_line
 from allcnn.sweep.child import Work
 from allcnn.sweep.display import SweepDisplay
@@ -24,7 +25,7 @@ _POLL_SECONDS = 0.2
 
 
 def sweep(
-    models: str | Sequence[str],
+    models: str | Sequence[str | Spec | Network],
     learning_rates: Sequence[float] = LEARNING_RATES,
     seeds: Sequence[int] = (0,),
     *,

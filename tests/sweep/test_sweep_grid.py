@@ -7,6 +7,8 @@ from sweep_folders import OPTIONS, SPECS, leave, small_grid
 
 from allcnn.errors import AllcnnError, InputError, RunError
 from allcnn.runs.folder import RunFolder
+from allcnn.runs.recipe import Recipe
+from allcnn.specs import ZOO, parse
 from allcnn.sweep.child import Work
 from allcnn.sweep.grid import another_runs, make_grid, networks_of
 from allcnn.training.plan import plan_run
@@ -17,6 +19,7 @@ def test_groups_are_the_twelve_networks_and_nothing_is_made_twice() -> None:
     assert len(paper) == 12 and paper[0] == "a" and "large-all" not in paper
     assert networks_of("review") == [f"review-{name}" for name in paper]
     assert networks_of(" ALL-CNN-C, paper,all-c,") == ["all-c", *paper[:-1]]
+    assert networks_of([ZOO["b"], parse("8C3-NC1-GAP")]) == ["b", "8C3-NC1-GAP"]
     assert networks_of(["8C3/2-NC1-GAP", "8C3/2 - NC1 - GAP"]) == ["8C3/2-NC1-GAP"]
 
 
@@ -40,6 +43,9 @@ def test_the_grid_has_the_folders_that_train_would_choose(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("rates", "seeds", "options", "said"),
     [
+        (("fast",), (0,), {}, "learning rates must be numbers and seeds whole numbers"),
+        ((0.1,), (0.5,), {}, "learning rates must be numbers and seeds whole numbers"),
+        ((0.1,), (0,), {"recipe": Recipe("mine")}, "a sweep's recipe must be named"),
         ((), (0,), {}, "no learning rate was given"),
         ((0.1,), (), {}, "no seed was given"),
         ((-1.0,), (0,), {}, "the learning rate must be a number above 0"),
