@@ -96,7 +96,7 @@ def _write(table: Table, form: str, output: Path | None) -> None:
 
 
 def _show(table: Table) -> None:
-    show(table.title)
+    _show_wrapped("", table.title)
     show()
     headings, *lines = _aligned(table)
     show(headings.rstrip())

@@ -127,7 +127,8 @@ def changes(recipe: Recipe, reference: Recipe) -> list[str]:
     """Where a recipe's numbers are not the reference's: "3 epochs instead of 350"; milestones move with the length."""
     said = []
     if (recipe.length, recipe.unit) != (reference.length, reference.unit):
-        said.append(f"{recipe.length:,} {recipe.unit} instead of {reference.length:,}")
+        unit = recipe.unit.removesuffix("s") if recipe.length == 1 else recipe.unit
+        said.append(f"{recipe.length:,} {unit} instead of {reference.length:,}")
         reference = reference.with_length(recipe.length)
     expected = asdict(reference)
     for name, value in asdict(recipe).items():

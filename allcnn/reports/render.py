@@ -16,7 +16,7 @@ _MARKDOWN = re.compile(r"[\\`*_<|]|](?=\()")
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$",
-    "±": r"$\pm$", "≈": r"$\approx$", "…": r"\dots{}", "`": r"\textasciigrave{}", '"': "''",
+    "±": r"$\pm$", "≈": r"$\approx$", "…": r"\dots{}", "`": r"\textasciigrave{}",
 }  # fmt: skip
 _A_NUMBER = re.compile(r"[-+]\d+(\.\d+)?")
 
@@ -46,6 +46,7 @@ def latex(table: Table) -> str:
         r"\centering",
         rf"\caption{{{_tex(table.title)}}}",
         r"\small",
+        r"\setlength{\tabcolsep}{4pt}",  # with the usual 6pt Table 3 is wider than an article's column
         rf"\begin{{tabular}}{{{alignment}}}",
         r"\toprule",
         _tex_row([column.heading for column in table.columns]),
@@ -119,7 +120,8 @@ def _tex(text: str) -> str:
         return f"${text}$"
     if text == "-":
         return "--"
-    return "".join(_LATEX.get(character, character) for character in text)
+    escaped = "".join(_LATEX.get(character, character) for character in text)
+    return re.sub('"([^"]*)"', r"``\1''", escaped)
 
 
 def _tex_row(cells: tuple[str, ...] | list[str]) -> str:

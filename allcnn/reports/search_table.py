@@ -28,12 +28,12 @@ def search_table(searches: Sequence[Search]) -> Table:
             marks = footnotes.mark(_notes(search, searches, trial))
             rows.append(Row(_cells(search, trial, marks), _values(search, trial), marks))
     columns, rows = _without_empty_columns(rows)
-    remarks = (
-        "test %: mean ± sample deviation over n seeds of the last epoch's test error; held out %: of its error on the "
-        "images held out (--validation), by which the best is chosen where all runs have it.",
-        "A learning rate at which a run diverged or died is best only where that befell all others too.",
-    )
-    return Table("lr", "The search for the learning rate", columns, tuple(rows), tuple(footnotes.texts), remarks)
+    remarks = ["test %: mean ± sample deviation over n seeds of the last epoch's test error."]
+    if any(column.heading == "held out %" for column in columns):
+        remarks.append("held out %: of the error on the images held out; the best is chosen by it where all have it.")
+    remarks.append("A learning rate at which a run diverged or died is best only where that befell all others too.")
+    title = "The search for the learning rate"
+    return Table("lr", title, columns, tuple(rows), tuple(footnotes.texts), tuple(remarks))
 
 
 def _without_empty_columns(rows: Sequence[Row]) -> tuple[tuple[Column, ...], list[Row]]:

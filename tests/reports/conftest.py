@@ -27,9 +27,10 @@ def write_run(tmp_path: Path) -> Write:
     """
 
     def write(
-        model: str = "all-c", error: float | None = 10.0, *, lr: float = 0.05, seed: int = 0, status: str = "finished",
-        validation: float = 0.0, validation_error: float | None = None, dataset: str = "cifar10",
-        images: str = "official", name: str | None = None, recipe: str = "paper", reason: str | None = None, under: str = "runs", **numbers: Any,
+        model: str = "all-c", error: float | None = 10.0, *, lr: float = 0.05, seed: int = 0,
+        status: str = "finished", reason: str | None = None, validation: float = 0.0,
+        validation_error: float | None = None, dataset: str = "cifar10", images: str = "official",
+        name: str | None = None, under: str = "runs", recipe: str = "paper", **numbers: Any,
     ) -> Path:  # fmt: skip
         spec, network = resolve(model)
         folder = RunFolder(tmp_path / under / (name or f"{len(list(tmp_path.rglob('config.json'))):03}"))

@@ -60,7 +60,7 @@ def test_latex() -> None:
     assert r"\caption{50 \% of \{a\_b\} \& \#1 \textasciitilde{} \textasciicircum{} \textbackslash{} \$}" in text
     assert r"{}[1] x\_y $|$ *bold* $<$b$>$ & 10.35 $\pm$ 0.21 \\" in text
     assert r"$\approx$ 1 M $>$ 0.5 M & $-0.14$ \\" in text
-    assert r"\textsuperscript{1} 100\% ''sure'' [x](y)\dots{}\par" in text
+    assert r"\textsuperscript{1} 100\% ``sure'' [x](y)\dots{}\par" in text
 
 
 def test_latex_is_balanced(tables) -> None:
