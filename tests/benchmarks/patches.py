@@ -6,7 +6,8 @@
 same batches; both were compiled before. `pass` is `strongest_patches` without reconstructions, `patches` with guided
 backpropagation of all winners; each call compiles what it needs, and that counts. All take turns in one process on the
 10,000 test images of CIFAR-10, through a network with random weights and fitted whitening: what it has learned does
-not change what it costs. Every ratio is the median over the rounds of one round's.
+not change what it costs. Every ratio is the median over the rounds of one round's. Other work on the machine disturbs
+any of them, so that the ratio of the fastest rounds, and that of the processor's seconds, stand beside it.
 """
 
 from __future__ import annotations
@@ -41,16 +42,17 @@ def measure(data_dir: str, name: str, layer: str, rounds: int, count: int) -> di
     probabilities(model, images[:BATCH_SIZE])
     model.predict(images[:BATCH_SIZE], batch_size=BATCH_SIZE, verbose=0)
     seconds: dict[str, list[float]] = {contestant: [] for contestant in contestants}
+    cpu_seconds: dict[str, list[float]] = {contestant: [] for contestant in contestants}
     found = None
     for number in range(rounds):
         for contestant, run in contestants.items():
-            begun = time.perf_counter()
+            begun, cpu_begun = time.perf_counter(), time.process_time()
             found = run()
             seconds[contestant].append(time.perf_counter() - begun)
+            cpu_seconds[contestant].append(time.process_time() - cpu_begun)
         line = ", ".join(f"{contestant} {times[-1]:.2f} s" for contestant, times in seconds.items())
         print(f"round {number + 1}: {line}", file=sys.stderr)
     assert found is not None
-    fastest = [min(pair) for pair in zip(seconds["predict"], seconds["keras predict"], strict=True)]
     return {
         "model": name,
         "layer": layer,
@@ -60,13 +62,22 @@ def measure(data_dir: str, name: str, layer: str, rounds: int, count: int) -> di
         "field": found.field.size,
         "seconds": {contestant: statistics.median(times) for contestant, times in seconds.items()},
         "ratios": {
-            contestant: statistics.median(
-                mine / theirs for mine, theirs in zip(seconds[contestant], fastest, strict=True)
-            )
+            contestant: {
+                "wall": statistics.median(_ratios(seconds, contestant)),
+                "fastest": min(seconds[contestant]) / min(seconds["predict"] + seconds["keras predict"]),
+                "cpu": statistics.median(_ratios(cpu_seconds, contestant)),
+            }
             for contestant in ("pass", "patches")
         },
+        "cpu_rounds": cpu_seconds,
         "rounds": seconds,
     }
+
+
+def _ratios(seconds: dict[str, list[float]], contestant: str) -> list[float]:
+    """Of each round: this contestant's seconds by those of the faster prediction."""
+    rounds = zip(seconds[contestant], seconds["predict"], seconds["keras predict"], strict=True)
+    return [mine / min(ours, theirs) for mine, ours, theirs in rounds]
 
 
 def main() -> None:
@@ -84,7 +95,12 @@ def main() -> None:
     print(f"{options.model} {options.layer}: {figures['units']} units, fields of {height} x {width}")
     print(f"{figures['images']:,} images, {figures['winners']:,} winners")
     for contestant, median in seconds.items():
-        ratio = f"  {ratios[contestant]:.2f} times the faster prediction (at most 1.5)" if contestant in ratios else ""
+        ratio = ""
+        if contestant in ratios:
+            wall, fastest, cpu = (ratios[contestant][kind] for kind in ("wall", "fastest", "cpu"))
+            ratio = (
+                f"  {wall:.2f} times the faster prediction, at most 1.5 (fastest rounds {fastest:.2f}, CPU {cpu:.2f})"
+            )
         print(f"{contestant:16s} {median:7.2f} s{ratio}")
     print(f"reconstructions  {seconds['patches'] - seconds['pass']:7.2f} s  (the difference)")
     if options.json:
