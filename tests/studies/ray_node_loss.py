@@ -39,19 +39,14 @@ def on_two_nodes(runs: Path, arguments: argparse.Namespace) -> tuple[dict[str, A
         while process.poll() is None and sweep_kill.finished(runs) < after:
             time.sleep(0.05)
         # A run that is between its first state and its end, on either node.
-        while process.poll() is None and len(half_done(runs)) < 2:
+        while process.poll() is None and len(sweep_kill.half_done(runs)) < 2:
             time.sleep(0.05)
-        before = half_done(runs)
+        before = sweep_kill.half_done(runs)
         cluster.remove_node(nodes[0], allow_graceful=False)
         document = sweep_kill.finish(process)
         return document, {"half done": before, "resumed": resumed(runs)}
     finally:
         cluster.shutdown()
-
-
-def half_done(runs: Path) -> list[str]:
-    begun = {path.parent.name for path in runs.glob("*/config.json")}
-    return sorted(begun - {path.parent.name for path in runs.glob("*/summary.json")})
 
 
 def resumed(runs: Path) -> list[str]:

@@ -79,17 +79,29 @@ def training(runs: Path) -> list[int]:
     return found
 
 
-def kill_in_the_middle(process: subprocess.Popen, runs: Path, after: int, delay: float) -> str | None:
-    """SIGKILL once so many runs are done and some seconds of the next have passed; says when, None if it had ended."""
+def half_done(runs: Path) -> list[str]:
+    """The runs that were begun and have not ended."""
+    begun = {path.parent.name for path in runs.glob("*/config.json")}
+    return sorted(begun - {path.parent.name for path in runs.glob("*/summary.json")})
+
+
+def kill_in_the_middle(
+    process: subprocess.Popen, runs: Path, after: int, delay: float, in_training: bool
+) -> str | None:
+    """SIGKILL once so many runs are done, and some seconds later; says when that was, None if it had ended before.
+
+    in_training: once the next run is begun, else wherever the clock finds it, which is often while libraries load.
+    """
     while process.poll() is None and finished(runs) < after:
         time.sleep(0.05)
+    while process.poll() is None and in_training and not half_done(runs):
+        time.sleep(0.005)
     time.sleep(delay)
     if process.poll() is not None:
         return None
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    begun = len(list(runs.glob("*/config.json")))
-    return f"{finished(runs)} done, {begun - finished(runs)} half done"
+    return f"{finished(runs)} done, {len(half_done(runs))} half done"
 
 
 def orphans_end(runs: Path) -> float | None:
@@ -100,6 +112,12 @@ def orphans_end(runs: Path) -> float | None:
             return None
         time.sleep(0.05)
     return time.monotonic() - begun
+
+
+def _left_behind(seconds: float | None, number: int) -> str:
+    if number % 2:
+        return "begun again at once"
+    return "a process lives on" if seconds is None else f"its run's process ended {seconds:.2f} s later"
 
 
 def main() -> None:
@@ -123,9 +141,11 @@ def main() -> None:
         begun = time.monotonic()
         for number in range(arguments.kills):
             after = (number + 1) * len(whole["runs"]) // (arguments.kills + 1)
-            moment = kill_in_the_middle(start(runs, arguments), runs, after, choice.uniform(0.0, 12.0))
+            in_training = number % 3 != 2
+            delay = choice.uniform(0.0, 1.0 if in_training else 12.0)
+            moment = kill_in_the_middle(start(runs, arguments), runs, after, delay, in_training)
             orphaned = orphans_end(runs) if number % 2 == 0 else 0.0  # the others are met by the next sweep
-            print(f"kill {number + 1}: {moment}; processes left for {orphaned} s", flush=True)
+            print(f"kill {number + 1}: {moment}; {_left_behind(orphaned, number)}", flush=True)
             wrong += ["a process lived on"] if orphaned is None else []
             wrong += ["a sweep had ended before its kill"] if moment is None else []
         document = finish(start(runs, arguments))
