@@ -63,7 +63,9 @@ def table(
             )
         body.append(f"<tr>{line(row, 'td')}</tr>")
     return Html(
+        # Above the box and not in the table, whose own caption would scroll sideways with it.
+        f'<p class="caption">{escape(caption)}</p>'
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
-        f"<table><caption>{escape(caption)}</caption><thead><tr>{line(headings, 'th')}</tr></thead>\n"
+        f"<table><thead><tr>{line(headings, 'th')}</tr></thead>\n"
         f"<tbody>\n{join(map(Html, body))}\n</tbody></table></div>"
     )

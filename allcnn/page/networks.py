@@ -47,37 +47,44 @@ def _network(run: CollectedRun, name: str, anchor: str, onlooker: Onlooker, anno
     try:
         looked = onlooker.look(run)
     except _REFUSED as error:
-        announce(f"{name} is left out: {_reason(error)}")
-        return join([heading, _about(run, name), paragraph(f"Not looked into: {_reason(error)}", "missing")])
+        announce(f"{name} is left out: {_reason(error, run)}")
+        return join([heading, _about(run, name), paragraph(f"Not looked into: {_reason(error, run)}", "missing")])
     count = len(looked.labels)
     found = f"{looked.errors:,} of {count:,} test images wrong ({100 * looked.errors / count:.2f} %)."
-    left = [confusion(looked, f"{anchor}-confusion"), _guarded(filters, "filters", looked, name, announce)]
+    left = [confusion(looked, f"{anchor}-confusion"), _guarded(filters, "filters", looked, run, name, announce)]
     return join(
         [
             heading,
             _about(run, name),
             paragraph(found, "lead"),
             Html(f'<div class="halves"><div>{join(left)}</div>{samples(looked)}</div>'),
-            _guarded(strongest, "strongest patches", looked, name, announce),
+            _guarded(strongest, "strongest patches", looked, run, name, announce),
         ]
     )
 
 
 def _guarded(
-    part: Callable[[Looked], Html], what: str, looked: Looked, name: str, announce: Callable[[str], None]
+    part: Callable[[Looked], Html],
+    what: str,
+    looked: Looked,
+    run: CollectedRun,
+    name: str,
+    announce: Callable[[str], None],
 ) -> Html:
     try:
         return part(looked)
     except _REFUSED as error:
-        announce(f"the {what} of {name} are left out: {_reason(error)}")
-        return paragraph(f"No {what}: {_reason(error)}", "missing")
+        announce(f"the {what} of {name} are left out: {_reason(error, run)}")
+        return paragraph(f"No {what}: {_reason(error, run)}", "missing")
 
 
 def _about(run: CollectedRun, name: str) -> Html:
     return Html(f'<p class="quiet lead">{escape(name)}<br><code>{escape(run.config.get("spec", ""))}</code></p>')
 
 
-def _reason(error: BaseException) -> str:
-    """The first line, without the name of the home folder: pages are passed on."""
+def _reason(error: BaseException, run: CollectedRun) -> str:
+    """The first line, without the folders that the run and the user's own lie in: pages are passed on."""
     said = (str(error) or type(error).__name__).splitlines()[0]
-    return said.replace(str(Path.home()), "~")[:400]
+    for folder, name in ((run.folder.path.absolute(), run.name), (run.folder.path, run.name), (Path.home(), "~")):
+        said = said.replace(str(folder), name)
+    return said[:400]

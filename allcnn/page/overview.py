@@ -8,26 +8,33 @@ from collections.abc import Sequence
 from allcnn.page.markup import Html, escape, paragraph, section, table
 from allcnn.reports.collected import STATUSES, CollectedRun
 
+# First what one looks for, since on a phone the rest is beside the window.
 _HEADINGS = (
-    "Run", "Network", "Data", "Recipe", "Learning rate", "Seed", "Status", "Epochs", "Test error (%)", "Training time",
-    "Computed with",
+    "Run", "Status", "Test error (%)", "Epochs", "Training time", "Network", "Data", "Recipe", "Learning rate", "Seed",
 )  # fmt: skip
 
 
 def overview(runs: Sequence[CollectedRun], names: Sequence[str]) -> Html:
     """The section of all runs; those that did not finish with their reason, where they gave one."""
+    computed = [_computed_with(run) for run in runs]
+    rows = [_row(run, name) for run, name in zip(runs, names, strict=True)]
+    headings, below = list(_HEADINGS), []
+    if len(set(computed)) == 1:
+        below = [paragraph(f"All computed with {computed[0]}.", "quiet")]
+    else:
+        headings.append("Computed with")
+        rows = [
+            (*row, Html(f'<span class="long">{escape(with_)}</span>'))
+            for row, with_ in zip(rows, computed, strict=True)
+        ]
     return section(
         "runs",
         "Runs",
         paragraph(
             "The test error is the last epoch's, and of finished runs only; how far the others came is in the curves."
         ),
-        table(
-            _HEADINGS,
-            [_row(run, name) for run, name in zip(runs, names, strict=True)],
-            text_columns=(0, 1, 2, 3, 6, 10),
-            caption=counted(runs),
-        ),
+        table(headings, rows, text_columns=(0, 1, 5, 6, 7, 10), caption=counted(runs)),
+        *below,
     )
 
 
@@ -41,20 +48,23 @@ def counted(runs: Sequence[CollectedRun]) -> str:
 def _row(run: CollectedRun, name: str) -> tuple[object, ...]:
     recipe = run.recipe
     how = [recipe.name, *([recipe.augmentation] if recipe.augmentation != "none" else [])]
-    computed = [run.config.get("backend"), run.config.get("precision"), (run.config.get("device") or {}).get("name")]
     return (
         name,
+        _status(run),
+        "-" if run.test_error is None else f"{run.test_error:.2f}",
+        _epochs(run),
+        duration(run.seconds),
         run.model,
         run.dataset,
         ", ".join(how),
         f"{recipe.learning_rate:g}",
         run.seed,
-        _status(run),
-        _epochs(run),
-        "-" if run.test_error is None else f"{run.test_error:.2f}",
-        duration(run.seconds),
-        ", ".join(str(part) for part in computed if part),
     )
+
+
+def _computed_with(run: CollectedRun) -> str:
+    parts = [run.config.get("backend"), run.config.get("precision"), (run.config.get("device") or {}).get("name")]
+    return ", ".join(str(part) for part in parts if part)
 
 
 def _status(run: CollectedRun) -> Html:

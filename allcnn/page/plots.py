@@ -11,6 +11,7 @@ from allcnn.page.markup import Html, escape
 
 # Seen on white and on black; page.css sets the letters' and the lines' own colours where it can.
 _GREY, _LINE = "#808080", "rgba(128, 128, 128, 0.3)"
+_LABEL = {"align": "left", "bgcolor": "#242c38", "bordercolor": _GREY, "font": {"color": "#ffffff", "size": 13}}
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 
@@ -61,7 +62,7 @@ def plot(
         "template": "none", "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "height": height,
         "font": {"family": _FONT, "size": 12, "color": _GREY}, "margin": {"l": 8, "r": 12, "t": 28, "b": 8},
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": _GREY, "activecolor": _GREY},
-        "showlegend": False, "hovermode": "closest", "hoverlabel": {"align": "left", "namelength": -1},
+        "showlegend": False, "hovermode": "closest", "hoverlabel": _LABEL,
         "xaxis": xaxis, "yaxis": yaxis,
     }  # fmt: skip
     document = plotly.io.to_json(go.Figure(list(traces), {**settings, **layout}), remove_uids=False)

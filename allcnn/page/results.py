@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from allcnn.page.markup import Html, escape, join, paragraph, section, table
@@ -30,6 +31,11 @@ def _table(one: Table) -> Html:
         caption=one.title,
         parts=[row.section for row in one.rows],
     )
-    notes = join(Html(f"<li>{escape(note)}</li>") for note in one.footnotes)
+    notes = join(Html(f"<li>{_with_code(note)}</li>") for note in one.footnotes)
     below = [Html(f'<ol class="notes">{notes}</ol>')] if one.footnotes else []
-    return join([shown, *below, *(paragraph(remark, "quiet") for remark in one.remarks)])
+    return join([shown, *below, *(paragraph(_with_code(remark), "quiet") for remark in one.remarks)])
+
+
+def _with_code(text: str) -> Html:
+    """A text with what it has between backquotes as code."""
+    return Html(re.sub("`([^`]+)`", r"<code>\1</code>", escape(text)))

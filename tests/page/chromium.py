@@ -93,6 +93,13 @@ class Page:
         """Move the mouse to a place in the window."""
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
+    def swipe_up(self, x: float, y: float, pixels: int) -> None:
+        """A finger that moves up from a place in the window."""
+        self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        for moved in range(0, pixels, 25):
+            self.call("Input.dispatchTouchEvent", type="touchMove", touchPoints=[{"x": x, "y": y - moved}])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
     def picture(self, file: Path, whole: bool = True) -> None:
         """Save the page, or what of it is in the window, as a PNG."""
         answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)

@@ -1,52 +1,16 @@
-"""What the tests of the page share: reading a page back, and one small network that was really trained."""
+"""What the tests of the page share: making one of run folders, and runs that were really trained."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from read_page import ReadPage
 
 import allcnn
 from allcnn.page import write_page
 from allcnn.reports.collected import collect_runs
-
-_VOID = {"meta", "link", "img", "input", "br", "line"}
-
-
-class ReadPage(HTMLParser):
-    """A page as a browser takes it apart. tags: each with its attributes; text: what is read, scripts left out."""
-
-    def __init__(self, source: str):
-        super().__init__(convert_charrefs=True)
-        self.source = source
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self._open: list[str] = []
-        self.feed(source)
-        self.close()
-        assert self._open == [], "every tag is closed"
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in _VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if not {"script", "style"} & set(self._open):
-            self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        """The attributes of every such tag."""
-        return [attributes for name, attributes in self.tags if name == tag]
-
 
 MakePage = Callable[..., ReadPage]
 

@@ -105,6 +105,17 @@ def test_it_fits_its_window_and_follows_light_and_dark(browser: Page, report: Pa
     assert browser.problems == []
 
 
+def test_a_finger_on_a_figure_scrolls_the_page(browser: Page, report: Path) -> None:
+    browser.open(report, 390, 844, phone=True)
+    for figure in (".curves .plot", ".confusion .plot"):
+        x, y, before = browser.evaluate(
+            f"(() => {{ const e = document.querySelector('{figure}'); e.scrollIntoView({{block: 'center'}});"
+            "const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2, scrollY]; })()"
+        )
+        browser.swipe_up(x, y, 200)
+        browser.wait_for(f"scrollY > {before} + 100")
+
+
 def test_it_prints(browser: Page, report: Path, tmp_path: Path) -> None:
     browser.open(report, dark=True)
     browser.pdf(tmp_path / "page.pdf")
