@@ -18,6 +18,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "studies"))
 import sweep_kill
 
 from allcnn.runs.lock import only_sweep
+from allcnn.sweep.result import GridRun, SweepResult, table_of
+from allcnn_cli.sweep import _show as show
 
 SPEC = "8C3/2-NC1-GAP"
 RUNS = ("lr0.05-seed0", "lr1e+30-seed0")
@@ -155,3 +157,23 @@ def test_without_ray_it_says_what_to_install(allcnn, tmp_path, monkeypatch) -> N
     found = allcnn("sweep", "--models", "a", "--dataset", "digits", "--runs-dir", tmp_path / "runs", "--ray")
     assert found.code == 2 and 'Ray is not installed. Install it with: pip install "allcnn[ray]"' in found.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_table_has_means_deviations_what_failed_and_how_the_best_was_chosen(capsys, tmp_path) -> None:
+    def run_of(rate: float, seed: int, error: float | None, status: str = "finished", reason=None) -> GridRun:
+        folder = tmp_path / f"all-c-lr{rate:g}-seed{seed}"
+        return GridRun("all-c", rate, seed, folder, status, reason, 4, 4, 1.0, error, error and error + 1, 40.0)
+
+    runs = (
+        run_of(0.1, 0, 9.0), run_of(0.1, 1, None, "dead", "nothing was learned"),
+        run_of(0.05, 0, 10.0), run_of(0.05, 1, 12.0), run_of(0.01, 0, None, "dead"), run_of(0.01, 1, None, "crashed"),
+    )  # fmt: skip
+    show(SweepResult(tmp_path, "validation_error", runs, table_of(runs, "validation_error")))
+    heading, _, row, *rest = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["network", "lr", "0.1", "lr", "0.05", "lr", "0.01", "best", "lr", "test", "error"]
+    assert " ".join(row.split()) == "all-c 10.00 (1 dead) 12.00 ± 1.41 * 1 crashed, 1 dead 0.05 11.00"
+    assert rest == [
+        "Percent: errors on the images held out, means over 2 seeds. *: the best learning rate, chosen by them.",
+        "all-c-lr0.1-seed1: dead: nothing was learned",
+        "all-c-lr0.01-seed0: dead: None",
+    ]

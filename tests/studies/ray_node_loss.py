@@ -23,8 +23,13 @@ from typing import Any
 import sweep_kill
 
 
-def on_two_nodes(runs: Path, arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A sweep on two nodes, one of them killed; gives its document, and what is worth knowing about the kill."""
+def on_two_nodes(
+    runs: Path, arguments: argparse.Namespace, before: str = "config.json"
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A sweep on two nodes, one of them killed; gives its document, and what is worth knowing about the kill.
+
+    before: the file that the run on each node has written when that happens.
+    """
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
@@ -38,15 +43,19 @@ def on_two_nodes(runs: Path, arguments: argparse.Namespace) -> tuple[dict[str, A
         after = total * len(arguments.lrs.split(",")) // 3
         while process.poll() is None and sweep_kill.finished(runs) < after:
             time.sleep(0.05)
-        # A run that is between its first state and its end, on either node.
-        while process.poll() is None and len(sweep_kill.half_done(runs)) < 2:
-            time.sleep(0.05)
-        before = sweep_kill.half_done(runs)
+        begun: list[str] = []
+        while process.poll() is None and len(begun := on_their_way(runs, before)) < 2:
+            time.sleep(0.02)
         cluster.remove_node(nodes[0], allow_graceful=False)
         document = sweep_kill.finish(process)
-        return document, {"half done": before, "resumed": resumed(runs)}
+        return document, {"half done": begun, "resumed": resumed(runs)}
     finally:
         cluster.shutdown()
+
+
+def on_their_way(runs: Path, file: str) -> list[str]:
+    """The runs that have not ended and have written that file."""
+    return [name for name in sweep_kill.half_done(runs) if (runs / name / file).exists()]
 
 
 def resumed(runs: Path) -> list[str]:

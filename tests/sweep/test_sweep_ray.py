@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 def test_a_run_of_a_killed_node_goes_on_on_the_other(tmp_path) -> None:
     arguments = Namespace(models="8C3/2-8C3-NC1:linear-GAP", lrs="0.05,0.02", epochs=30)
-    document, kill = ray_node_loss.on_two_nodes(tmp_path / "runs", arguments)
+    document, kill = ray_node_loss.on_two_nodes(tmp_path / "runs", arguments, before="state.h5")
     assert [(run["status"], run["epochs"]) for run in document["runs"]] == [("finished", 30)] * 2
     assert len(kill["half done"]) == 2 and len(kill["resumed"]) == 1
     log = (tmp_path / "runs" / "logs" / f"{kill['resumed'][0]}.log").read_text()
