@@ -50,7 +50,7 @@ def _network(run: CollectedRun, name: str, anchor: str, onlooker: Onlooker, anno
         announce(f"{name} is left out: {_reason(error, run)}")
         return join([heading, _about(run, name), paragraph(f"Not looked into: {_reason(error, run)}", "missing")])
     count = len(looked.labels)
-    found = f"{looked.errors:,} of {count:,} test images wrong ({100 * looked.errors / count:.2f} %)."
+    found = Html(f"{looked.errors:,} of {count:,} test images wrong ({100 * looked.errors / count:.2f}&nbsp;%).")
     left = [confusion(looked, f"{anchor}-confusion"), _guarded(filters, "filters", looked, run, name, announce)]
     return join(
         [
