@@ -12,7 +12,7 @@ from allcnn.visualize.attribution import Attributor
 from allcnn.visualize.compare import TITLES
 from allcnn.visualize.figures import Panel, draw, image_pictures, signal_pictures
 from allcnn.visualize.paper import Drawn, TrainedNetwork
-from allcnn.visualize.patches import Patches, _cut, strongest_patches
+from allcnn.visualize.patches import Patches, cut_to_boxes, strongest_patches
 
 if TYPE_CHECKING:
     import keras
@@ -116,5 +116,5 @@ def _from_the_same_places(
     maps = network.in_picture_space(attributor(images[chosen], units, places).maps)
     signals = np.zeros((*found.images.shape, *found.field.size, maps.shape[-1]), np.float32)
     rows, slots = np.unravel_index(np.arange(found.images.size), found.images.shape)
-    _cut(maps, signals, rows, slots, found.boxes, found.field.field_of(found.positions, clipped=False))
+    cut_to_boxes(maps, signals, rows, slots, found.boxes, found.field.field_of(found.positions, clipped=False))
     return signals

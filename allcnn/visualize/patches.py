@@ -129,14 +129,14 @@ def strongest_patches(
     for start in range(0, len(order), RECONSTRUCTED_AT_ONCE):
         rows, slots = np.unravel_index(order[start : start + RECONSTRUCTED_AT_ONCE], best.images.shape)
         pictures = np.stack([best.image(index, images) for index in best.images[rows, slots]])
-        _cut(pictures, patches, rows, slots, boxes, corners)
+        cut_to_boxes(pictures, patches, rows, slots, boxes, corners)
         if attributor is not None:
             where = positions[rows, slots] if len(attributor.unit_shape) == 3 else STRONGEST
             maps = attributor(pictures, best.units[rows], where, batch_size=RECONSTRUCTED_AT_ONCE).maps
             maps = maps if picture is None else picture(maps)
             if reconstructions is None:
                 reconstructions = np.zeros((*shape, maps.shape[-1]), np.float32)
-            _cut(maps, reconstructions, rows, slots, boxes, corners)
+            cut_to_boxes(maps, reconstructions, rows, slots, boxes, corners)
     return Patches(
         layer, method, best.units, best.images, positions, best.activations, boxes, patches, reconstructions, field
     )
@@ -232,7 +232,7 @@ def _blocks(images: Any, size: int) -> Iterator[np.ndarray]:
         yield np.concatenate(waiting)
 
 
-def _cut(
+def cut_to_boxes(
     whole: np.ndarray, into: np.ndarray, rows: np.ndarray, slots: np.ndarray, boxes: np.ndarray, corners: np.ndarray
 ) -> None:
     """Copy what lies in each picture's box to its place in the field: (n, ...) into the patches at rows and slots."""
