@@ -115,7 +115,6 @@ BUILT = {
 }
 
 
-@pytest.mark.backends
 @pytest.mark.parametrize("build", BUILT.values(), ids=BUILT)
 def test_a_unit_sees_the_pixels_that_change_it(build) -> None:
     model = graph(build)
@@ -134,7 +133,6 @@ def test_our_networks_see_the_pixels_that_change_them(text) -> None:
             assert_seen(field, measured)
 
 
-@pytest.mark.backends
 @pytest.mark.parametrize(
     ("name", "layer"), [("all-c", "conv6"), ("review-all-c", "conv9"), ("imagenet-all-b", "conv9")]
 )
