@@ -33,7 +33,7 @@ def find_or_download(dataset: str, mirror: str | None = None) -> tuple[Layout, P
     half-written stays.
     """
     url = _archive_url(dataset, mirror)
-    found = _find(dataset)
+    found = find_kept(dataset)
     return found if found is not None else _download(dataset, url)
 
 
@@ -59,7 +59,8 @@ def _keras_folder() -> Path:
     return (Path(home) if home else Path("~/.keras").expanduser()) / "datasets"
 
 
-def _find(dataset: str) -> tuple[Layout, Path] | None:
+def find_kept(dataset: str) -> tuple[Layout, Path] | None:
+    """The layout of a data set and where it lies, in the folders of `find_or_download`; None where it is in none."""
     named = os.environ.get("ALLCNN_DATA")
     folders = [Path(named).expanduser()] if named else []
     folders.append(_keras_folder())

@@ -10,7 +10,7 @@ import numpy as np
 
 from allcnn.backend import load_keras
 from allcnn.data.dataset import Dataset
-from allcnn.data.download import _find as find_kept
+from allcnn.data.download import find_kept
 from allcnn.data.layouts import CLASSES
 from allcnn.errors import CheckpointError, DataError, InputError
 from allcnn.evaluation import check_images_fit, load_own_data, probabilities

@@ -49,11 +49,16 @@ def capture_state(
 
     metrics, seconds: of the epoch that is half done.
     """
-    if hasattr(model, "jax_state_sync"):  # while it trains, Keras on JAX holds the variables' values elsewhere
-        model.jax_state_sync()
+    bring_up_to_date(model)
     variables = {**_variables(model), **_metric_variables(metrics)}
     arrays = {key: keras.ops.convert_to_numpy(variable.value) for key, variable in variables.items()}
     return TrainingState(arrays, epochs_done, steps_done, list(rows), seconds)
+
+
+def bring_up_to_date(model: keras.Model) -> None:
+    """Give the variables of a model that trains their values: meanwhile, Keras on JAX holds these elsewhere."""
+    if hasattr(model, "jax_state_sync"):
+        model.jax_state_sync()
 
 
 def apply_state(model: keras.Model, state: TrainingState) -> None:

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 from allcnn.errors import RunError
 from allcnn.reports.collected import CollectedRun, collect_runs
+from allcnn.reports.summaries import Statistic
 from allcnn.sweep.grid import Cell
 
 #: A run that ended; what its folder says stands.
@@ -155,14 +155,16 @@ def table_of(runs: Sequence[GridRun], chosen_by: str) -> tuple[TableRow, ...]:
 
 
 def _figures(rate: float, runs: Sequence[GridRun]) -> RateFigures:
-    test = _mean_and_deviation([run.test_error for run in runs])
-    held_out = _mean_and_deviation([run.validation_error for run in runs])
-    return RateFigures(rate, *test, *held_out, tuple(sorted(Counter(run.status for run in runs).items())))
-
-
-def _mean_and_deviation(values: Sequence[float | None]) -> tuple[float | None, float | None]:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None, stdev(known) if len(known) > 1 else None
+    test = Statistic.of([run.test_error for run in runs if run.test_error is not None])
+    held_out = Statistic.of([run.validation_error for run in runs if run.validation_error is not None])
+    return RateFigures(
+        learning_rate=rate,
+        test_error=test.mean if test else None,
+        test_deviation=test.deviation if test else None,
+        validation_error=held_out.mean if held_out else None,
+        validation_deviation=held_out.deviation if held_out else None,
+        statuses=tuple(sorted(Counter(run.status for run in runs).items())),
+    )
 
 
 def _collected(cell: Cell, run: CollectedRun) -> GridRun:

@@ -182,7 +182,6 @@ class TrainingLoop:
         folder, steps_per_epoch = self.plan.folder, self.order.steps_per_epoch
         batch_size = self.order.images_per_batch
         steps_done = state.steps_done if state else 0
-        epochs_done, within = divmod(steps_done, steps_per_epoch)
         self.record = RunRecord(folder.metrics, steps_per_epoch * batch_size, state.rows if state else ())
         self.rows = self.record.rows
         if state is not None:
@@ -191,10 +190,10 @@ class TrainingLoop:
             copy_weights(self.training, self.final)
             self.record.seconds_before = state.seconds
             self.announce(f"resuming after {outcome.amount(steps_done, steps_per_epoch, self.epochs)}.")
-            self.final_is_last_epoch = not within
+            self.final_is_last_epoch = steps_done % steps_per_epoch == 0
         set_dropout_step(self.training, steps_done)
         if progress:
-            self.display = ProgressDisplay(steps_per_epoch, batch_size, self.epochs, epochs_done, within)
+            self.display = ProgressDisplay(steps_per_epoch, batch_size, self.epochs, steps_done)
             stop.say = self.display.say
         return StateSaver(
             folder, self.training, self.metrics, steps_per_epoch=steps_per_epoch, total_steps=self.total_steps,

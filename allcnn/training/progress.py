@@ -26,7 +26,7 @@ class ProgressDisplay(keras.callbacks.Callback):
     Args:
         steps_per_epoch, batch_size: in steps and images.
         epochs: how many the run has.
-        epochs_done, steps_done: how many were done before, in a run that goes on; the steps are of the next epoch.
+        steps_done: how many were done before, in a run that goes on.
         stream: where to; standard error by default. Not a terminal: one line an epoch.
 
     loss is the cross-entropy, without the penalty; errors are percent.
@@ -37,7 +37,6 @@ class ProgressDisplay(keras.callbacks.Callback):
         steps_per_epoch: int,
         batch_size: int,
         epochs: int,
-        epochs_done: int = 0,
         steps_done: int = 0,
         stream: TextIO | None = None,
     ):
@@ -46,7 +45,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         self.batch_size = batch_size
         self.epochs = epochs
         # What this process has not done, and its rates do not count.
-        self.done_before = epochs_done * steps_per_epoch + steps_done
+        self.done_before = steps_done
         self.begun = 0.0
         self.console = Console(file=stream or sys.stderr)
         self.live: Live | None = None

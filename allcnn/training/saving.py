@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import keras
 
-from allcnn.runs.checkpoint import capture_state, save_state
+from allcnn.runs.checkpoint import bring_up_to_date, capture_state, save_state
 from allcnn.runs.folder import RunFolder
 from allcnn.training.callbacks import RunRecord
 from allcnn.training.health import Health
@@ -85,6 +85,5 @@ class StateSaver:
         epochs_done, within = divmod(steps_done, self.steps_per_epoch)
         self.next_look = time.monotonic() + _LOOK_SECONDS
         if within:  # before an epoch's first step there is none
-            if hasattr(self.model, "jax_state_sync"):
-                self.model.jax_state_sync()
+            bring_up_to_date(self.model)
             self.health.check_loss(float(self.metrics[0].result()), epochs_done + 1)

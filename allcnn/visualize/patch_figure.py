@@ -11,6 +11,7 @@ import numpy as np
 from allcnn.visualize.attribution import Attributor
 from allcnn.visualize.compare import TITLES
 from allcnn.visualize.figures import Panel, draw, image_pictures, signal_pictures
+from allcnn.visualize.layers import find_layer
 from allcnn.visualize.paper import Drawn, TrainedNetwork
 from allcnn.visualize.patches import Patches, cut_to_boxes, strongest_patches
 
@@ -45,7 +46,7 @@ def draw_patches(
         InputError: as `strongest_patches`.
     """
     if units is None:
-        units = range(min(UNITS, Attributor(network.model, layer, method, network.preprocessing).units))
+        units = range(min(UNITS, find_layer(network.model, layer).output.shape[-1]))
     whitened = network.is_whitened
 
     def shown(maps: np.ndarray) -> np.ndarray:

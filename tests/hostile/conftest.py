@@ -23,3 +23,16 @@ def saved_by_allcnn(small_run: Path) -> bytes:
     """The card of a model that allcnn saved."""
     with zipfile.ZipFile(small_run / "model.keras") as archive:
         return archive.read("allcnn.json")
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    """A folder of images in the layout train/CLASS/*, test/CLASS/*, one image each."""
+    from image_bytes import encoded
+
+    folder = tmp_path / "pets"
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            (folder / split / name).mkdir(parents=True)
+            (folder / split / name / "a.png").write_bytes(encoded("PNG"))
+    return folder

@@ -29,16 +29,6 @@ def in_folder(folder: Path, name: bytes, suffix: bytes = b"") -> Path:
     return Path(os.fsdecode(os.fsencode(folder) + b"/" + name + suffix))
 
 
-@pytest.fixture
-def pets(tmp_path):
-    folder = tmp_path / "pets"
-    for split in ("train", "test"):
-        for name in ("cat", "dog"):
-            (folder / split / name).mkdir(parents=True)
-            (folder / split / name / "a.png").write_bytes(encoded("PNG"))
-    return folder
-
-
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_a_broken_image_by_an_odd_name(name, pets, capfd):
     in_folder(pets / "train/dog", name, b".jpg").write_bytes(b"no image")

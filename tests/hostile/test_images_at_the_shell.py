@@ -38,16 +38,6 @@ def test_predict_refuses(name, model, tmp_path, capfd):
     assert snapshot(tmp_path) == before
 
 
-@pytest.fixture
-def pets(tmp_path):
-    folder = tmp_path / "pets"
-    for split in ("train", "test"):
-        for name in ("cat", "dog"):
-            (folder / split / name).mkdir(parents=True)
-            (folder / split / name / "a.png").write_bytes(encoded("PNG"))
-    return folder
-
-
 @pytest.mark.parametrize("name", ["empty.jpg", "cut.jpg", "huge.gif", "floats.tif"])
 def test_a_folder_of_images_is_refused(name, pets, tmp_path, capfd):
     (pets / "train" / "dog" / name).write_bytes(REFUSED[name][0])

@@ -73,12 +73,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         begun = time.monotonic()
-        if arguments.reference and arguments.reference.exists():
-            whole = json.loads(arguments.reference.read_text())
-        else:
-            whole = sweep_kill.finish(sweep_kill.start(Path(folder) / "whole", arguments))
-            if arguments.reference:
-                arguments.reference.write_text(json.dumps(whole))
+        whole = sweep_kill.undisturbed(Path(folder), arguments)
         print(f"without Ray: {len(whole['runs'])} runs in {(time.monotonic() - begun) / 60:.1f} minutes", flush=True)
         begun = time.monotonic()
         document, kill = on_two_nodes(Path(folder) / "on-ray", arguments)

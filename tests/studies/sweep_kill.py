@@ -120,6 +120,16 @@ def _left_behind(seconds: float | None, number: int) -> str:
     return "a process lives on" if seconds is None else f"its run's process ended {seconds:.2f} s later"
 
 
+def undisturbed(folder: Path, arguments: argparse.Namespace) -> dict:
+    """The document of a sweep that nothing stops: read where an earlier study wrote it, else made."""
+    if arguments.reference and arguments.reference.exists():
+        return json.loads(arguments.reference.read_text())
+    whole = finish(start(folder / "whole", arguments))
+    if arguments.reference:
+        arguments.reference.write_text(json.dumps(whole))
+    return whole
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", default="paper")
@@ -130,12 +140,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         begun = time.monotonic()
-        if arguments.reference and arguments.reference.exists():
-            whole = json.loads(arguments.reference.read_text())
-        else:
-            whole = finish(start(Path(folder) / "whole", arguments))
-            if arguments.reference:
-                arguments.reference.write_text(json.dumps(whole))
+        whole = undisturbed(Path(folder), arguments)
         print(f"undisturbed: {len(whole['runs'])} runs in {(time.monotonic() - begun) / 60:.1f} minutes", flush=True)
         runs, choice, wrong = Path(folder) / "killed", random.Random(0), []
         begun = time.monotonic()
