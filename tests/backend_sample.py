@@ -23,7 +23,7 @@ def sample() -> dict[str, np.ndarray]:
     images = random.integers(0, 256, (250, 8, 8, 3)).astype(np.uint8)
     labels = random.integers(0, 10, 250).astype(np.int32)
     draws = flip_shift_draws(seed=1, epoch=2, step=3, batch_size=250)
-    batches = training_batches(images, labels, BatchOrder(250, 100, seed=4, augment=True), 1, 4)
+    batches = training_batches(images, labels, BatchOrder(250, 100, seed=4, augmentation="flip-shift"), 1, 4)
     zca, few = (make_preprocessing("gcn-zca").adapt(part) for part in (images, images[:100]))
     white = zca.apply(images)
     network = build_model("8C3:tanh-L2P2-BN-8C3/2p1-NC1:linear-GAP", (8, 8, 3), preprocessing=zca)

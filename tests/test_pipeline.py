@@ -18,7 +18,7 @@ def test_steps_walk_through_epochs_and_drop_the_last_smaller_batch() -> None:
 
 
 def test_starting_in_the_middle_is_going_on() -> None:
-    order = BatchOrder(images=10, batch_size=3, seed=4, augment=True)
+    order = BatchOrder(images=10, batch_size=3, seed=4, augmentation="flip-shift")
     whole = list(order.steps(0, 9))
     for first in range(9):
         part = list(order.steps(first, 9))
@@ -29,14 +29,14 @@ def test_starting_in_the_middle_is_going_on() -> None:
 
 
 def test_draws_are_those_of_the_epoch_and_the_step_in_it() -> None:
-    steps = list(BatchOrder(images=10, batch_size=3, seed=4, augment=True).steps(0, 5))
+    steps = list(BatchOrder(images=10, batch_size=3, seed=4, augmentation="flip-shift").steps(0, 5))
     assert np.array_equal(steps[4][1], flip_shift_draws(4, 1, 1, 3))
     assert steps[4][1].shape == (3, 3)
     assert all(draws is None for _, draws in BatchOrder(images=10, batch_size=3, seed=4).steps(0, 5))
 
 
 def test_fewer_images_than_a_batch_are_one_batch() -> None:
-    order = BatchOrder(images=4, batch_size=200, seed=1, augment=True)
+    order = BatchOrder(images=4, batch_size=200, seed=1, augmentation="flip-shift")
     assert (order.images_per_batch, order.steps_per_epoch) == (4, 1)
     steps = list(order.steps(0, 3))
     assert [sorted(indices.tolist()) for indices, _ in steps] == [[0, 1, 2, 3]] * 3
@@ -55,12 +55,12 @@ def test_never_shuffled() -> None:
 
 @pytest.mark.backends
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-@pytest.mark.parametrize("augment", [False, True])
-def test_tf_data_yields_exactly_the_images(dtype, augment) -> None:
+@pytest.mark.parametrize("augmentation", ["none", "flip-shift"])
+def test_tf_data_yields_exactly_the_images(dtype, augmentation) -> None:
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (11, 4, 5, 3)).astype(dtype)
     labels = random.integers(0, 10, 11).astype(np.int32)
-    order = BatchOrder(images=11, batch_size=4, seed=9, augment=augment)
+    order = BatchOrder(images=11, batch_size=4, seed=9, augmentation=augmentation)
     dataset = training_batches(images, labels, order, first_step=1, last_step=5)
     assert dataset.cardinality().numpy() == 4
     batches = list(dataset.as_numpy_iterator())
@@ -71,6 +71,19 @@ def test_tf_data_yields_exactly_the_images(dtype, augment) -> None:
         assert inputs["images"].dtype == dtype and answers.dtype == np.int32
         assert np.array_equal(inputs["images"], images[indices])
         assert np.array_equal(answers, labels[indices])
-        assert ("draws" in inputs) == augment
-        if augment:
+        assert ("draws" in inputs) == (augmentation != "none")
+        if "draws" in inputs:
             assert np.array_equal(inputs["draws"], flip_shift_draws(9, epoch, position, 4))
+
+
+@pytest.mark.parametrize("hosts", [2, 3])
+def test_hosts_share_every_batch(hosts) -> None:
+    alone = list(BatchOrder(images=20, batch_size=6, seed=9, augmentation="flip-shift").steps(0, 7))
+    shares = [
+        list(BatchOrder(images=20, batch_size=6, seed=9, augmentation="flip-shift", host=host, hosts=hosts).steps(0, 7))
+        for host in range(hosts)
+    ]
+    for step, (indices, draws) in enumerate(alone):
+        parts = [share[step] for share in shares]
+        assert np.array_equal(np.concatenate([part for part, _ in parts]), indices)
+        assert np.array_equal(np.concatenate([part for _, part in parts]), draws)

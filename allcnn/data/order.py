@@ -6,6 +6,9 @@ see the same images, in the same order, mirrored and shifted the same.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
 #: The columns of the draws.
@@ -40,6 +43,19 @@ def flip_shift_draws(seed: int, epoch: int, step: int, batch_size: int, max_shif
     draws[:, SHIFT_Y] = random.integers(-max_shift, max_shift + 1, batch_size)
     draws[:, SHIFT_X] = random.integers(-max_shift, max_shift + 1, batch_size)
     return draws
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What an augmentation is told about each image: `width` numbers of `dtype`, made by draw(seed, epoch, step, n)."""
+
+    width: int
+    dtype: str
+    draw: Callable[[int, int, int, int], np.ndarray]
+
+
+#: The draws of every augmentation that has any.
+DRAWS = {"flip-shift": Draws(3, "int32", flip_shift_draws)}
 
 
 def hold_out(seed: int, images: int, fraction: float) -> tuple[np.ndarray, np.ndarray]:

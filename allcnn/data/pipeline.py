@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from allcnn.data.order import epoch_order, flip_shift_draws
+from allcnn.data.order import DRAWS, epoch_order
 
 if TYPE_CHECKING:
     import tensorflow
@@ -23,33 +23,42 @@ BLOCK_STEPS = 250
 class BatchOrder:
     """Everything that decides what a training batch holds, beside the images themselves.
 
-    A last, smaller batch is dropped; with fewer images than `batch_size` all of them are one batch.
+    A last, smaller batch is dropped; with fewer images than `batch_size` all of them are one batch. A batch is the same
+    for any number of hosts; each takes its own part of it, in their order.
     """
 
     images: int
     batch_size: int
     seed: int
     shuffle: bool = True
-    augment: bool = False
+    #: One of the recipe's; it decides the draws.
+    augmentation: str = "none"
+    host: int = 0
+    hosts: int = 1
 
     @property
     def images_per_batch(self) -> int:
         return min(self.batch_size, self.images)
 
     @property
+    def images_per_host(self) -> int:
+        return self.images_per_batch // self.hosts
+
+    @property
     def steps_per_epoch(self) -> int:
         return self.images // self.images_per_batch
 
     def steps(self, first_step: int, last_step: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """For each step of a run, first_step <= step < last_step: indices (batch,) and draws (batch, 3) or None."""
-        size = self.images_per_batch
+        """For each step of a run, first <= step < last: this host's indices (n,) and draws (n, ...) or None."""
+        size, draws = self.images_per_batch, DRAWS.get(self.augmentation)
+        own = slice(self.host * self.images_per_host, (self.host + 1) * self.images_per_host)
         order, order_epoch = np.empty(0, np.int64), -1
         for step in range(first_step, last_step):
             epoch, position = divmod(step, self.steps_per_epoch)
             if epoch != order_epoch:
                 order, order_epoch = epoch_order(self.seed, epoch, self.images, shuffle=self.shuffle), epoch
             indices = order[position * size : (position + 1) * size]
-            yield indices, flip_shift_draws(self.seed, epoch, position, size) if self.augment else None
+            yield indices[own], draws.draw(self.seed, epoch, position, size)[own] if draws else None
 
 
 def training_batches(
@@ -58,24 +67,25 @@ def training_batches(
     """A tf.data.Dataset of the steps of a run: ({"images", "draws"}, labels), every batch of one fixed size.
 
     images (n, height, width, 3), uint8 or float32, come out in their own type; without them (they lie on the
-    accelerator) "indices", int32 (batch,), take their place. labels int32; draws, only where the order augments, int32
-    (batch, 3). Python is asked for a block of steps at a time; the rest is TensorFlow's threads.
+    accelerator) "indices", int32 (batch,), take their place. labels int32; draws, only where the order augments,
+    (batch, ...) as `DRAWS` says. With several hosts, batch is this host's part. Python is asked for a block of steps at
+    a time; the rest is TensorFlow's threads.
     """
     import tensorflow as tf
 
-    size = order.images_per_batch
+    size, kind = order.images_per_host, DRAWS.get(order.augmentation)
 
     def blocks() -> Iterator[dict[str, np.ndarray]]:
         for start in range(first_step, last_step, BLOCK_STEPS):
             steps = list(order.steps(start, min(start + BLOCK_STEPS, last_step)))
             block = {"indices": np.stack([indices for indices, _ in steps]).astype(np.int32)}
-            if order.augment:
+            if kind:
                 block["draws"] = np.stack([draws for _, draws in steps if draws is not None])
             yield block
 
     signature = {"indices": tf.TensorSpec((None, size), tf.int32)}
-    if order.augment:
-        signature["draws"] = tf.TensorSpec((None, size, 3), tf.int32)
+    if kind:
+        signature["draws"] = tf.TensorSpec((None, size, kind.width), kind.dtype)
     with tf.device("CPU"):
         all_labels = tf.convert_to_tensor(labels)
 

@@ -145,9 +145,7 @@ def another_runs(grid: Grid, runs_dir: Path, announce: Callable[[str], None]) ->
 
 def _cell(plan: RunPlan, network: str, runs_dir: Path, backend: str | None) -> Cell:
     recipe, data = plan.recipe, plan.data
-    order = BatchOrder(
-        images=len(plan.kept), batch_size=recipe.batch_size, seed=plan.seed, shuffle=recipe.shuffle, augment=False
-    )
+    order = BatchOrder(images=len(plan.kept), batch_size=recipe.batch_size, seed=plan.seed, shuffle=recipe.shuffle)
     identity = {
         "spec": str(plan.spec),
         "recipe": recipe.as_dict(),

@@ -53,7 +53,7 @@ class TrainingLoop:
         self.recipe = plan.recipe
         self.order = BatchOrder(
             images=len(plan.kept), batch_size=plan.recipe.batch_size, seed=plan.seed, shuffle=plan.recipe.shuffle,
-            augment=plan.recipe.augmentation == "flip-shift",
+            augmentation=plan.recipe.augmentation,
         )  # fmt: skip
         steps_per_epoch = self.order.steps_per_epoch
         by_steps = plan.recipe.unit == "steps"
@@ -136,7 +136,7 @@ class TrainingLoop:
         self.training = make_training_model(
             plan.spec, plan.data.image_shape, plan.data.classes,
             initializer=recipe.initializer, seed=plan.seed, weight_decay=recipe.weight_decay,
-            decay_biases=recipe.decay_biases, augment=self.order.augment, dtype=self.precision,
+            decay_biases=recipe.decay_biases, augmentation=recipe.augmentation, dtype=self.precision,
             preprocessing=None if self.preprocessed_once else preprocessing,
             stored=len(plan.kept) if self.images_on_device else 0,
         )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from allcnn.data.order import DRAWS
 from allcnn.data.stored_images import StoredImages
 from allcnn.models.build import make_layers
 from allcnn.preprocessing.augment import FlipShift
@@ -33,17 +34,18 @@ def make_training_model(
     seed: int,
     weight_decay: float,
     decay_biases: bool,
-    augment: bool,
+    augmentation: str,
     dtype: str,
     preprocessing: Preprocessing | None = None,
     stored: int = 0,
 ) -> keras.Model:
     """Build the model that is trained; its layers have the names, and the order, of `build_model`'s.
 
-    Inputs: {"images": (batch, height, width, 3)} and, with `augment`, {"draws": (batch, 3) int32}. With
-    `stored`, so many images lie on the accelerator (`store_images` brings them there), and {"indices": (batch,) int32}
-    take the place of the images. With a `preprocessing` the images are raw and it is part of the compiled step. Output:
-    (batch, classes) float32, before the softmax, so that the cross-entropy is computed from these on both backends.
+    Inputs: {"images": (batch, height, width, 3)} and, with an `augmentation`, {"draws": (batch, ...)} as `DRAWS` says.
+    With `stored`, so many images lie on the accelerator (`store_images` brings them there), and {"indices": (batch,)
+    int32} take the place of the images. With a `preprocessing` the images are raw and it is part of the compiled step.
+    Output: (batch, classes) float32, before the softmax, so that the cross-entropy is computed from these on both
+    backends.
     """
     if not stored:
         inputs = {"images": keras.Input(image_shape, dtype="float32", name="images")}
@@ -54,8 +56,8 @@ def make_training_model(
         outputs = StoredImages((stored, *image_shape), kind, name="stored_images")(inputs["indices"])
     for layer in preprocessing.layers() if preprocessing else []:
         outputs = layer(outputs)
-    if augment:
-        inputs["draws"] = keras.Input((3,), dtype="int32", name="draws")
+    if draws := DRAWS.get(augmentation):
+        inputs["draws"] = keras.Input((draws.width,), dtype=draws.dtype, name="draws")
         outputs = FlipShift(dtype="float32", name="flip_shift")(outputs, inputs["draws"])
     layers = make_layers(
         spec, image_shape, classes,

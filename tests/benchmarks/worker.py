@@ -73,7 +73,7 @@ def bare(model: str, seconds: float) -> None:
     device = find_device()
     network = make_training_model(
         resolve(model)[0], (32, 32, 3), 10, initializer="lecun_normal", seed=0, weight_decay=0.001, decay_biases=True,
-        augment=False, dtype=resolve_precision("auto", device),
+        augmentation="none", dtype=resolve_precision("auto", device),
     )  # fmt: skip
     compile_for_training(network, 0.01, 0.9, jit_compile(device))
     random = np.random.default_rng(0)

@@ -21,7 +21,7 @@ IMAGES, LABELS = RANDOM.normal(size=(8, 6, 6, 3)).astype(np.float32), RANDOM.int
 def make(text: str = "D.2-4C3-BN-D.5-NC1-GAP", dtype: str = "float32", seed: int = 1) -> keras.Model:
     model = make_training_model(
         parse(text), (6, 6, 3), 3, initializer="glorot_uniform", seed=seed, weight_decay=0.001, decay_biases=True,
-        augment=False, dtype=dtype,
+        augmentation="none", dtype=dtype,
     )  # fmt: skip
     compile_for_training(model, 0.05, 0.9, keras.backend.backend() == "jax")
     model.optimizer.build(model.trainable_variables)

@@ -36,7 +36,7 @@ def steps_to_leave(images, labels, text: str, learning_rate: float, initializer:
     keras.backend.clear_session()
     model = make_training_model(
         resolve(text)[0], (32, 32, 3), 10, initializer=initializer, seed=seed, weight_decay=0.001,
-        decay_biases=True, augment=False, dtype=precision,
+        decay_biases=True, augmentation="none", dtype=precision,
     )  # fmt: skip
     compile_for_training(model, learning_rate, 0.9, jit=False)
     order = epoch_order(seed, 0, len(images))

@@ -25,7 +25,7 @@ SHAPE = (2, 2, 3)
 
 def make(text: str, shape=SHAPE, classes: int = 3, **changes) -> keras.Model:
     arguments = dict(
-        initializer="glorot_uniform", seed=0, weight_decay=0.0, decay_biases=True, augment=False, dtype="float32"
+        initializer="glorot_uniform", seed=0, weight_decay=0.0, decay_biases=True, augmentation="none", dtype="float32"
     )
     return make_training_model(parse(text), shape, classes, **{**arguments, **changes})
 
@@ -126,8 +126,8 @@ def test_preprocessing_and_augmentation_inside_the_step_are_those_outside() -> N
     labels = np.zeros(20, np.int32)
     draws = flip_shift_draws(seed=1, epoch=0, step=0, batch_size=20)
     zca = make_preprocessing("gcn-zca").adapt(images)
-    inside = make("4C3-NC1-GAP", (8, 8, 3), augment=True, preprocessing=zca)
-    outside = make("4C3-NC1-GAP", (8, 8, 3), augment=True)
+    inside = make("4C3-NC1-GAP", (8, 8, 3), augmentation="flip-shift", preprocessing=zca)
+    outside = make("4C3-NC1-GAP", (8, 8, 3), augmentation="flip-shift")
     assert set(inside.input) == {"images", "draws"}
     assert inside.count_params() - outside.count_params() == 192 * 192 + 192
     values = [
