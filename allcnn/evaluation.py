@@ -18,6 +18,7 @@ from allcnn.data.dataset import Dataset
 from allcnn.data.images import check_image_size, check_memory, fit_to_size, read_image
 from allcnn.data.layouts import CLASSES
 from allcnn.data.load import DATASETS, load_data
+from allcnn.data.streamed import Images, in_blocks
 from allcnn.device import find_device, jit_compile
 from allcnn.errors import CheckpointError, InputError
 from allcnn.models.saved import ModelCard, SavedModel, find_model_file, open_saved, read_card
@@ -72,13 +73,12 @@ class Prediction:
     classes: tuple[tuple[str, float], ...]
 
 
-def probabilities(model: keras.Model, images: np.ndarray, batch_size: int = BATCH_SIZE) -> np.ndarray:
+def probabilities(model: keras.Model, images: Images, batch_size: int = BATCH_SIZE) -> np.ndarray:
     """Class probabilities (n, classes) float32 of raw images (n, height, width, 3), 0..255, in fixed batches."""
     if model.compiled is False:
         model.jit_compile = jit_compile(find_device())
     parts = []
-    for start in range(0, len(images), batch_size):
-        block = images[start : start + batch_size]
+    for block in in_blocks(images, batch_size):
         # The last batch is filled up: one shape is compiled, and the bits do not depend on how many are left.
         batch = np.zeros((batch_size, *images.shape[1:]), np.float32)
         batch[: len(block)] = block
@@ -88,7 +88,7 @@ def probabilities(model: keras.Model, images: np.ndarray, batch_size: int = BATC
 
 def evaluate(
     model: keras.Model | SavedModel | str | Path,
-    images: np.ndarray,
+    images: Images,
     labels: np.ndarray,
     class_names: tuple[str, ...] | None = None,
 ) -> Evaluation:
@@ -255,7 +255,7 @@ def _read_fitted(images: Sequence[str | Path], size: int) -> np.ndarray:
     return pixels
 
 
-def check_images_fit(model: keras.Model, images: np.ndarray) -> None:
+def check_images_fit(model: keras.Model, images: Images) -> None:
     """Refuse images of another shape than the model takes. Raises InputError."""
     if not _takes_images(model):
         raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,9 +12,12 @@ from functools import cached_property
 import numpy as np
 
 from allcnn.data.printable import printable
+from allcnn.data.streamed import Images, StreamedImages
 from allcnn.errors import DataError
 
 _LONGEST_NAME = 255
+#: What looks at single images, for a picture, holds so many bytes of a streamed data set.
+HELD_BYTES = 1 << 30
 #: Control characters, halves of characters (undecodable bytes), and what ends a line.
 _NOT_IN_NAMES = {"Cc", "Cs", "Zl", "Zp"}
 
@@ -22,15 +26,16 @@ _NOT_IN_NAMES = {"Cc", "Cs", "Zl", "Zp"}
 class Dataset:
     """Labelled images in a training and a test split, as raw RGB, with where they came from.
 
-    Images are (n, height, width, 3) uint8, 0..255; labels are (n,) int32, indices into `class_names`.
+    Images are (n, height, width, 3) uint8, 0..255, in memory or decoded when they are needed; labels are (n,) int32,
+    indices into `class_names`.
     Raises DataError where the pieces do not fit each other.
     """
 
     #: "cifar10", "cifar100", "digits", or the name of the folder the images came from.
     name: str
-    train_images: np.ndarray
+    train_images: Images
     train_labels: np.ndarray
-    test_images: np.ndarray
+    test_images: Images
     test_labels: np.ndarray
     class_names: tuple[str, ...]
     #: Where it was read from, in words: a path, an archive, a package.
@@ -39,6 +44,8 @@ class Dataset:
     layout: str
     #: What brought the images to their size: "none", or the rule of `allcnn.data.images`.
     resize: str
+    #: The digest of a data set too large to be read for one; None: it is over the pixels.
+    stated_digest: str | None = None
 
     def __post_init__(self) -> None:
         check_class_names(self.class_names, self.source)
@@ -80,14 +87,32 @@ class Dataset:
         height, width, channels = self.train_images.shape[1:]
         return height, width, channels
 
+    @property
+    def streamed(self) -> bool:
+        """Whether images are decoded when they are needed, not held in memory."""
+        return isinstance(self.train_images, StreamedImages)
+
+    def test_set_in_memory(self) -> tuple[np.ndarray, np.ndarray]:
+        """The test images and their labels as arrays; of a streamed set what fits in `HELD_BYTES`, evenly chosen."""
+        if not isinstance(self.test_images, StreamedImages):
+            return self.test_images, self.test_labels
+        count = len(self.test_images)
+        held = max(1, min(count, HELD_BYTES // math.prod(self.image_shape)))
+        chosen = np.arange(held) * count // held
+        return self.test_images[chosen], self.test_labels[chosen]
+
     @cached_property
     def digest(self) -> str:
         """SHA-256, as hexadecimal text, over the pixels, shapes and labels of both splits in their order.
 
-        The same images in the same order give the same digest, whatever layout they were read from.
+        The same images in the same order give the same digest, whatever layout they were read from. Of a streamed
+        data set it is over its files' names, labels and sizes (`allcnn.data.encoded.files_digest`).
         """
+        if self.stated_digest is not None:
+            return self.stated_digest
         sha256 = hashlib.sha256()
         for images, labels in ((self.train_images, self.train_labels), (self.test_images, self.test_labels)):
+            images = images[:]
             sha256.update(f"images {images.shape}\n".encode())
             sha256.update(np.ascontiguousarray(images).data)
             sha256.update(f"labels {labels.shape}\n".encode())

@@ -1,16 +1,20 @@
 """One image: from a file to RGB, and from any size to the network's.
 
-Training and prediction share these two functions, so that a network sees an image the same way in both.
+Training and prediction share these functions, so that a network sees an image the same way in both.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import stat
+import threading
 import warnings
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -18,9 +22,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from allcnn.backend import hold_standard_error
 from allcnn.data.printable import printable
 from allcnn.errors import DataError, InputError
-
-#: What `fit_to_size` does, for people; fill in `size`.
-RESIZE_RULE = "shorter side to {size}, bilinear with antialiasing, centre crop"
 
 #: File names of images end in one of these, in any case.
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -35,6 +36,7 @@ LARGEST_SIZE = 4096
 # Pillow logs some of what it then raises; where nobody listens, Python would print it.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
+_one_at_a_time = threading.Lock()
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
 #: Encoders write about ten. A hundred bytes are enough for one more, which takes milliseconds.
 _MOST_SCANS = 1000
@@ -54,13 +56,26 @@ def read_image(path: str | Path) -> np.ndarray:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # to read from a pipe would wait for ever
             raise DataError(f"{name}: not a file; expected an image.")
+        with open(path, "rb") as file:
+            return decode_image(file, name)
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"{name}: there is no such file; expected an image.") from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(name, error) from None
+
+
+def decode_image(file: BinaryIO, name: str) -> np.ndarray:
+    """`read_image` of an opened file, or of bytes in memory; `name` is what messages call it."""
+    try:
         with warnings.catch_warnings():
             # Pillow warns of large images, damaged EXIF and the like; what matters is refused below.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=_FORMATS) as image:
+            with Image.open(file, formats=_FORMATS) as image:
                 _check_pixels(image, name)
                 if image.info.get("progressive"):
-                    _check_scans(path, name)
+                    _check_scans(file, name)
                 _decode(image)
                 ImageOps.exif_transpose(image, in_place=True)
                 return np.array(_to_rgb(image, name))
@@ -68,16 +83,62 @@ def read_image(path: str | Path) -> np.ndarray:
         raise
     except Image.DecompressionBombError:
         raise DataError(_too_many_pixels(name, "too many pixels")) from None
-    except FileNotFoundError:
-        raise DataError(f"{name}: there is no such file; expected an image.") from None
     except UnidentifiedImageError:
         raise DataError(
             f"{name}: not an image that can be read; expected one of {', '.join(_FORMATS)}.\n"
             "Repair the file or take it away."
         ) from None
     except Exception as error:  # Pillow's decoders raise many kinds on a damaged file
-        detail = printable(" ".join(str(error).split())[:100]) or type(error).__name__
-        raise DataError(f"{name}: the image cannot be read ({detail}).\nRepair the file or take it away.") from None
+        raise _unreadable(name, error) from None
+
+
+@dataclass(frozen=True)
+class ResizeRule:
+    """How an image of any size becomes the network's: its shorter side to `shorter_side`, then a square of `size`.
+
+    Bilinear, with antialiasing where it shrinks. Only what is kept is computed: the same pixels as those of the whole
+    image scaled, whatever its proportions.
+    """
+
+    size: int
+    shorter_side: int
+
+    def __str__(self) -> str:
+        crop = "" if self.size == self.shorter_side else f" of {self.size}"
+        return f"shorter side to {self.shorter_side}, bilinear with antialiasing, centre crop{crop}"
+
+    @classmethod
+    def of(cls, text: str, size: int) -> ResizeRule:
+        """The rule that a data set or a model's card states; where it states none, the shorter side to `size`."""
+        found = re.match(r"shorter side to (\d{1,5}),", text)
+        return cls(size, int(found.group(1)) if found else size)
+
+    def centre(self, image: np.ndarray) -> np.ndarray:
+        """The square in the middle: (height, width, 3) uint8 -> (size, size, 3) uint8."""
+        height, width = image.shape[:2]
+        if (height, width) == (self.size, self.size) and self.size == self.shorter_side:
+            return image
+        side = min(height, width) * self.size / self.shorter_side
+        return self._square(image, (height - side) / 2, (width - side) / 2, side)
+
+    def crop(self, image: np.ndarray, top: int, left: int) -> np.ndarray:
+        """A square anywhere: top and left, 0 to 2^31 - 1, stand for the first and the last place a whole pixel can be.
+
+        (height, width, 3) uint8 -> (size, size, 3) uint8, a view or a new array.
+        """
+        height, width = image.shape[:2]
+        scale = min(height, width) / self.shorter_side
+        # Places are whole pixels of the scaled image, so that one that needs no scaling is not smoothed either.
+        places = (int(height / scale) - self.size + 1, int(width / scale) - self.size + 1)
+        offsets = [(draw * count) >> 31 for draw, count in zip((top, left), places, strict=True)]
+        if scale == 1:
+            return image[offsets[0] : offsets[0] + self.size, offsets[1] : offsets[1] + self.size]
+        return self._square(image, offsets[0] * scale, offsets[1] * scale, self.size * scale)
+
+    def _square(self, image: np.ndarray, top: float, left: float, side: float) -> np.ndarray:
+        square = (left, top, min(left + side, image.shape[1]), min(top + side, image.shape[0]))
+        resized = Image.fromarray(image).resize((self.size, self.size), Image.Resampling.BILINEAR, box=square)
+        return np.array(resized)
 
 
 def fit_to_size(image: np.ndarray, size: int) -> np.ndarray:
@@ -86,19 +147,12 @@ def fit_to_size(image: np.ndarray, size: int) -> np.ndarray:
     (height, width, 3) uint8 -> (size, size, 3) uint8; bilinear, with antialiasing where it shrinks. An image
     that is already `size` by `size` comes back unchanged.
     """
-    height, width = image.shape[:2]
-    if (height, width) == (size, size):
-        return image
-    # Only the middle square is scaled: the same pixels as scaling everything, whatever the image's proportions.
-    side = min(height, width)
-    left, top = (width - side) / 2, (height - side) / 2
-    square = (left, top, left + side, top + side)
-    return np.array(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=square))
+    return ResizeRule(size, size).centre(image)
 
 
 def resize_rule(size: int) -> str:
-    """`RESIZE_RULE` with its size."""
-    return RESIZE_RULE.format(size=size)
+    """What `fit_to_size` does, for people."""
+    return str(ResizeRule(size, size))
 
 
 def check_image_size(image_size: int) -> None:
@@ -107,10 +161,15 @@ def check_image_size(image_size: int) -> None:
         raise InputError(f"image size {image_size!r}: expected a whole number of pixels from 1 to {LARGEST_SIZE}.")
 
 
+def fits_memory(count: int, size: int) -> bool:
+    """Whether `count` images of (size, size, 3) uint8 can be held: in half of this machine's memory."""
+    return count * size * size * 3 <= _memory_limit()
+
+
 def check_memory(count: int, size: int, source: str) -> None:
     """Raise DataError, with the figures, where `count` images of (size, size, 3) uint8 cannot be held."""
     needed, limit = count * size * size * 3, _memory_limit()
-    if needed > limit:
+    if not fits_memory(count, size):
         raise DataError(
             f"{source}: {count:,} images of {size} x {size} need {needed / 2**30:.1f} GiB; at most "
             f"{limit / 2**30:.1f} GiB, half of this machine's memory, is used for images.\n"
@@ -136,10 +195,12 @@ def _check_pixels(image: Image.Image, name: str) -> None:
             raise DataError(_too_many_pixels(name, f"tiles of {str(tile[0])[:20]} x {str(tile[1])[:20]} pixels"))
 
 
-def _check_scans(path: str | Path, name: str) -> None:
+def _check_scans(file: BinaryIO, name: str) -> None:
     """Refuse a JPEG that goes over its pixels so often that it would take minutes."""
-    with open(path, "rb") as file:
-        scans = sum(block.count(b"\xff\xda") for block in iter(partial(file.read, 2**20), b""))
+    position = file.tell()
+    file.seek(0)
+    scans = sum(block.count(b"\xff\xda") for block in iter(partial(file.read, 2**20), b""))
+    file.seek(position)
     if scans > _MOST_SCANS:
         raise DataError(
             f"{name}: {scans:,} scans; expected at most {_MOST_SCANS:,}.\nSave it again, or take the file away."
@@ -151,8 +212,8 @@ def _decode(image: Image.Image) -> None:
         image.load()
         return
     failure = None
-    # Of a damaged file libtiff writes lines of its own to standard error.
-    with hold_standard_error():
+    # Of a damaged file libtiff writes lines of its own to standard error, which is the whole process's.
+    with _one_at_a_time, hold_standard_error():
         try:
             image.load()
         except Exception as error:
@@ -185,6 +246,11 @@ def _eight_bits(image: Image.Image, name: str) -> Image.Image:
     # 65535 / 257 = 255: white stays white. Pillow's own conversion would cut everything above 255 off.
     grey = ((values + 128) // 257).astype(np.uint8)
     return Image.fromarray(grey if transparent is None else np.where(values == transparent, np.uint8(255), grey))
+
+
+def _unreadable(name: str, error: Exception) -> DataError:
+    detail = printable(" ".join(str(error).split())[:100]) or type(error).__name__
+    return DataError(f"{name}: the image cannot be read ({detail}).\nRepair the file or take it away.")
 
 
 def _too_many_pixels(name: str, found: str) -> str:

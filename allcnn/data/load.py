@@ -13,8 +13,9 @@ from allcnn.data.cifar import read_layout
 from allcnn.data.dataset import Dataset
 from allcnn.data.digits import load_digits
 from allcnn.data.download import find_or_download
-from allcnn.data.folder import holds_image_folders, read_image_folders
-from allcnn.data.images import check_image_size, check_memory, fit_to_size, resize_rule
+from allcnn.data.folder import holds_image_folders, list_image_folders
+from allcnn.data.images import ResizeRule, check_image_size, check_memory, fit_to_size, resize_rule
+from allcnn.data.packed import holds_packed, list_packed
 from allcnn.data.printable import printable
 from allcnn.errors import DataError, InputError
 
@@ -29,16 +30,24 @@ def load_data(
     *,
     image_size: int | None = None,
     mirror: str | None = None,
+    stream: bool = False,
+    shorter_side: int | None = None,
+    skip_damaged: bool = False,
 ) -> Dataset:
     """Load a data set as raw RGB images with labels.
 
     Args:
         dataset: "cifar10", "cifar100" (fine labels) or "digits" (scikit-learn's; needs no download).
         data_dir: a folder that is or holds an official layout of CIFAR (`cifar-10-batches-py` and so on), an
-            official archive (read unopened), or folders of images `train/CLASS/*` with `test/CLASS/*` or
-            `val/CLASS/*`; or the archive itself. None: look where data sets are kept, else download.
+            official archive (read unopened), folders of images `train/CLASS/*` with `test/CLASS/*` or `val/CLASS/*`, or
+            a packed data set (`allcnn.data.pack.pack_images`); or the archive itself. None: look where data sets are
+            kept, else download.
         image_size: height and width, in pixels, to bring every image to; None: 32.
         mirror: URL to download from instead of the official host; of the archive or of the folder it lies in.
+        stream: decode folders of images when they are needed, and hold none of them; it is always so for a packed data
+            set, for one that does not fit in memory, and with the next two.
+        shorter_side: scale to this before `image_size` is cropped, 256 for 224 as with ImageNet; None: `image_size`.
+        skip_damaged: pass over images that cannot be decoded, instead of refusing.
 
     Returns:
         A `Dataset`. Its name is the data set's; for folders of images the folder's, unless the classes are CIFAR's.
@@ -55,6 +64,9 @@ def load_data(
     name = _dataset_name(dataset)
     size = _DEFAULT_SIZE if image_size is None else image_size
     check_image_size(size)
+    rule = ResizeRule(size, size if shorter_side is None else shorter_side)
+    if rule.shorter_side < size:
+        raise InputError(f"the shorter side must be at least the image size, {size}; got {shorter_side}.")
     if name == "digits":
         if data_dir is not None or mirror is not None:
             given = "data folder" if data_dir is not None else "mirror"
@@ -69,19 +81,25 @@ def load_data(
         )
     path = _existing(data_dir)
     try:
-        return _read(name, path, size)
+        return _read(name, path, rule, stream, skip_damaged)
     except OSError as error:  # a folder that may not be looked into, for example
         raise DataError(f"{printable(error.filename or path)}: cannot be read ({error.strerror}).") from None
 
 
-def _read(name: str, path: Path, size: int) -> Dataset:
+def _read(name: str, path: Path, rule: ResizeRule, stream: bool, skip_damaged: bool) -> Dataset:
+    size = rule.size
     if path.is_file():
         return _resized(read_layout(layouts.layout_of_archive(name, path), path), size)
     found = layouts.find_layout(name, path)
     if found is not None:
         return _resized(read_layout(*found), size)
+    if holds_packed(path):
+        return list_packed(path).streamed(rule, skip_damaged)
     if holds_image_folders(path):
-        return read_image_folders(path, size)
+        listing = list_image_folders(path)
+        if stream or skip_damaged or rule.shorter_side != size or not listing.fits_memory(size):
+            return listing.streamed(rule, skip_damaged)
+        return listing.read(size)
     raise DataError(_nothing_found(name, path))
 
 
@@ -122,7 +140,7 @@ def _existing(data_dir: str | Path) -> Path:
 def _nothing_found(name: str, path: Path) -> str:
     looked_for = [f"{layout.folder}/" for layout in layouts.LAYOUTS if layout.dataset == name]
     looked_for += [layout.archive for layout in layouts.LAYOUTS if layout.dataset == name]
-    looked_for.append("folders of images (train/CLASS/* with test/CLASS/* or val/CLASS/*)")
+    looked_for.append("folders of images (train/CLASS/* with test/CLASS/* or val/CLASS/*), a packed data set")
     other = next((other for other in layouts.CLASSES if other != name and layouts.find_layout(other, path)), None)
     if other is not None:
         hint = f"It holds {other}: ask for the data set {other}."
@@ -136,7 +154,7 @@ def _resized(data: Dataset, size: int) -> Dataset:
         return data
     check_memory(len(data.train_images) + len(data.test_images), size, data.source)
     splits = []
-    for images in (data.train_images, data.test_images):
+    for images in (data.train_images[:], data.test_images[:]):
         fitted = np.empty((len(images), size, size, 3), np.uint8)
         for index, image in enumerate(images):
             fitted[index] = fit_to_size(image, size)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from allcnn.data.order import DRAWS, epoch_order
+from allcnn.data.order import DRAWS, WINDOW_IMAGES, epoch_order, epoch_windows
+from allcnn.data.streamed import StreamedImages
 
 if TYPE_CHECKING:
     import tensorflow
@@ -33,6 +34,8 @@ class BatchOrder:
     shuffle: bool = True
     #: One of the recipe's; it decides the draws.
     augmentation: str = "none"
+    #: Whether the order is made for images that are read from disk all the time (`epoch_windows`).
+    streamed: bool = False
     host: int = 0
     hosts: int = 1
 
@@ -56,13 +59,35 @@ class BatchOrder:
         for step in range(first_step, last_step):
             epoch, position = divmod(step, self.steps_per_epoch)
             if epoch != order_epoch:
-                order, order_epoch = epoch_order(self.seed, epoch, self.images, shuffle=self.shuffle), epoch
+                order, order_epoch = self._order(epoch), epoch
             indices = order[position * size : (position + 1) * size]
             yield indices[own], draws.draw(self.seed, epoch, position, size)[own] if draws else None
 
+    def read_ahead(self, first_step: int, last_step: int) -> Iterator[tuple[int, np.ndarray]]:
+        """What the steps first <= step < last of a streamed run read: the step a window begins at, and its images.
+
+        Of each window (`epoch_windows`) this host's images alone, (n,); of the first, those still to come.
+        """
+        size, steps = self.images_per_batch, self.steps_per_epoch
+        for epoch in range(first_step // steps, -(-last_step // steps)):
+            begin = max(first_step - epoch * steps, 0) * size
+            end = min(last_step - epoch * steps, steps) * size
+            start = 0
+            for window in epoch_windows(self.seed, epoch, self.images, shuffle=self.shuffle):
+                positions = np.arange(max(start, begin), min(start + len(window), end))
+                own = positions[positions % size // self.images_per_host == self.host]
+                if len(own):
+                    yield epoch * steps + int(own[0]) // size, window[own - start]
+                start += len(window)
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if self.streamed:
+            return np.concatenate(epoch_windows(self.seed, epoch, self.images, shuffle=self.shuffle))
+        return epoch_order(self.seed, epoch, self.images, shuffle=self.shuffle)
+
 
 def training_batches(
-    images: np.ndarray | None, labels: np.ndarray, order: BatchOrder, first_step: int, last_step: int
+    images: np.ndarray | StreamedImages | None, labels: np.ndarray, order: BatchOrder, first_step: int, last_step: int
 ) -> tensorflow.data.Dataset:
     """A tf.data.Dataset of the steps of a run: ({"images", "draws"}, labels), every batch of one fixed size.
 
@@ -74,10 +99,17 @@ def training_batches(
     import tensorflow as tf
 
     size, kind = order.images_per_host, DRAWS.get(order.augmentation)
+    block_steps = max(1, WINDOW_IMAGES // order.images_per_batch) if order.streamed else BLOCK_STEPS
 
     def blocks() -> Iterator[dict[str, np.ndarray]]:
-        for start in range(first_step, last_step, BLOCK_STEPS):
-            steps = list(order.steps(start, min(start + BLOCK_STEPS, last_step)))
+        windows = order.read_ahead(first_step, last_step) if isinstance(images, StreamedImages) else iter(())
+        window = next(windows, None)
+        for start in range(first_step, last_step, block_steps):
+            stop = min(start + block_steps, last_step)
+            while isinstance(images, StreamedImages) and window is not None and window[0] < stop:
+                images.will_read(window[1])
+                window = next(windows, None)
+            steps = list(order.steps(start, stop))
             block = {"indices": np.stack([indices for indices, _ in steps]).astype(np.int32)}
             if kind:
                 block["draws"] = np.stack([draws for _, draws in steps if draws is not None])
@@ -97,5 +129,30 @@ def training_batches(
             inputs["images"] = tf.ensure_shape(batch, (size, *images.shape[1:]))
         return inputs, tf.gather(all_labels, indices)
 
-    dataset = tf.data.Dataset.from_generator(blocks, output_signature=signature).prefetch(1).unbatch().map(gather)
+    dataset = tf.data.Dataset.from_generator(blocks, output_signature=signature).prefetch(1).unbatch()
+    if isinstance(images, StreamedImages):
+        dataset = _decoded(dataset, images, all_labels, size, kind is not None and kind.on_host)
+    else:
+        dataset = dataset.map(gather)
     return dataset.apply(tf.data.experimental.assert_cardinality(last_step - first_step)).prefetch(PREFETCH)
+
+
+def _decoded(
+    steps: tensorflow.data.Dataset, images: StreamedImages, labels: tensorflow.Tensor, size: int, cropped: bool
+) -> tensorflow.data.Dataset:
+    """Batches of decoded images from steps of indices and draws; every image is decoded by whichever thread is free."""
+    import tensorflow as tf
+
+    def decode(one: dict[str, tensorflow.Tensor]) -> tuple[dict[str, tensorflow.Tensor], tensorflow.Tensor]:
+        inputs = dict(one)
+        arguments = [inputs.pop("indices"), *([inputs.pop("draws")] if cropped else [])]
+        # A damaged image may have been replaced by another, which has its own label.
+        pixels, index = tf.numpy_function(_training_image, arguments, (tf.uint8, tf.int64), stateful=False)
+        inputs["images"] = tf.ensure_shape(pixels, images.shape[1:])
+        return inputs, tf.gather(labels, tf.ensure_shape(index, ()))
+
+    def _training_image(index: np.ndarray, draws: np.ndarray | None = None) -> tuple[np.ndarray, np.int64]:
+        pixels, found = images.training_image(int(index), draws)
+        return pixels, np.int64(found)
+
+    return steps.unbatch().map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(size, drop_remainder=True)

@@ -78,8 +78,8 @@ class Onlooker:
         check_images_fit(saved.model, data.test_images)
         if saved.model.output_shape[-1] != data.classes:
             raise InputError(f"{path}: knows {saved.model.output_shape[-1]} classes; the data have {data.classes}.")
-        chances = probabilities(saved.model, data.test_images)
-        return Looked(saved, data.test_images, data.test_labels, data.class_names, chances)
+        images, labels = data.test_set_in_memory()
+        return Looked(saved, images, labels, data.class_names, probabilities(saved.model, images))
 
     def _data(self, path: Path, card: ModelCard) -> Dataset:
         key = (card.dataset, card.data_dir, card.image_shape, card.class_names)

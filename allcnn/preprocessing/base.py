@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from allcnn.data.streamed import Images
 from allcnn.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Preprocessing(ABC):
     def __init__(self) -> None:
         self.image_shape: tuple[int, int, int] | None = None
 
-    def adapt(self, images: np.ndarray) -> Preprocessing:
+    def adapt(self, images: Images) -> Preprocessing:
         """Fit to the training images, (n, height, width, 3), raw values 0..255; gives itself back."""
         if images.ndim != 4 or images.shape[-1] != 3 or len(images) == 0:
             raise InputError(
@@ -82,7 +83,7 @@ class Preprocessing(ABC):
         return result
 
     @abstractmethod
-    def _fit(self, images: np.ndarray) -> None: ...
+    def _fit(self, images: Images) -> None: ...
 
     @abstractmethod
     def _make_layers(self, image_shape: tuple[int, int, int]) -> list[keras.layers.Layer]: ...

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from allcnn.data.streamed import Images
 from allcnn.preprocessing.base import Preprocessing
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class ContrastNormalization(Preprocessing):
 
     kind = "gcn"
 
-    def _fit(self, images: np.ndarray) -> None:
+    def _fit(self, images: Images) -> None:
         pass
 
     def _make_layers(self, image_shape: tuple[int, int, int]) -> list[keras.layers.Layer]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from allcnn.data.streamed import Images, in_blocks
 from allcnn.preprocessing.base import BLOCK, Preprocessing
 
 if TYPE_CHECKING:
     import keras
+
+
+# Of images larger than 64 x 64 fewer are summed at a time than `BLOCK`.
+_BLOCK_VALUES = 1000 * 64 * 64 * 3
 
 
 class ChannelScaling(Preprocessing):
@@ -20,7 +26,7 @@ class ChannelScaling(Preprocessing):
         self.scale = np.ones(3)
         self.offset = np.zeros(3)
 
-    def _fit(self, images: np.ndarray) -> None:
+    def _fit(self, images: Images) -> None:
         mean, deviation = channel_statistics(images)
         self.scale, self.offset = self._scale_and_offset(mean, deviation)
 
@@ -93,12 +99,13 @@ class ChannelMean(ChannelScaling):
         return np.ones(3), -mean
 
 
-def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def channel_statistics(images: Images) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each channel, (3,) float64 each, streaming over (n, height, width, 3)."""
     total = np.zeros(3)
     squares = np.zeros(3)
-    for start in range(0, len(images), BLOCK):
-        block = images[start : start + BLOCK].reshape(-1, 3).astype(np.float64)
+    size = max(1, min(BLOCK, _BLOCK_VALUES // math.prod(images.shape[1:])))
+    for block in in_blocks(images, size):
+        block = block.reshape(-1, 3).astype(np.float64)
         total += block.sum(axis=0)
         squares += np.square(block).sum(axis=0)
     values = images.shape[0] * images.shape[1] * images.shape[2]

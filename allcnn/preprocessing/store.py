@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from allcnn.data.streamed import Images, images_to_fit
 from allcnn.errors import CheckpointError
 from allcnn.files import read_arrays, write_arrays
 from allcnn.preprocessing import Preprocessing, make_preprocessing
@@ -46,15 +47,17 @@ def load_preprocessing(path: Path) -> Preprocessing:
         raise CheckpointError(f"{path}: does not hold a fitted preprocessing ({error}).") from None
 
 
-def fit_preprocessing(kind: str, images: np.ndarray) -> Preprocessing:
+def fit_preprocessing(kind: str, images: Images) -> Preprocessing:
     """Fit a preprocessing to training images (n, height, width, 3), or take it from the cache.
 
     Only whitening is cached: the others take less time to fit than their images to read. A cache that
-    cannot be read or written is passed over.
+    cannot be read or written is passed over. Of streamed images, `FIT_IMAGES` are fitted to.
     """
     preprocessing = make_preprocessing(kind)
+    images = images_to_fit(images)
     if kind != "gcn-zca":
         return preprocessing.adapt(images)
+    images = images[:]
     path = cache_folder() / "preprocessing" / f"{kind}-{_FIT}-{images_digest(images)[:24]}.h5"
     try:
         cached = load_preprocessing(path)

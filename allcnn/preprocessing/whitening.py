@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from allcnn.data.streamed import Images
 from allcnn.device import physical_memory
 from allcnn.errors import InputError
 from allcnn.preprocessing.base import Preprocessing
@@ -41,7 +42,7 @@ class ZCAWhitening(Preprocessing):
         self.mean = np.zeros(0)
         self.matrix = np.zeros((0, 0))
 
-    def adapt(self, images: np.ndarray) -> Preprocessing:
+    def adapt(self, images: Images) -> Preprocessing:
         """Fit to training images (n, height, width, 3), 0..255, streaming: memory grows with the image's size only.
 
         Raises:
@@ -50,7 +51,8 @@ class ZCAWhitening(Preprocessing):
         refuse_large(math.prod(images.shape[1:]))
         return super().adapt(images)
 
-    def _fit(self, images: np.ndarray) -> None:
+    def _fit(self, images: Images) -> None:
+        images = images[:]
         dimensions = math.prod(images.shape[1:])
         if len(images) < dimensions:
             rows = contrast_normalize(images.reshape(len(images), -1))

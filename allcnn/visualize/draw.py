@@ -89,7 +89,9 @@ def draw_saved(
         return artist.own_images(pixels, [str(image) for image in images], layer, chosen)
     assert data is not None  # noqa: S101  (there are no images of one's own)
     if layer is not None:
-        return [artist.patches(layer, chosen, data.test_images, f"patches-{layer.replace('/', '-')}-{method}")]
+        return [
+            artist.patches(layer, chosen, data.test_set_in_memory()[0], f"patches-{layer.replace('/', '-')}-{method}")
+        ]
     return artist.paper(wanted, data)
 
 
@@ -166,10 +168,11 @@ class _Artist:
         """The figures asked for, or those that the network has; why another is missing is announced."""
 
         drawn: list[Drawn] = []
+        images, _ = data.test_set_in_memory()
         for figure in wanted or self._figures_of_the_network():
             self.announce(f"drawing figure {figure} ...")
             try:
-                drawn += self._figure(figure, data.test_images)
+                drawn += self._figure(figure, images)
             except InputError as error:
                 if wanted is not None:
                     raise
