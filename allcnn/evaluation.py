@@ -9,60 +9,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from allcnn.backend import load_keras
 from allcnn.data.dataset import Dataset
-from allcnn.data.images import check_image_size, check_memory, fit_to_size, read_image
+from allcnn.data.images import ResizeRule, check_image_size, check_memory, read_image
 from allcnn.data.layouts import CLASSES
 from allcnn.data.load import DATASETS, load_data
-from allcnn.data.streamed import Images, in_blocks
+from allcnn.data.streamed import Images, StreamedImages, in_blocks
 from allcnn.device import find_device, jit_compile
 from allcnn.errors import CheckpointError, InputError
 from allcnn.models.saved import ModelCard, SavedModel, find_model_file, open_saved, read_card
+from allcnn.scores import Evaluation as Evaluation
+from allcnn.scores import score
 
 if TYPE_CHECKING:
     import keras
 
 #: Images in one batch of an evaluation. Part of the contract: another size may give other last bits.
 BATCH_SIZE = 250
-# Keeps the logarithm finite where a probability underflowed; as Keras does.
-_SMALLEST_PROBABILITY = 1e-7
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How a model did on labelled images. confusion[i][j]: images of class i that were taken for class j."""
-
-    images: int
-    errors: int
-    error_percent: float
-    cross_entropy: float
-    class_names: tuple[str, ...]
-    confusion: np.ndarray
-
-    def class_errors(self) -> list[float | None]:
-        """The error of each class in percent; None for a class without images."""
-        counts = self.confusion.sum(axis=1)
-        right = np.diagonal(self.confusion)
-        return [
-            100.0 * (int(count) - int(good)) / int(count) if count else None
-            for count, good in zip(counts, right, strict=True)
-        ]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same as plain values, for JSON."""
-        return {
-            "images": self.images,
-            "errors": self.errors,
-            "error_percent": self.error_percent,
-            "cross_entropy": self.cross_entropy,
-            "class_error_percent": dict(zip(self.class_names, self.class_errors(), strict=True)),
-            "class_names": list(self.class_names),
-            "confusion": self.confusion.tolist(),
-        }
 
 
 @dataclass(frozen=True)
@@ -105,7 +72,8 @@ def evaluate(
         CheckpointError: a path that holds no model.
     """
     network = _network(model)
-    images, labels = np.asarray(images), np.asarray(labels)
+    images = images if isinstance(images, StreamedImages) else np.asarray(images)
+    labels = np.asarray(labels)
     check_images_fit(network, images)
     classes = network.output_shape[-1]
     if labels.shape == (len(images), 1):
@@ -118,20 +86,14 @@ def evaluate(
         raise InputError(f"got {len(images)} images and {len(labels)} labels; expected as many, and at least one.")
     if labels.min() < 0 or labels.max() >= classes:
         raise InputError(f"labels run from {labels.min()} to {labels.max()}; the model knows 0 to {classes - 1}.")
+    names = tuple(class_names) if class_names else tuple(str(index) for index in range(classes))
     chances = probabilities(network, images)
-    guesses = chances.argmax(axis=1)
-    confusion = np.zeros((classes, classes), np.int64)
-    np.add.at(confusion, (labels, guesses), 1)
-    errors = int(np.count_nonzero(guesses != labels))
-    own = chances[np.arange(len(labels)), labels].astype(np.float64)
-    return Evaluation(
-        images=len(images),
-        errors=errors,
-        error_percent=100.0 * errors / len(images),
-        cross_entropy=float(-np.log(np.maximum(own, _SMALLEST_PROBABILITY)).mean()),
-        class_names=tuple(class_names) if class_names else tuple(str(index) for index in range(classes)),
-        confusion=confusion,
-    )
+    if not isinstance(images, StreamedImages):
+        return score(chances, labels, names)
+    read = ~images.is_damaged(0, len(images))
+    if not read.any():
+        raise InputError("not one of the images can be read; expected at least one.")
+    return score(chances[read], labels[read], names, skipped=int(np.count_nonzero(~read)))
 
 
 def evaluate_saved(
@@ -140,12 +102,14 @@ def evaluate_saved(
     data_dir: str | Path | None = None,
     image_size: int | None = None,
     mirror: str | None = None,
+    stream: bool = False,
+    skip_damaged: bool = False,
 ) -> tuple[Evaluation, Dataset]:
     """Measure a saved model on a test set; what is left out is the data the model was trained on.
 
     Args:
         path: a .keras file or a run folder.
-        dataset, data_dir, image_size, mirror: where the images are; see `allcnn.load_data`.
+        dataset, data_dir, image_size, mirror, stream, skip_damaged: where the images are; see `allcnn.load_data`.
 
     Raises:
         CheckpointError: `path` holds no model.
@@ -153,7 +117,7 @@ def evaluate_saved(
         DataError: the images are missing or broken.
     """
     path = find_model_file(path)
-    data = load_own_data(path, read_card(path), dataset, data_dir, image_size, mirror)
+    data = load_own_data(path, read_card(path), dataset, data_dir, image_size, mirror, stream, skip_damaged)
     load_keras()
     saved = open_saved(path)
     check_images_fit(saved.model, data.test_images)
@@ -170,6 +134,8 @@ def load_own_data(
     data_dir: str | Path | None = None,
     image_size: int | None = None,
     mirror: str | None = None,
+    stream: bool = False,
+    skip_damaged: bool = False,
 ) -> Dataset:
     """The data of a saved model, whose classes and image size must be the model's; see `evaluate_saved`."""
     if card is None and dataset is None and data_dir is None:
@@ -191,7 +157,14 @@ def load_own_data(
         if data_dir is None and dataset in CLASSES:
             # Known beforehand, and perhaps a long download away.
             _refuse_other_classes(path, card.class_names, dataset, CLASSES[dataset])
-    data = load_data(dataset or "cifar10", data_dir, image_size=image_size, mirror=mirror)
+    shorter_side = None
+    if card is not None and image_size == card.image_shape[0]:
+        shorter_side = ResizeRule.of(card.resize, card.image_shape[0]).shorter_side
+        shorter_side = None if shorter_side == image_size else shorter_side
+    data = load_data(
+        dataset or "cifar10", data_dir, image_size=image_size, mirror=mirror, stream=stream,
+        shorter_side=shorter_side, skip_damaged=skip_damaged,
+    )  # fmt: skip
     if card is not None:
         _refuse_other_classes(path, card.class_names, data.name, data.class_names)
         if data.image_shape != card.image_shape:
@@ -221,7 +194,7 @@ def predict(model: SavedModel | str | Path, images: Sequence[str | Path], top: i
     if not images:
         raise InputError("no images given; expected at least one image file.")
     # Where the card tells the size, an unreadable image is refused at once, not after Keras has loaded.
-    pixels = _read_fitted(images, card.image_shape[0]) if card else None
+    pixels = _read_fitted(images, ResizeRule.of(card.resize, card.image_shape[0])) if card else None
     if isinstance(model, SavedModel):
         saved = model
     else:
@@ -231,7 +204,7 @@ def predict(model: SavedModel | str | Path, images: Sequence[str | Path], top: i
     if not _takes_images(saved.model) or shape[1] is None or shape[1:] != (shape[1], shape[1], 3):
         raise InputError(f"{path}: takes {shape}; expected a model of square images of one size, (None, 32, 32, 3).")
     if pixels is None or pixels.shape[1] != shape[1]:
-        pixels = _read_fitted(images, shape[1])
+        pixels = _read_fitted(images, ResizeRule(shape[1], shape[1]))
     chances = probabilities(saved.model, pixels, min(len(pixels), BATCH_SIZE))
     if saved.card and len(saved.card.class_names) != chances.shape[1]:
         raise CheckpointError(
@@ -245,13 +218,14 @@ def predict(model: SavedModel | str | Path, images: Sequence[str | Path], top: i
     return result
 
 
-def _read_fitted(images: Sequence[str | Path], size: int) -> np.ndarray:
+def _read_fitted(images: Sequence[str | Path], rule: ResizeRule) -> np.ndarray:
     """Image files as (n, size, size, 3) uint8, one after the other: as they are, many photographs would fill memory."""
+    size = rule.size
     check_image_size(size)
     check_memory(len(images), size, "the images to predict")
     pixels = np.empty((len(images), size, size, 3), np.uint8)
     for index, image in enumerate(images):
-        pixels[index] = fit_to_size(read_image(image), size)
+        pixels[index] = rule.centre(read_image(image))
     return pixels
 
 

@@ -10,16 +10,31 @@ import typer
 from allcnn.errors import InputError
 from allcnn_cli import options
 from allcnn_cli.output import complain, only_results_on_stdout, show, show_json, show_table
+from allcnn_cli.pack import pack as pack_folder
 
 if TYPE_CHECKING:
     from allcnn.data import Dataset
 
 
 def data(
-    dataset: Annotated[str, typer.Argument(metavar="[DATASET]", help="cifar10, cifar100 or digits.")] = "cifar10",
+    dataset: Annotated[
+        str, typer.Argument(metavar="[DATASET|DIR]", help="cifar10, cifar100, digits, or a folder.")
+    ] = "cifar10",
     data_dir: options.DataDir = None,
     image_size: options.ImageSize = None,
     mirror: options.Mirror = None,
+    stream: options.Stream = False,
+    skip_damaged: options.SkipDamaged = False,
+    pack: Annotated[
+        Path | None,
+        typer.Option("--pack", metavar="OUT", help="Pack folders of images into a new folder of TFRecord shards."),
+    ] = None,
+    shard_size: Annotated[
+        int | None, typer.Option("--shard-size", metavar="MB", help="Size of a shard, for --pack. [default: 1024]")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Read everything: shards against their checksums, images by decoding them.")
+    ] = False,
     samples: Annotated[
         Path | None,
         typer.Option("--samples", metavar="FILE.png", help="Write sample pictures, before and after preprocessing."),
@@ -37,7 +52,16 @@ def data(
     Examples:
       allcnn data digits
       allcnn data --data-dir ~/cifar --samples whitened.png
+      allcnn data ~/imagenet --pack ~/imagenet-packed
     """
+    dataset, data_dir = _which(dataset, data_dir)
+    if pack is not None:
+        if samples is not None or check:
+            raise InputError("--pack goes with neither --samples nor --check; ask for them one after the other.")
+        pack_folder(data_dir, pack, shard_size, skip_damaged, as_json)
+        return
+    if shard_size is not None:
+        raise InputError("--shard-size is for --pack OUT, which was not given.")
     if samples is None and preprocessing is not None:
         raise InputError("--preprocessing is for --samples FILE.png, which was not given.")
     if samples is not None and (samples.suffix.lower() != ".png" or not samples.absolute().parent.is_dir()):
@@ -52,22 +76,49 @@ def data(
             from allcnn.preprocessing import make_preprocessing
 
             make_preprocessing(preprocessing)  # a wrong name is refused before the images are read
-        loaded = load_data(dataset, data_dir, image_size=image_size, mirror=mirror)
+        loaded = load_data(
+            dataset, data_dir, image_size=image_size, mirror=mirror, stream=stream or check, skip_damaged=skip_damaged
+        )
+        damaged = None
+        if check:
+            from allcnn.data.check import damaged_files
+
+            damaged = damaged_files(loaded, data_dir)
         if samples is not None:
             preprocessing = _write_samples(loaded, samples, preprocessing)
     document = _describe(loaded)
+    if damaged is not None:
+        document["damaged"] = damaged
     if samples is not None:
         document["samples"] = {"path": str(samples), "preprocessing": preprocessing}
     if as_json:
         show_json(document)
-        return
+    else:
+        _show(loaded, document)
+    if damaged:
+        raise typer.Exit(1)
+
+
+def _which(dataset: str, data_dir: Path | None) -> tuple[str, Path | None]:
+    """A folder may be given in the place of a data set's name."""
+    named = dataset.strip().lower().replace("-", "").replace("_", "") in ("cifar10", "cifar100", "digits")
+    if not named and data_dir is None and ("/" in dataset or Path(dataset).expanduser().is_dir()):
+        return "cifar10", Path(dataset)
+    return dataset, data_dir
+
+
+def _show(loaded: Dataset, document: dict[str, Any]) -> None:
     height, width, _ = loaded.image_shape
     show(f"{loaded.name}: {loaded.classes:,} classes, {height} x {width} RGB")
     show(f"from      {loaded.source} ({loaded.layout})")
     show(f"resized   {loaded.resize}")
     show(f"digest    {loaded.digest}")
-    if samples is not None:
-        show(f"samples   {samples} (above raw, below {preprocessing})")
+    if "damaged" in document:
+        show(f"damaged   {len(document['damaged']):,} files")
+        for name in document["damaged"]:
+            show(f"          {name}")
+    if samples := document.get("samples"):
+        show(f"samples   {samples['path']} (above raw, below {samples['preprocessing']})")
     show()
     train, test = document["train"], document["test"]
     rows = [

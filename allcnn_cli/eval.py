@@ -21,6 +21,8 @@ def evaluate(
     data_dir: options.OwnDataDir = None,
     image_size: options.OwnImageSize = None,
     mirror: options.Mirror = None,
+    stream: options.Stream = False,
+    skip_damaged: options.SkipDamaged = False,
     as_json: options.Json = False,
     backend: options.Backend = None,
 ) -> None:
@@ -40,7 +42,7 @@ def evaluate(
 
         path = find_model_file(saved)
         card = read_card(path)
-        evaluation, data = evaluate_saved(path, dataset, data_dir, image_size, mirror)
+        evaluation, data = evaluate_saved(path, dataset, data_dir, image_size, mirror, stream, skip_damaged)
         same_data = card is None or card.digest == data.digest
         if card is not None and not same_data:
             complain(
@@ -64,6 +66,10 @@ def evaluate(
     show(f"{data.name}, {evaluation.images:,} test images, from {data.source}")
     # The figure in full, as in metrics.csv: the two are the same, to the last digit.
     show(f"error {evaluation.error_percent!r} % ({evaluation.errors:,} wrong)")
+    if evaluation.top5_error_percent is not None:
+        show(f"top-5 error {evaluation.top5_error_percent!r} %")
+    if evaluation.skipped:
+        show(f"damaged {evaluation.skipped:,} images that cannot be read, left out")
     show(f"cross-entropy {evaluation.cross_entropy:.4f}")
     _show_classes(evaluation)
     _show_confusion(evaluation)

@@ -15,7 +15,7 @@ DataDir = Annotated[
     typer.Option(
         "--data-dir",
         metavar="DIR",
-        help="What holds the images: an official layout or archive of CIFAR, or folders train/CLASS/*, test/CLASS/*.",
+        help="What holds the images: CIFAR's layout or archive, folders train/CLASS/* and test/CLASS/*, or a pack.",
     ),
 ]
 ImageSize = Annotated[
@@ -24,6 +24,16 @@ ImageSize = Annotated[
 ]
 Mirror = Annotated[
     str | None, typer.Option("--mirror", metavar="URL", help="Download from here instead of the official host.")
+]
+Stream = Annotated[
+    bool,
+    typer.Option(
+        "--stream",
+        help="Decode images when they are needed, not all at once; always so for packed data and what fills memory.",
+    ),
+]
+SkipDamaged = Annotated[
+    bool, typer.Option("--skip-damaged", help="Pass over image files that cannot be read, and count them.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output and nothing else.")]
 Backend = Annotated[
@@ -47,16 +57,22 @@ OwnImageSize = Annotated[
 ]
 
 # The numbers of a run, for what trains; what is left out is the recipe's.
-Recipe = Annotated[str | None, typer.Option("--recipe", metavar="NAME", help="paper or review. [default: paper]")]
+Recipe = Annotated[
+    str | None, typer.Option("--recipe", metavar="NAME", help="paper, review or imagenet. [default: paper]")
+]
 Epochs = Annotated[
     int | None,
     typer.Option(
         "--epochs", metavar="E", help="Epochs; the learning rate's drops move along. [default: 350; digits: 40]"
     ),
 ]
+Steps = Annotated[
+    int | None, typer.Option("--steps", metavar="N", help="Steps, for a recipe that counts them. [default: 450000]")
+]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", metavar="IMAGES", help="[default: 200; digits: 25]")]
 Augmentation = Annotated[
-    str | None, typer.Option("--augment", metavar="KIND", help="none or flip-shift. [default: none]")
+    str | None,
+    typer.Option("--augment", metavar="KIND", help="none, flip-shift or crop-mirror. [default: the recipe's]"),
 ]
 Preprocessing = Annotated[
     str | None,

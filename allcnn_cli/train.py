@@ -26,11 +26,14 @@ def train(
     data_dir: options.DataDir = None,
     image_size: options.ImageSize = None,
     mirror: options.Mirror = None,
+    stream: options.Stream = False,
+    skip_damaged: options.SkipDamaged = False,
     recipe: options.Recipe = None,
     learning_rate: Annotated[
         float | None, typer.Option("--lr", metavar="RATE", help="Learning rate. [default: 0.05; digits: 0.02]")
     ] = None,
     epochs: options.Epochs = None,
+    steps: options.Steps = None,
     batch_size: options.BatchSize = None,
     augmentation: options.Augmentation = None,
     preprocessing: options.Preprocessing = None,
@@ -97,9 +100,12 @@ def train(
             data_dir=data_dir,
             image_size=image_size,
             mirror=mirror,
+            stream=stream,
+            skip_damaged=skip_damaged,
             recipe=recipe,
             learning_rate=learning_rate,
             epochs=epochs,
+            steps=steps,
             batch_size=batch_size,
             augmentation=augmentation,
             preprocessing=preprocessing,
@@ -129,11 +135,15 @@ def _show(result: TrainingResult) -> None:
     from shlex import quote
 
     show(f"test error       {percent(result.test_error)} %")
+    if result.test_top5_error is not None:
+        show(f"top-5 error      {percent(result.test_top5_error)} %")
     if result.published_error is not None:
         show(f"published error  {percent(result.published_error)} %")
     if result.validation_error is not None:
         show(f"held-out error   {percent(result.validation_error)} %")
     epochs = "epoch" if result.epochs == 1 else "epochs"
     show(f"trained          {result.epochs:,} {epochs} in {result.seconds:,.0f} s, {result.parameters:,} parameters")
+    if result.damaged_images:
+        show(f"damaged          {result.damaged_images:,} images passed over: {result.run_dir / 'damaged.txt'}")
     show(f"model            {result.run_dir / 'model.keras'}")
     show(f"next             allcnn eval {quote(str(result.run_dir))}")

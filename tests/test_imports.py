@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # In the order in which data flows.
 ROOMS = (
-    "errors", "files", "backend", "device", "specs", "data", "preprocessing", "models", "evaluation", "runs", "reports",
+    "errors", "files", "backend", "device", "specs", "data", "preprocessing", "models", "scores", "evaluation", "runs", "reports",
     "training", "sweep", "visualize", "benchmark", "export", "page",
 )  # fmt: skip
 # Elsewhere Keras is enough, and either backend will do.

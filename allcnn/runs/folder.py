@@ -17,11 +17,12 @@ from typing import Any
 from allcnn.errors import RunError
 from allcnn.files import create_text, write_text
 
-#: The columns of metrics.csv; the last only where training images were held out.
+#: The columns of metrics.csv.
 METRICS_COLUMNS = (
     "epoch", "learning_rate", "loss", "penalty", "train_error", "test_error", "seconds", "images_per_second",
 )  # fmt: skip
-VALIDATION_COLUMN = "validation_error"
+#: Further ones, in this order: where training images were held out; where there are more than ten classes.
+MORE_COLUMNS = ("validation_error", "test_top5_error")
 
 Row = dict[str, Any]
 
@@ -77,6 +78,10 @@ class RunFolder:
     @property
     def tensorboard(self) -> Path:
         return self.path / "tensorboard"
+
+    @property
+    def damaged(self) -> Path:
+        return self.path / "damaged.txt"
 
     @property
     def lock(self) -> Path:
@@ -167,9 +172,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_metrics(path: Path, rows: Sequence[Row]) -> None:
     """Write metrics.csv, one row an epoch, in one step; missing figures stay empty."""
-    columns = list(METRICS_COLUMNS)
-    if any(row.get(VALIDATION_COLUMN) is not None for row in rows):
-        columns.append(VALIDATION_COLUMN)
+    more = [column for column in MORE_COLUMNS if any(row.get(column) is not None for row in rows)]
+    columns = [*METRICS_COLUMNS, *more]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -213,7 +217,8 @@ def _rows(content: bytes) -> list[Row]:
     if rest:
         raise ValueError(f"line {len(lines) + 1} has no end, the file is cut short")
     columns = lines[0].decode("latin1").rstrip("\r").split(",") if lines else []
-    if tuple(columns) not in (METRICS_COLUMNS, (*METRICS_COLUMNS, VALIDATION_COLUMN)):
+    more = [column for column in MORE_COLUMNS if column in columns]
+    if columns != [*METRICS_COLUMNS, *more]:
         raise ValueError(f"line 1 is not the names of its columns, {','.join(METRICS_COLUMNS)}")
     rows: list[Row] = []
     for number, line in enumerate(lines[1:], start=2):

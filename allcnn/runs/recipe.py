@@ -12,7 +12,7 @@ from allcnn.preprocessing import PREPROCESSINGS
 
 AUGMENTATIONS = ("none", "flip-shift", "crop-mirror", "large")
 #: What can be trained with at present; the others belong to published recipes.
-TRAINABLE_AUGMENTATIONS = ("none", "flip-shift")
+TRAINABLE_AUGMENTATIONS = ("none", "flip-shift", "crop-mirror")
 
 
 def _one_of(what: str, value: str, expected: tuple[str, ...]) -> None:
@@ -34,7 +34,8 @@ class Recipe:
     weight_decay: lambda as Caffe means it, gradient + lambda w, that is a penalty of lambda / 2 ||w||^2.
     decay_biases: whether biases decay too.
     batch_size: images in a step; a last, smaller batch is dropped.
-    augmentation: "flip-shift" mirrors with probability 1/2 and shifts by up to 5 pixels (section 3.2.1).
+    augmentation: "flip-shift" mirrors with probability 1/2 and shifts by up to 5 pixels (section 3.2.1); "crop-mirror"
+        crops at random from larger images and mirrors, as they are decoded (section 3.3).
 
     Raises:
         InputError: a number that makes no sense; the message names it.
@@ -132,6 +133,18 @@ _DATASET_NUMBERS: dict[str, dict[str, Any]] = {
         "preprocessing": "standardize",
     },
 }
+#: The size of images to crop from and that of the crop, where the recipe crops: 256 and 224 (section 3.3).
+CROPPED_FROM, CROP_SIZE = 256, 224
+
+
+def crop_sizes(augmentation: str, image_size: int | None) -> tuple[int | None, int | None]:
+    """(image size, shorter side to scale to before cropping): for "crop-mirror" as 224 and 256 are, else as given."""
+    if augmentation != "crop-mirror":
+        return image_size, None
+    size = image_size or CROP_SIZE
+    return size, round(size * CROPPED_FROM / CROP_SIZE)
+
+
 #: Whitening grows with the fourth power of the side of an image; beyond this it is no longer the default.
 LARGEST_WHITENED_SIDE = 64
 

@@ -80,6 +80,7 @@ class RunRecord(keras.callbacks.Callback):
         path: the file to write.
         images_per_epoch: for images_per_second; without it that column stays empty.
         rows: the rows of the epochs before, in a run that goes on.
+        total_images: of the whole run, where its last epoch is cut short.
 
     Errors are percent. They come from the logs: train_error from the training accuracy, test_error from
     "test_error" or the accuracy of `validation_data`. `loss` is the cross-entropy where that is a metric named
@@ -87,10 +88,17 @@ class RunRecord(keras.callbacks.Callback):
     empty. Put it after the callbacks that add to the logs.
     """
 
-    def __init__(self, path: str | Path, images_per_epoch: int | None = None, rows: Sequence[Row] = ()):
+    def __init__(
+        self,
+        path: str | Path,
+        images_per_epoch: int | None = None,
+        rows: Sequence[Row] = (),
+        total_images: int | None = None,
+    ):
         super().__init__()
         self.path = Path(path)
         self.images_per_epoch = images_per_epoch
+        self.total_images = total_images
         self.rows = list(rows)
         #: Seconds that an earlier process spent on the epoch that begins next.
         self.seconds_before = 0.0
@@ -123,11 +131,16 @@ class RunRecord(keras.callbacks.Callback):
                 "train_error": _error_percent(logs, ""),
                 "test_error": logs.get("test_error", _error_percent(logs, "val_")),
                 "seconds": seconds,
-                "images_per_second": self.images_per_epoch / seconds if self.images_per_epoch else None,
+                "images_per_second": self._images_in(epoch) / seconds if self.images_per_epoch else None,
                 "validation_error": logs.get("validation_error"),
+                "test_top5_error": logs.get("test_top5_error"),
             }
         )
         write_metrics(self.path, self.rows)
+
+    def _images_in(self, epoch: int) -> int:
+        images = self.images_per_epoch or 0
+        return images if self.total_images is None else min(images, self.total_images - epoch * images)
 
 
 class TableExport(keras.callbacks.Callback):

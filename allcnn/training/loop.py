@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from allcnn.data.pipeline import BatchOrder, training_batches
+from allcnn.data.streamed import Images, StreamedImages, part_of
 from allcnn.device import (
     Device,
     find_device,
@@ -26,6 +25,7 @@ from allcnn.preprocessing import Preprocessing
 from allcnn.preprocessing.store import fit_preprocessing, load_preprocessing, save_preprocessing
 from allcnn.runs.folder import Row, create_json, write_json, write_metrics
 from allcnn.training import outcome
+from allcnn.training.damage import record_damage, refusing_damage
 from allcnn.training.health import GivenUp, Health, default_patience
 from allcnn.training.identity import refuse_other_run
 from allcnn.training.outcome import TrainingResult
@@ -53,7 +53,7 @@ class TrainingLoop:
         self.recipe = plan.recipe
         self.order = BatchOrder(
             images=len(plan.kept), batch_size=plan.recipe.batch_size, seed=plan.seed, shuffle=plan.recipe.shuffle,
-            augmentation=plan.recipe.augmentation,
+            augmentation=plan.recipe.augmentation, streamed=plan.data.streamed,
         )  # fmt: skip
         steps_per_epoch = self.order.steps_per_epoch
         by_steps = plan.recipe.unit == "steps"
@@ -61,7 +61,7 @@ class TrainingLoop:
         self.epochs = math.ceil(self.total_steps / steps_per_epoch)
         self.rows: list[Row] = []
         shape = plan.data.image_shape
-        self.preprocessed_once = preprocess_once(shape, len(plan.kept))
+        self.preprocessed_once = not plan.data.streamed and preprocess_once(shape, len(plan.kept))
         value_bytes = 4 if self.preprocessed_once else 1
         self.health = Health(
             self.recipe, plan.data.classes, plan.patience or default_patience(self.epochs, steps_per_epoch)
@@ -69,7 +69,9 @@ class TrainingLoop:
         self.display: ProgressDisplay | None = None
         self.saver: StateSaver | None = None
         self.final_is_last_epoch = False
-        self.images_on_device = keep_images_on_device(self.device, len(plan.kept) * math.prod(shape) * value_bytes)
+        self.images_on_device = not plan.data.streamed and keep_images_on_device(
+            self.device, len(plan.kept) * math.prod(shape) * value_bytes
+        )
 
     def train(self, progress: bool, callbacks: Sequence[keras.callbacks.Callback]) -> TrainingResult:
         """Begin, or go on, and run to the end."""
@@ -149,20 +151,22 @@ class TrainingLoop:
         )  # fmt: skip
         self.training.optimizer.build(self.training.trainable_variables)
 
-    def _images(self, preprocessing: Preprocessing) -> np.ndarray | None:
+    def _images(self, preprocessing: Preprocessing) -> Images | None:
         """The images to take batches from, preprocessed once where they fit; None where the accelerator has them."""
         from allcnn.training.network import store_images
 
         images = self.training_images
+        if isinstance(images, StreamedImages):
+            return images
         if self.preprocessed_once:
             images = preprocessing.apply(images)
         return None if store_images(self.training, images) else images
 
     @cached_property
-    def training_images(self) -> np.ndarray:
+    def training_images(self) -> Images:
         """The raw images to train on: those not held out."""
         plan = self.plan
-        return plan.data.train_images[plan.kept] if len(plan.held) else plan.data.train_images
+        return part_of(plan.data.train_images, plan.kept) if len(plan.held) else plan.data.train_images
 
     def _fit_preprocessing(self) -> Preprocessing:
         """From the run folder on resume, so that it is the same to the bit; else fitted, or taken from the cache."""
@@ -182,7 +186,9 @@ class TrainingLoop:
         folder, steps_per_epoch = self.plan.folder, self.order.steps_per_epoch
         batch_size = self.order.images_per_batch
         steps_done = state.steps_done if state else 0
-        self.record = RunRecord(folder.metrics, steps_per_epoch * batch_size, state.rows if state else ())
+        self.record = RunRecord(
+            folder.metrics, steps_per_epoch * batch_size, state.rows if state else (), self.total_steps * batch_size
+        )
         self.rows = self.record.rows
         if state is not None:
             apply_state(self.training, state)
@@ -203,7 +209,7 @@ class TrainingLoop:
     def _fit(
         self,
         saver: StateSaver,
-        images: np.ndarray | None,
+        images: Images | None,
         state: TrainingState | None,
         callbacks: Sequence[keras.callbacks.Callback],
     ) -> None:
@@ -230,11 +236,12 @@ class TrainingLoop:
             *callbacks,
         ]
         labels = plan.data.train_labels[plan.kept]
-        fit_from(
-            self.training, partial(training_batches, images, labels, self.order), chain, first_step=steps_done,
-            last_step=self.total_steps, steps_per_epoch=steps_per_epoch,
-            restore_metrics=lambda: apply_metrics(self.metrics, state) if state else None,
-        )  # fmt: skip
+        with refusing_damage(images, plan.folder):
+            fit_from(
+                self.training, partial(training_batches, images, labels, self.order), chain, first_step=steps_done,
+                last_step=self.total_steps, steps_per_epoch=steps_per_epoch,
+                restore_metrics=lambda: apply_metrics(self.metrics, state) if state else None,
+            )  # fmt: skip
 
     def _measure(self, epochs_done: int) -> dict[str, float]:
         """Bring the weights into the float32 model of raw images, and its errors where this epoch is to be measured."""
@@ -246,15 +253,19 @@ class TrainingLoop:
         self.final_is_last_epoch = True
         if epochs_done % self.plan.test_every and epochs_done != self.epochs:
             return {}
-        figures = {"test_error": evaluate(self.final, data.test_images, data.test_labels).error_percent}
+        test = evaluate(self.final, data.test_images, data.test_labels)
+        figures = {"test_error": test.error_percent}
+        if test.top5_error_percent is not None:
+            figures["test_top5_error"] = test.top5_error_percent
         if len(held):
-            held_out = evaluate(self.final, data.train_images[held], data.train_labels[held])
+            held_out = evaluate(self.final, part_of(data.train_images, held), data.train_labels[held])
             figures["validation_error"] = held_out.error_percent
         return figures
 
     def _after_epoch(self, saver: StateSaver, epochs_done: int, logs: dict[str, Any]) -> None:
         """Save the state, then see whether it is worth going on from."""
         saver.after_epoch(epochs_done)
+        record_damage(self.plan)
         self.health.check_epoch(self.rows, logs["largest_value"])
         if warning := self.health.warning(self.rows):
             self.announce(warning)

@@ -56,7 +56,8 @@ def make_training_model(
         outputs = StoredImages((stored, *image_shape), kind, name="stored_images")(inputs["indices"])
     for layer in preprocessing.layers() if preprocessing else []:
         outputs = layer(outputs)
-    if draws := DRAWS.get(augmentation):
+    draws = DRAWS.get(augmentation)
+    if draws and not draws.on_host:
         inputs["draws"] = keras.Input((draws.width,), dtype=draws.dtype, name="draws")
         outputs = FlipShift(dtype="float32", name="flip_shift")(outputs, inputs["draws"])
     layers = make_layers(

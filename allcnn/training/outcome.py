@@ -13,10 +13,11 @@ from allcnn.files import write_text
 from allcnn.models.saved import ModelCard
 from allcnn.reports.tables import ResultRow, result_row, table_markdown
 from allcnn.runs.folder import Row, RunFolder, metrics_digest, write_json
+from allcnn.training.damage import damaged_images
 from allcnn.training.plan import RunPlan
 
 # What of the last row of metrics.csv is a result and not a measure of the machine.
-_RESULTS = ("learning_rate", "loss", "penalty", "train_error", "test_error", "validation_error")
+_RESULTS = ("learning_rate", "loss", "penalty", "train_error", "test_error", "test_top5_error", "validation_error")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class TrainingResult:
     """How a run ended. Errors are percent; the published one is None where the paper has none for these data.
 
     status: "finished", or "stopped" where a callback ended the training before the recipe did.
+    test_top5_error: None with ten classes or fewer. damaged_images: files that could not be read and were passed over.
     """
 
     run_dir: Path
@@ -37,6 +39,8 @@ class TrainingResult:
     parameters: int
     published_error: float | None
     table: str
+    test_top5_error: float | None = None
+    damaged_images: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values, for JSON."""
@@ -58,6 +62,8 @@ def training_result(plan: RunPlan, status: str, rows: Sequence[Row]) -> Training
         parameters=plan.parameters,
         published_error=result_row_of(plan).published_error_percent,
         table=_table(plan, rows),
+        test_top5_error=last.get("test_top5_error"),
+        damaged_images=len(damaged_images(plan)),
     )
 
 
@@ -85,6 +91,7 @@ def write_summary(plan: RunPlan, status: str, rows: Sequence[Row], of_epochs: in
         "published_error": result_row_of(plan).published_error_percent,
         **{key: last[key] for key in _RESULTS if last.get(key) is not None},
         "seconds": _training_seconds(rows),
+        **({"damaged_images": len(damaged)} if (damaged := damaged_images(plan)) else {}),
         **({"metrics_sha256": metrics_digest(plan.folder.metrics)} if rows else {}),
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

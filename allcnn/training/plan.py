@@ -16,12 +16,12 @@ import numpy as np
 
 from allcnn.data.dataset import Dataset
 from allcnn.data.load import load_data
-from allcnn.data.order import hold_out
+from allcnn.data.order import DRAWS, hold_out
 from allcnn.device import PRECISIONS, Device
 from allcnn.errors import InputError, RunError
 from allcnn.preprocessing.whitening import refuse_large
 from allcnn.runs.folder import RunFolder, read_json
-from allcnn.runs.recipe import TRAINABLE_AUGMENTATIONS, Recipe, recipe_for
+from allcnn.runs.recipe import TRAINABLE_AUGMENTATIONS, Recipe, crop_sizes, recipe_for
 from allcnn.specs import ZOO, Network, Spec, count_parameters, resolve
 from allcnn.training.identity import IDENTITY, check_allowed, installed_versions
 
@@ -45,6 +45,7 @@ class RunPlan:
     tensorboard: bool
     deterministic: bool
     allow: tuple[str, ...]
+    skip_damaged: bool
     kept: np.ndarray
     held: np.ndarray
     folder: RunFolder
@@ -74,6 +75,8 @@ class RunPlan:
             "patience": self.patience,
             "tensorboard": self.tensorboard,
             "deterministic": self.deterministic,
+            "streamed": self.data.streamed,
+            "skip_damaged": self.skip_damaged,
             "backend": device.backend,
             "precision": precision,
             "device": asdict(device),
@@ -91,8 +94,11 @@ def plan_run(
     data_dir: str | Path | None = None,
     image_size: int | None = None,
     mirror: str | None = None,
+    stream: bool = False,
+    skip_damaged: bool = False,
     recipe: str | Recipe | None = None,
     epochs: int | None = None,
+    steps: int | None = None,
     precision: str | None = None,
     validation: float | None = None,
     test_every: int | None = None,
@@ -140,17 +146,26 @@ def plan_run(
     # A first look at the recipe's numbers, so that a wrong one is refused before the images are read.
     dataset_name = dataset if isinstance(dataset, str) else (stored or {}).get("dataset", "cifar10")
     notes: list[str] = []
-    _choose_recipe(recipe, stored, dataset_name, (32, 32, 3), epochs, numbers, [])
+    first_look = _choose_recipe(recipe, stored, dataset_name, (32, 32, 3), epochs, steps, numbers, [])
+    skip_damaged = skip_damaged or bool((stored or {}).get("skip_damaged"))
 
     if isinstance(dataset, Dataset):
         data = dataset
     else:
-        data, data_dir = _load(dataset, data_dir, image_size, mirror, stored)
-    chosen = _choose_recipe(recipe, stored, data.name, data.image_shape, epochs, numbers, notes)
+        data, data_dir = _load(
+            dataset, data_dir, image_size, first_look.augmentation, stored,
+            stream=stream, mirror=mirror, skip_damaged=skip_damaged,
+        )  # fmt: skip
+    chosen = _choose_recipe(recipe, stored, data.name, data.image_shape, epochs, steps, numbers, notes)
     if chosen.augmentation not in TRAINABLE_AUGMENTATIONS:
         raise InputError(
             f'the augmentation "{chosen.augmentation}" of the recipe {chosen.name} cannot be trained with in this '
             f"version; expected --augment {' or '.join(TRAINABLE_AUGMENTATIONS)}."
+        )
+    if chosen.augmentation in DRAWS and DRAWS[chosen.augmentation].on_host and not data.streamed:
+        raise InputError(
+            f'the augmentation "{chosen.augmentation}" works on images as they are decoded; {data.name} holds them '
+            "ready.\nExpected folders of images or a packed data set (--data-dir), or another --augment."
         )
     kept, held = hold_out(seed, len(data.train_images), validation)
     if len(kept) == 0 or (validation > 0 and len(held) == 0):
@@ -175,6 +190,7 @@ def plan_run(
         seed=seed, precision=precision or (stored or {}).get("precision", "auto"), validation=validation,
         test_every=test_every, save_every=save_every, patience=patience,
         tensorboard=tensorboard, deterministic=deterministic or bool((stored or {}).get("deterministic")), allow=allow,
+        skip_damaged=skip_damaged,
         kept=kept, held=held, folder=folder, stored=stored, notes=tuple(notes),
     )  # fmt: skip
 
@@ -208,15 +224,21 @@ def _load(
     dataset: str | None,
     data_dir: str | Path | None,
     image_size: int | None,
-    mirror: str | None,
+    augmentation: str,
     stored: dict[str, Any] | None,
+    *,
+    stream: bool,
+    **images: Any,
 ) -> tuple[Dataset, str | Path | None]:
     if stored is not None:
         data_dir = data_dir or stored.get("data_dir")
         image_size = image_size or stored["image_shape"][0]
         # A folder of images has a name of its own, and was loaded as the default data set.
         dataset = dataset or (stored["dataset"] if stored["dataset"] in ("cifar100", "digits") else None)
-    return load_data(dataset or "cifar10", data_dir, image_size=image_size, mirror=mirror), data_dir
+        stream = stream or bool(stored.get("streamed"))
+    size, shorter_side = crop_sizes(augmentation, image_size)
+    images |= {"image_size": size, "shorter_side": shorter_side, "stream": stream}
+    return load_data(dataset or "cifar10", data_dir, **images), data_dir
 
 
 def _choose_recipe(
@@ -225,6 +247,7 @@ def _choose_recipe(
     dataset: str,
     image_shape: tuple[int, int, int],
     epochs: int | None,
+    steps: int | None,
     numbers: dict[str, Any],
     notes: list[str],
 ) -> Recipe:
@@ -235,10 +258,10 @@ def _choose_recipe(
         base = Recipe.from_dict(stored["recipe"])
     else:
         base = recipe_for(recipe or "paper", dataset, image_shape)
-    length = epochs
-    if epochs is not None and base.unit == "steps":
-        raise InputError(f"the recipe {base.name} counts steps, not epochs; leave --epochs out.")
-    chosen = base.with_overrides(length=length, **numbers)
+    other, given = ("steps", steps) if base.unit == "epochs" else ("epochs", epochs)
+    if given is not None:
+        raise InputError(f"the recipe {base.name} counts {base.unit}, not {other}; pass --{base.unit} instead.")
+    chosen = base.with_overrides(length=epochs if base.unit == "epochs" else steps, **numbers)
     if chosen.milestones != base.milestones:
         before, now = (", ".join(map(str, recipe.milestones)) for recipe in (base, chosen))
         notes.append(

@@ -26,9 +26,12 @@ def train(
     data_dir: str | Path | None = None,
     image_size: int | None = None,
     mirror: str | None = None,
+    stream: bool = False,
+    skip_damaged: bool = False,
     recipe: str | Recipe | None = None,
     learning_rate: float | None = None,
     epochs: int | None = None,
+    steps: int | None = None,
     batch_size: int | None = None,
     augmentation: str | None = None,
     preprocessing: str | None = None,
@@ -54,9 +57,9 @@ def train(
     Args:
         model: a name ("strided-b") or a network in the spec language; only a resumed run can do without.
         dataset: "cifar10" (the default), "cifar100", "digits", or a `Dataset`.
-        data_dir, image_size, mirror: where the images are; see `allcnn.load_data`.
-        recipe: "paper" (the default) or "review", or a `Recipe`; the next eight replace numbers of it.
-        epochs: scales the recipe's milestones with it.
+        data_dir, image_size, mirror, stream, skip_damaged: where the images are; see `allcnn.load_data`.
+        recipe: "paper" (the default), "review" or "imagenet", or a `Recipe`; the next nine replace numbers of it.
+        epochs, steps: whichever the recipe counts; scales its milestones with it.
         precision: "auto", "float32" or "mixed_bfloat16".
         validation: fraction of the training images held out, on which "validation_error" is measured.
         test_every: measure the errors every so many epochs, and after the last; 1 by default.
@@ -84,7 +87,8 @@ def train(
         Interrupted: stopped by the user; the state at that step is saved.
     """
     plan = plan_run(
-        model, dataset=dataset, data_dir=data_dir, image_size=image_size, mirror=mirror, recipe=recipe, epochs=epochs,
+        model, dataset=dataset, data_dir=data_dir, image_size=image_size, mirror=mirror, stream=stream,
+        skip_damaged=skip_damaged, recipe=recipe, epochs=epochs, steps=steps,
         learning_rate=learning_rate, batch_size=batch_size, augmentation=augmentation, preprocessing=preprocessing,
         initializer=initializer, weight_decay=weight_decay, precision=precision, validation=validation,
         test_every=test_every, save_every=save_every, patience=patience, tensorboard=tensorboard,

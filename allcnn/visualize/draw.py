@@ -10,7 +10,7 @@ import numpy as np
 
 from allcnn.backend import load_keras
 from allcnn.data.dataset import Dataset
-from allcnn.data.images import fit_to_size, read_image
+from allcnn.data.images import ResizeRule, read_image
 from allcnn.errors import InputError
 from allcnn.evaluation import load_own_data
 from allcnn.models.saved import find_model_file, open_saved, read_card
@@ -78,7 +78,8 @@ def draw_saved(
     folder = Path(output)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; expected a folder for the figures (--output).")
-    pixels = np.stack([fit_to_size(read_image(image), card.image_shape[0]) for image in images]) if images else None
+    rule = ResizeRule.of(card.resize, card.image_shape[0])
+    pixels = np.stack([rule.centre(read_image(image)) for image in images]) if images else None
     data = load_own_data(path, card, dataset, data_dir, image_size, mirror) if pixels is None else None
     load_keras()
     from allcnn.visualize.paper import TrainedNetwork
