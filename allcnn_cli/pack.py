@@ -22,12 +22,10 @@ def pack(folder: Path | None, out: Path, shard_megabytes: int | None, skip_damag
         from rich.console import Console
         from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-        from allcnn.backend import hold_standard_error
+        from allcnn.backend import load_tensorflow
         from allcnn.data.pack import SHARD_BYTES, pack_images
 
-        with hold_standard_error():
-            import tensorflow  # noqa: F401  (it writes the shards, and lines of its own when it loads)
-
+        load_tensorflow()  # it writes the shards
         columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
             tasks = {split: bars.add_task(f"{split} images", total=None) for split in ("train", "test")}

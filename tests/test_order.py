@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from allcnn.data.order import FLIP, SHIFT_X, SHIFT_Y, epoch_order, flip_shift_draws, hold_out
+from allcnn.data.order import (
+    BLOCK_IMAGES,
+    FLIP,
+    SHIFT_X,
+    SHIFT_Y,
+    WINDOW_IMAGES,
+    epoch_order,
+    epoch_windows,
+    flip_shift_draws,
+    hold_out,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("images", [1, 7, 1000])
@@ -76,3 +86,33 @@ def test_the_split_depends_on_the_seed_only() -> None:
     held_out = hold_out(1, 1000, 0.1)[1]
     assert 300 < held_out.mean() < 700
     assert set(held_out.tolist()) != set(epoch_order(1, 0, 1000)[:100].tolist())
+
+
+class TestWindows:
+    """The order of images that are streamed."""
+
+    @pytest.mark.parametrize("images", [1, 63, 64, 65, 5000, 10_000])
+    def test_an_epoch_visits_every_image_once(self, images):
+        order = np.concatenate(epoch_windows(3, 1, images))
+        assert sorted(order.tolist()) == list(range(images))
+
+    def test_a_window_is_whole_blocks_in_any_order(self):
+        windows = epoch_windows(3, 1, 20_000)
+        # One window has the last block, of 32 images.
+        assert sorted(len(window) for window in windows)[-3:] == [WINDOW_IMAGES] * 3
+        for window in windows:
+            blocks, counts = np.unique(window // BLOCK_IMAGES, return_counts=True)
+            sizes = np.minimum(BLOCK_IMAGES, 20_000 - blocks * BLOCK_IMAGES)
+            assert np.array_equal(counts, sizes)
+            assert abs(np.corrcoef(window, np.arange(len(window)))[0, 1]) < 0.1
+            # The blocks come from everywhere.
+            assert blocks.min() < 40 and blocks.max() > 270
+
+    def test_it_depends_on_seed_and_epoch_only(self):
+        first = np.concatenate(epoch_windows(1, 2, 5000))
+        assert np.array_equal(first, np.concatenate(epoch_windows(1, 2, 5000)))
+        others = [np.concatenate(epoch_windows(*moment, 5000)) for moment in ((1, 3), (2, 2))]
+        assert all((first == other).mean() < 0.01 for other in others)
+
+    def test_never_shuffled(self):
+        assert np.concatenate(epoch_windows(1, 2, 9, shuffle=False)).tolist() == list(range(9))

@@ -55,8 +55,8 @@ class Unchanged(ChannelScaling):
 
     kind = "none"
 
-    def _scale_and_offset(self, mean: np.ndarray, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.ones(3), np.zeros(3)
+    def _fit(self, images: Images) -> None:
+        """There is nothing to fit, so no image is looked at."""
 
     def _make_layers(self, image_shape: tuple[int, int, int]) -> list[keras.layers.Layer]:
         return []
@@ -67,8 +67,8 @@ class Scaled(ChannelScaling):
 
     kind = "scale"
 
-    def _scale_and_offset(self, mean: np.ndarray, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.full(3, 1 / 255), np.zeros(3)
+    def _fit(self, images: Images) -> None:
+        self.scale = np.full(3, 1 / 255)
 
 
 class Centered(ChannelScaling):

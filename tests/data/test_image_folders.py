@@ -104,10 +104,20 @@ def test_the_folder_is_called_as_it_was_given(pets, tmp_path, monkeypatch):
     assert load_data(data_dir=".").name == "pets"
 
 
-def test_more_images_than_memory_are_refused_before_reading(pets, monkeypatch):
-    (pets / "train/dog/a.PNG").write_bytes(b"broken")
+def test_more_images_than_memory_are_streamed(pets, monkeypatch):
+    assert not load_data(data_dir=pets).streamed
     monkeypatch.setattr("allcnn.data.images._memory_limit", lambda: 6 * 32 * 32 * 3 - 1)
-    assert message(pets).startswith(f"{pets}: 6 images of 32 x 32 need ")
+    data = load_data(data_dir=pets)
+    assert data.streamed
+    assert sorted(data.train_images[:][:, 0, 0, 0].tolist()) == [1, 2, 3, 4]
+
+
+def test_classes_are_called_what_the_class_index_calls_them(pets):
+    before = load_data(data_dir=pets)
+    (pets / "class_index.json").write_text('{"0": ["dog", "barking_dog"], "1": ["cat", "purring_cat"]}')
+    named = load_data(data_dir=pets)
+    assert named.class_names == ("purring cat", "barking dog")
+    assert named.digest == before.digest
 
 
 def test_unreadable_image_is_named(pets):

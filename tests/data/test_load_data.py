@@ -45,7 +45,7 @@ def test_what_was_looked_for_is_listed(tmp_path):
     assert message(data_dir=tmp_path) == (
         f"{tmp_path}: no data set found. Looked for cifar-10-batches-py/, cifar-10-batches-bin/, "
         "cifar-10-python.tar.gz, cifar-10-binary.tar.gz, folders of images (train/CLASS/* with test/CLASS/* or "
-        "val/CLASS/*).\nPass the folder that holds one of them with --data-dir."
+        "val/CLASS/*), a packed data set.\nPass the folder that holds one of them with --data-dir."
     )
     write(tmp_path / "cifar-10-batches-py", cifar10_files(False, random_images(12), LABELS))
     assert message("cifar100", tmp_path).endswith("\nIt holds cifar10: ask for the data set cifar10.")

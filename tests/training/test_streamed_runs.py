@@ -1,0 +1,137 @@
+"""Runs on images that are streamed: counted in steps, cropped and mirrored, resumed in the middle of an epoch."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from photo_files import write_photographs
+
+import allcnn
+from allcnn.data.pack import pack_images
+from allcnn.errors import InputError, Interrupted, TrainingError
+from allcnn.evaluation import evaluate_saved
+from allcnn.runs.folder import RunFolder, read_json
+from allcnn.runs.recipe import RECIPES
+
+# 41 training images of 12 classes in batches of 8: an epoch is 5 steps; 13 steps are 2 epochs and 3 steps.
+NUMBERS = {"recipe": "imagenet", "image_size": 16, "batch_size": 8, "steps": 13, "seed": 3}
+NETWORK = "8C3/2-12C3/2-NC1:linear-GAP"
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    return write_photographs(tmp_path_factory.mktemp("photos") / "photos", train=41, test=24, classes=12)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(photos, tmp_path_factory):
+    return allcnn.train(NETWORK, data_dir=photos, run_dir=tmp_path_factory.mktemp("runs") / "run", **NUMBERS)
+
+
+def same_end(one: Path, other: Path) -> None:
+    """Two run folders with the same weights and, times aside, the same metrics, to the bit."""
+    models = [allcnn.load_model(folder) for folder in (one, other)]
+    for ours, theirs in zip(*(model.get_weights() for model in models), strict=True):
+        assert np.array_equal(ours, theirs)
+    rows = [list(csv.DictReader((folder / "metrics.csv").open())) for folder in (one, other)]
+    for ours, theirs in zip(*rows, strict=True):
+        for key in ours.keys() - {"seconds", "images_per_second"}:
+            assert ours[key] == theirs[key], key
+
+
+def test_the_recipe_counts_steps_and_crops(undisturbed, photos):
+    assert undisturbed.epochs == 3 and undisturbed.status == "finished"
+    config = read_json(RunFolder(undisturbed.run_dir).config)
+    assert config["streamed"] and config["image_shape"] == [16, 16, 3] and not config["preprocessed_once"]
+    assert config["resize"] == "shorter side to 18, bilinear with antialiasing, centre crop of 16"
+    recipe = config["recipe"]
+    # 450,000 steps with drops after 200,000 and 400,000.
+    assert (recipe["unit"], recipe["length"], recipe["milestones"]) == ("steps", 13, [6, 12])
+    assert RECIPES["imagenet"].weight_decay == 0.0005 and recipe["preprocessing"] == "channel-mean"
+    rows = list(csv.DictReader((undisturbed.run_dir / "metrics.csv").open()))
+    assert [float(row["learning_rate"]) for row in rows] == [0.01, 0.001, 0.0001]
+    # The last epoch is cut short: 3 steps of 8 images.
+    assert float(rows[2]["images_per_second"]) * float(rows[2]["seconds"]) == pytest.approx(24)
+    assert undisturbed.test_top5_error == float(rows[2]["test_top5_error"])
+    evaluation, data = evaluate_saved(undisturbed.run_dir)
+    assert data.streamed and evaluation.images == 24
+    assert evaluation.error_percent == undisturbed.test_error
+    assert evaluation.top5_error_percent == undisturbed.test_top5_error < undisturbed.test_error
+
+
+def test_a_photograph_is_seen_by_predict_as_in_the_evaluation(undisturbed, photos):
+    evaluation, data = evaluate_saved(undisturbed.run_dir)
+    names = [photos / "val" / name for name in data.test_images.encoded.names]
+    top = [found.classes[0][0] for found in allcnn.predict(undisturbed.run_dir, names)]
+    wrong = sum(name != data.class_names[label] for name, label in zip(top, data.test_labels.tolist(), strict=True))
+    assert wrong == evaluation.errors
+
+
+def test_packed_or_not_the_run_is_the_same(undisturbed, photos, tmp_path):
+    pack_images(photos, tmp_path / "packed", shard_bytes=20_000)
+    packed = allcnn.train(NETWORK, data_dir=tmp_path / "packed", run_dir=tmp_path / "run", **NUMBERS)
+    same_end(undisturbed.run_dir, packed.run_dir)
+
+
+class StopAt(keras.callbacks.Callback):
+    """Asks the run to stop, as Ctrl-C does, before the step after `steps`."""
+
+    def __init__(self, steps: int):
+        super().__init__()
+        self.steps = steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps -= 1
+        if self.steps == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.backends
+def test_resumed_in_the_middle_of_an_epoch_it_ends_the_same(photos, tmp_path):
+    whole = allcnn.train(NETWORK, data_dir=photos, run_dir=tmp_path / "whole", **NUMBERS)
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        allcnn.train(NETWORK, data_dir=photos, run_dir=run, save_every=1, callbacks=[StopAt(8)], **NUMBERS)
+    allcnn.train(run_dir=run, resume=True)
+    same_end(whole.run_dir, run)
+
+
+class TestDamage:
+    @pytest.fixture
+    def damaged(self, photos, tmp_path):
+        folder = shutil.copytree(photos, tmp_path / "photos")
+        (folder / "train/n00000003/photo_15.JPEG").write_bytes(b"none")
+        (folder / "val/n00000002/photo_2.JPEG").write_bytes(b"none")
+        return folder
+
+    def test_it_is_named_and_can_be_passed_over(self, damaged, tmp_path):
+        run = tmp_path / "run"
+        numbers = {**NUMBERS, "preprocessing": "none"}  # a preprocessing would meet it when it is fitted
+        with pytest.raises(TrainingError, match="photo_15.JPEG: not an image") as error:
+            allcnn.train(NETWORK, data_dir=damaged, run_dir=run, **numbers)
+        assert str(error.value).endswith(f"allcnn train --resume --run-dir {run} --skip-damaged")
+        result = allcnn.train(run_dir=run, resume=True, skip_damaged=True)
+        assert result.damaged_images == 2 and read_json(RunFolder(run).summary)["damaged_images"] == 2
+        assert [Path(line).name for line in (run / "damaged.txt").read_text().splitlines()] == [
+            "photo_15.JPEG", "photo_2.JPEG",
+        ]  # fmt: skip
+        evaluation, _ = evaluate_saved(run, skip_damaged=True)
+        assert (evaluation.images, evaluation.skipped) == (23, 1)
+        assert evaluation.error_percent == result.test_error
+
+
+def test_wrong_calls(photos, tmp_path):
+    for numbers, said in (
+        ({"epochs": 3}, "counts steps, not epochs; pass --steps instead"),
+        ({"dataset": "digits", "data_dir": None}, "works on images as they are decoded; digits holds them ready"),
+    ):
+        with pytest.raises(InputError, match=said):
+            allcnn.train(NETWORK, **{"data_dir": photos, **NUMBERS, **numbers, "run_dir": tmp_path / "run"})
+    with pytest.raises(InputError, match="counts epochs, not steps; pass --epochs instead"):
+        allcnn.train(NETWORK, data_dir=photos, steps=3, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
