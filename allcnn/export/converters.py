@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -23,7 +23,7 @@ _BATCH = "batch"
 
 def to_saved_model(model: keras.Model, card: str, folder: Path) -> None:
     """Write TensorFlow's SavedModel, with the signature `serving_default`; the card lies in assets.extra."""
-    _export(model, folder, "tf_saved_model")
+    _write_saved_model(model, folder)
     (folder / _EXTRA_FOLDER).mkdir()
     (folder / _EXTRA_FOLDER / CARD_MEMBER).write_text(card, encoding="utf-8")
 
@@ -32,7 +32,7 @@ def to_onnx(model: keras.Model, card: str, path: Path) -> None:
     """Write ONNX with the card as metadata; its checker has passed the result."""
     import onnx
 
-    _export(model, path, "onnx", opset_version=OPSET)
+    model.export(path, format="onnx", verbose=False, input_signature=_signature(model), opset_version=OPSET)
     converted = onnx.load(path)
     for value in (*converted.graph.input, *converted.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = _BATCH  # the converter's own is a number after "unk"
@@ -51,7 +51,7 @@ def to_litert(model: keras.Model, card: str, path: Path) -> None:
     from tensorflow import lite
 
     with tempfile.TemporaryDirectory() as folder:
-        _export(model, Path(folder), "tf_saved_model")
+        _write_saved_model(model, Path(folder))
         converter = lite.TFLiteConverter.from_saved_model(folder)
         converter.target_spec.supported_ops = [lite.OpsSet.TFLITE_BUILTINS]
         path.write_bytes(converter.convert())
@@ -59,7 +59,13 @@ def to_litert(model: keras.Model, card: str, path: Path) -> None:
         archive.writestr(CARD_MEMBER, card)
 
 
-def _export(model: keras.Model, path: Path, kind: str, **settings: Any) -> None:
+def _write_saved_model(model: keras.Model, folder: Path) -> None:
+    # Not model.export: that tracks the model besides, and Keras 3.15 then writes every weight twice.
+    archive = keras.export.ExportArchive()
+    archive.add_endpoint("serve", partial(model.__call__, training=False), _signature(model))
+    archive.write_out(folder, verbose=False)
+
+
+def _signature(model: keras.Model) -> list[keras.InputSpec]:
     given = model.inputs[0]
-    signature = [keras.InputSpec(shape=(None, *given.shape[1:]), dtype=given.dtype, name=given.name)]
-    model.export(path, format=kind, verbose=False, input_signature=signature, **settings)
+    return [keras.InputSpec(shape=(None, *given.shape[1:]), dtype=given.dtype, name=given.name)]
