@@ -77,23 +77,30 @@ def run_keras(model: keras.Model, images: np.ndarray, sizes: tuple[int, ...]) ->
 def make_decided(model: keras.Model, images: np.ndarray, seed: int = 0) -> None:
     """Give a network large random weights, so that it is sure of one class here and of another there.
 
-    Weights are He normal, biases and statistics random; then the last layer's are scaled so that the values before
-    the softmax deviate by 6 over the images and classes.
+    Weights are He normal, biases and statistics random. Random networks find all images alike; so the last layer, which
+    must be fully connected or 1x1, is brought to give every class the same mean over these images, and values that
+    deviate by 6.
     """
     random = np.random.default_rng(seed)
-    for layer in model.layers:
-        if not layer.trainable or not layer.weights:
-            continue  # the preprocessing is what it was fitted to
-        for variable in layer.weights:
-            shape = tuple(variable.shape)
-            if variable.name == "kernel":
-                variable.assign(random.normal(0, np.sqrt(2 / np.prod(shape[:-1])), shape))
-            elif variable.name in ("gamma", "moving_variance"):
-                variable.assign(random.uniform(0.5, 2, shape))
-            else:
-                variable.assign(random.normal(0, 0.2, shape))
-    before = keras.Model(model.inputs, model.layers[-1].input)
-    last = [layer for layer in model.layers if layer.trainable and layer.weights][-1]
-    scale = 6 / np.asarray(before.predict_on_batch(images)).std()
-    for variable in last.weights:
-        variable.assign(np.asarray(variable) * scale)
+    layers = [layer for layer in model.layers if layer.trainable and layer.weights]  # not the fitted preprocessing
+    for variable in (variable for layer in layers for variable in layer.weights):
+        shape = tuple(variable.shape)
+        if variable.name == "kernel":
+            variable.assign(random.normal(0, np.sqrt(2 / np.prod(shape[:-1])), shape))
+        elif variable.name in ("gamma", "moving_variance"):
+            variable.assign(random.uniform(0.5, 2, shape))
+        else:
+            variable.assign(random.normal(0, 0.2, shape))
+    last = layers[-1]
+    features = np.asarray(keras.Model(model.inputs, last.input).predict_on_batch(images))
+    middle = features.reshape(-1, features.shape[-1]).mean(axis=0)
+    kernel = np.asarray(last.kernel)
+    last.bias.assign(-middle @ kernel.reshape(len(middle), -1))
+    values = np.asarray(keras.Model(model.inputs, model.layers[-1].input).predict_on_batch(images))
+    mean, deviation = values.mean(axis=0), values.std(axis=0)
+    if last.activation is keras.activations.relu:
+        scale, shift = 6 / (deviation / mean).mean() / mean, 0
+    else:
+        scale, shift = 6 / deviation, -mean
+    last.bias.assign((np.asarray(last.bias) + shift) * scale)
+    last.kernel.assign(kernel * scale)
