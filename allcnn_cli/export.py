@@ -28,9 +28,10 @@ def export(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Write a saved model for another runtime, preprocessing and class names inside.
+    """Write a saved model as ONNX, SavedModel or LiteRT.
 
-    It takes raw RGB images, 0 to 255, in batches of any size. ONNX needs: pip install "allcnn[export]"
+    Its preprocessing and class names are inside. It takes raw RGB images, 0 to 255, in batches of any size. ONNX needs:
+    pip install "allcnn[export]"
 
     \b
     Examples:
