@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from runtimes import make_decided, run_keras, run_litert, run_onnx, run_saved_models
 
+from allcnn.data.load import load_data
 from allcnn.export import export_model
 from allcnn.models.build import build_model
 from allcnn.preprocessing import make_preprocessing
@@ -22,9 +24,18 @@ SIZES = (1, 3, 250)
 
 
 @pytest.fixture(scope="module")
-def networks(cifar10_photographs) -> dict:
-    """Name -> a network of raw images with large random weights, and what Keras gives for the photographs."""
-    images = cifar10_photographs[:600, 8:24, 8:24]
+def images(request) -> np.ndarray:
+    """The middle of 600 photographs, or where there are none of scikit-learn's digits."""
+    try:
+        found = request.getfixturevalue("cifar10_photographs")
+    except pytest.skip.Exception:
+        found = load_data("digits").train_images
+    return found[:600, 8:24, 8:24]
+
+
+@pytest.fixture(scope="module")
+def networks(images) -> dict:
+    """Name -> a network of raw images with large random weights, some of these images, what Keras gives for them."""
     pixels = images[-SIZES[-1] :].astype("float32")
     made = {}
     for name, (text, kind) in NETWORKS.items():

@@ -79,7 +79,7 @@ def test_every_weight_is_written_once(tmp_path) -> None:
 
 def test_an_opened_model_and_a_name_of_ones_own(saved, tmp_path) -> None:
     opened = open_saved(saved)
-    assert export_model(opened, "litert").path == saved.with_suffix(".tflite")
+    assert export_model(opened, "saved_model").path == saved.with_name("saved_model")
     (tmp_path / "out").mkdir()
     exported = export_model(str(saved), "litert", str(tmp_path / "out" / "net.TFLITE"))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["net.TFLITE"]
@@ -169,7 +169,7 @@ def test_only_float32_is_exported(tmp_path, policy) -> None:
     )  # fmt: skip
     other = build_model("4C3-NC1:linear-GAP", (6, 6, 3), 3)
     other.set_weights(model.get_weights())  # what the message says to do
-    assert export_model(other, "litert", tmp_path / "model.tflite").bytes > 500
+    assert export_model(other, "saved_model", tmp_path / "model").bytes > 500
 
 
 def test_a_model_of_no_images_is_refused(tmp_path) -> None:
