@@ -170,6 +170,8 @@ def _choose_tensorflow() -> None:
 
 def _check_network(network: keras.Model, card: ModelCard | None, name: str) -> None:
     """Refuse what cannot be exported soundly. Raises InputError, CheckpointError."""
+    if not getattr(network, "inputs", None):
+        raise InputError(f"{name}: has no known input; expected a functional or sequential Keras model, built.")
     if not takes_images(network):
         raise InputError(
             f"{name}: takes {network.input_shape} and gives {network.output_shape}; expected one that takes images, "
@@ -193,9 +195,9 @@ def _with_names(network: keras.Model, card: ModelCard | None) -> tuple[keras.Mod
     """The model with an input and an output of known names, and any number of images in a batch."""
     import keras
 
-    dtype = network.inputs[0].dtype if network.inputs else "float32"
-    image = keras.Input(network.input_shape[1:], dtype=dtype, name="image")
-    result = network(image)
+    image = keras.Input(network.input_shape[1:], dtype=network.inputs[0].dtype, name="image")
+    # By another name than its own, which might be "image".
+    result = keras.Model(network.inputs, network.outputs[0], name="network")(image)
     name = "probabilities" if card else "outputs"
     wrapped = keras.Model(image, {name: result}, name="exported")
     return (

@@ -92,7 +92,8 @@ def test_a_model_that_keras_alone_wrote(tmp_path) -> None:
         [
             keras.Input((8, 8, 1), batch_size=2, dtype="uint8"), keras.layers.Rescaling(1 / 255),
             keras.layers.SeparableConv2D(4, 3), keras.layers.Flatten(), keras.layers.Dense(3),
-        ]
+        ],
+        name="image",
     )  # fmt: skip
     model.save(tmp_path / "theirs.keras")
     exported = export_model(tmp_path / "theirs.keras", "litert")
@@ -179,6 +180,14 @@ def test_a_model_of_no_images_is_refused(tmp_path) -> None:
         "(None, height, width, channels), and gives class probabilities, (None, classes).",
         model, "litert", tmp_path / "model.tflite",
     )  # fmt: skip
+
+
+def test_a_model_without_known_inputs_is_refused(tmp_path) -> None:
+    class Own(keras.Model):
+        pass
+
+    said = 'the model "own": has no known input; expected a functional or sequential Keras model, built.'
+    refused(said, Own(), "litert", tmp_path / "model.tflite")
 
 
 @pytest.mark.parametrize("form", ["litert", "saved_model"])
