@@ -4,9 +4,9 @@
 
 DATA_DIR holds CIFAR-10, or a head of it as cifar10-head.npz; FOLDER holds photographs, *.JPEG, for the ImageNet
 network. Every network is compared twice: trained for so many steps of 50 images, on 100 of those compared so that it
-becomes sure soon, and with large random weights. A row says how sure the network is (its mean largest probability) and of how many classes; for each format it has the largest
-difference of a probability over batches of 1, 3 and 250, the size, and the seconds that the export took. The figures
-are in RESULTS.md.
+becomes sure soon, and with large random weights. A row says how sure the network is (its mean largest probability) and
+of how many classes; for each format it has the largest difference of a probability over batches of 1, 3 and 250, the
+size, and the seconds that the export took. The figures are in RESULTS.md.
 """
 
 from __future__ import annotations
