@@ -92,11 +92,11 @@ def make_decided(model: keras.Model, images: np.ndarray, seed: int = 0) -> None:
         else:
             variable.assign(random.normal(0, 0.2, shape))
     last = layers[-1]
-    features = np.asarray(keras.Model(model.inputs, last.input).predict_on_batch(images))
+    features = np.asarray(keras.Model(model.inputs[0], last.input)(images, training=False))
     middle = features.reshape(-1, features.shape[-1]).mean(axis=0)
     kernel = np.asarray(last.kernel)
     last.bias.assign(-middle @ kernel.reshape(len(middle), -1))
-    values = np.asarray(keras.Model(model.inputs, model.layers[-1].input).predict_on_batch(images))
+    values = np.asarray(keras.Model(model.inputs[0], model.layers[-1].input)(images, training=False))
     mean, deviation = values.mean(axis=0), values.std(axis=0)
     if last.activation is keras.activations.relu:
         scale, shift = 6 / (deviation / mean).mean() / mean, 0
