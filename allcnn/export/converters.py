@@ -14,7 +14,7 @@ import keras
 
 from allcnn.models.archive import CARD_MEMBER
 
-#: The oldest that holds all our operations, so that old runtimes read it too (onnxruntime from 1.10).
+#: tf2onnx's own choice of today, held on to: onnxruntime reads it from 1.10 on.
 OPSET = 15
 # Where TensorFlow leaves files alone that are not its own.
 _EXTRA_FOLDER = "assets.extra"
