@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from allcnn.data.load import load_data as load_data
     from allcnn.evaluation import evaluate as evaluate
     from allcnn.evaluation import predict as predict
+    from allcnn.export import export_model as export_model
     from allcnn.models.build import build_model as build_model
     from allcnn.models.saved import load_model as load_model
     from allcnn.runs.recipe import Recipe as Recipe
@@ -28,6 +29,7 @@ _HOMES = {
     "TableExport": "allcnn.training.callbacks",
     "build_model": "allcnn.models.build",
     "evaluate": "allcnn.evaluation",
+    "export_model": "allcnn.export",
     "load_data": "allcnn.data.load",
     "load_model": "allcnn.models.saved",
     "parse": "allcnn.specs",

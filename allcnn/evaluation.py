@@ -201,7 +201,7 @@ def predict(model: SavedModel | str | Path, images: Sequence[str | Path], top: i
         load_keras()
         saved = open_saved(path)
     shape = saved.model.input_shape
-    if not _takes_images(saved.model) or shape[1] is None or shape[1:] != (shape[1], shape[1], 3):
+    if not takes_images(saved.model) or shape[1] is None or shape[1:] != (shape[1], shape[1], 3):
         raise InputError(f"{path}: takes {shape}; expected a model of square images of one size, (None, 32, 32, 3).")
     if pixels is None or pixels.shape[1] != shape[1]:
         pixels = _read_fitted(images, ResizeRule(shape[1], shape[1]))
@@ -231,7 +231,7 @@ def _read_fitted(images: Sequence[str | Path], rule: ResizeRule) -> np.ndarray:
 
 def check_images_fit(model: keras.Model, images: Images) -> None:
     """Refuse images of another shape than the model takes. Raises InputError."""
-    if not _takes_images(model):
+    if not takes_images(model):
         raise InputError(
             f"the model takes {model.input_shape} and gives {model.output_shape}; expected one that takes images, "
             "(None, height, width, 3), and gives class probabilities, (None, classes)."
@@ -241,7 +241,7 @@ def check_images_fit(model: keras.Model, images: Images) -> None:
         raise InputError(f"the images are {images.shape[1:]}; the model takes {expected}.")
 
 
-def _takes_images(model: keras.Model) -> bool:
+def takes_images(model: keras.Model) -> bool:
     """Whether the model takes one batch of images and gives one row of class values for each."""
     takes, gives = model.input_shape, model.output_shape
     return all(isinstance(shape, tuple) for shape in (takes, gives)) and len(takes) == 4 and len(gives) == 2

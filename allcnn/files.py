@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -58,6 +59,31 @@ def atomic_path(path: Path, keep_previous: Path | None = None) -> Iterator[Path]
         temporary.unlink(missing_ok=True)
         if second is not None:
             second.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, for a folder to be made there; when the block ends well, sync and rename it.
+
+    When the block fails nothing of it is left. A folder cannot take another's place in one step: `path` must not be
+    there. Raises FileExistsError where it is.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary_name(path)
+    shutil.rmtree(temporary, ignore_errors=True)  # of a process of the same number that was killed
+    try:
+        yield temporary
+        for folder, _, names in os.walk(temporary, topdown=False):
+            for name in names:
+                with open(os.path.join(folder, name), "rb+") as file:
+                    os.fsync(file.fileno())
+            sync_folder(Path(folder))
+        if path.exists() or path.is_symlink():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        os.rename(temporary, path)
+        sync_folder(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -17,6 +17,7 @@ from allcnn.errors import AllcnnError
 from allcnn_cli.bench import bench
 from allcnn_cli.data import data
 from allcnn_cli.eval import evaluate
+from allcnn_cli.export import export
 from allcnn_cli.output import complain, one_line
 from allcnn_cli.params import params
 from allcnn_cli.predict import predict
@@ -49,6 +50,7 @@ app.command("bench")(bench)
 app.command("sweep", cls=SweepCommand)(sweep)
 app.command("visualize")(visualize)
 app.command("report")(report)
+app.command("export")(export)
 
 
 def _show_version(asked: bool) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from allcnn import files
 from allcnn.errors import CheckpointError
-from allcnn.files import atomic_path, read_arrays, write_arrays, write_text
+from allcnn.files import atomic_folder, atomic_path, read_arrays, write_arrays, write_text
 
 
 def names(folder) -> list[str]:
@@ -45,6 +45,34 @@ def test_a_block_that_writes_nothing_leaves_the_old_file(tmp_path) -> None:
     with pytest.raises(FileNotFoundError), atomic_path(path):
         pass
     assert path.read_text() == "old" and names(tmp_path) == ["state.h5"]
+
+
+def test_a_folder_appears_under_its_name_when_the_block_ends(tmp_path) -> None:
+    path = tmp_path / "deep" / "model"
+    with atomic_folder(path) as temporary:
+        (temporary / "inside").mkdir(parents=True)
+        (temporary / "inside" / "file").write_text("new")
+        assert temporary.parent == path.parent and not path.exists()
+    assert (path / "inside" / "file").read_text() == "new" and names(path.parent) == ["model"]
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
+def test_a_failure_leaves_nothing_of_a_folder(tmp_path, failure) -> None:
+    with pytest.raises(failure), atomic_folder(tmp_path / "model") as temporary:
+        temporary.mkdir()
+        (temporary / "file").write_text("half of the n")
+        raise failure
+    assert names(tmp_path) == []
+
+
+def test_a_folder_takes_nobodys_place(tmp_path) -> None:
+    path = tmp_path / "model"
+    path.mkdir()  # an empty one, which a rename alone would replace
+    with pytest.raises(FileExistsError) as caught, atomic_folder(path) as temporary:
+        temporary.mkdir()
+        (temporary / "file").write_text("new")
+    assert caught.value.filename == str(path)
+    assert names(tmp_path) == ["model"] and names(path) == []
 
 
 @pytest.fixture(params=["hard links", "no hard links"])

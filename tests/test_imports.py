@@ -17,7 +17,7 @@ ROOMS = (
 # Elsewhere Keras is enough, and either backend will do.
 MAY_NAME_A_BACKEND = {
     "allcnn/backend.py", "allcnn/device.py", "allcnn/data/pipeline.py", "allcnn/data/pack.py",
-    "allcnn/visualize/attribution.py",
+    "allcnn/visualize/attribution.py", "allcnn/export/converters.py",
 }  # fmt: skip
 BACKENDS = {"tensorflow", "jax", "torch"}
 SOURCES = sorted(path for package in ("allcnn", "allcnn_cli") for path in (ROOT / package).rglob("*.py"))
@@ -98,6 +98,7 @@ def test_importing_is_cheap(run_python, program) -> None:
 BEFORE_KERAS = (
     "allcnn.data", "allcnn.data.pipeline", "allcnn.preprocessing", "allcnn.preprocessing.store", "allcnn.models.build",
     "allcnn.models.saved", "allcnn.evaluation", "allcnn.runs.recipe", "allcnn.runs.folder", "allcnn.reports.tables",
+    "allcnn.export",
 )  # fmt: skip
 
 

@@ -95,11 +95,11 @@ def open_saved(path: str | Path) -> SavedModel:
     except CheckpointError:
         raise
     except Exception as error:  # Keras raises nearly everything for a file it cannot read
-        raise CheckpointError(f"{path}: cannot be loaded as a Keras model: {_in_short(error)}") from error
+        raise CheckpointError(f"{path}: cannot be loaded as a Keras model: {in_short(error)}") from error
     return SavedModel(path, model, card)
 
 
-def _in_short(error: Exception) -> str:
+def in_short(error: Exception) -> str:
     """What Keras has to say, in a line, fit to be printed."""
     text = _POINT.sub("", _COLOURS.sub("", str(error))) or type(error).__name__
     return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))[:200]
@@ -146,7 +146,7 @@ def read_card(path: Path) -> ModelCard | None:
                 return None
             return _card(json.loads(archive.read(CARD_MEMBER)))
     except Exception as error:  # a card of another make fails in as many ways
-        raise CheckpointError(f"{path}: its {CARD_MEMBER} cannot be read ({_in_short(error)}).") from None
+        raise CheckpointError(f"{path}: its {CARD_MEMBER} cannot be read ({in_short(error)}).") from None
 
 
 def _card(fields: dict[str, Any]) -> ModelCard:

@@ -1,0 +1,245 @@
+"""What is exported, under which name, and what travels along; the conversion itself is in converters.py."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from allcnn.backend import choose_backend, hold_standard_error, load_keras
+from allcnn.errors import AllcnnError, CheckpointError, InputError
+from allcnn.evaluation import takes_images
+from allcnn.files import atomic_folder, atomic_path
+from allcnn.models.saved import ModelCard, SavedModel, find_model_file, in_short, open_saved, read_card
+
+if TYPE_CHECKING:
+    import keras
+
+_PACKAGES = ("allcnn", "keras", "tensorflow", "tensorflow-cpu", "tf2onnx", "onnx")
+# Of layers that handle whole numbers, such as an augmentation of uint8 images.
+_WHOLE_NUMBERS = re.compile(r"u?int\d+|bool")
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format that can be written: the ending of its files (none for a folder), and the packages it needs."""
+
+    title: str
+    suffix: str
+    packages: tuple[str, ...] = ()
+
+
+#: By the names that `export_model` and the command line take.
+FORMATS = {
+    "onnx": Format("ONNX", ".onnx", ("tf2onnx", "onnx")),
+    "saved_model": Format("SavedModel", ""),
+    "litert": Format("LiteRT", ".tflite"),
+}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """What goes in or comes out. None in the shape: any number, as of the images in a batch."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written. `card` is the content of the allcnn.json that travels with the model."""
+
+    path: Path
+    format: str
+    bytes: int
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    card: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values, for JSON."""
+        return {**asdict(self), "path": str(self.path)}
+
+
+def export_model(model: keras.Model | SavedModel | str | Path, format: str, output: str | Path | None = None) -> Export:
+    """Write a model for another runtime: images in, class probabilities out, in batches of any size, float32.
+
+    A model that allcnn saved takes raw RGB images, 0 to 255, its preprocessing inside. Input and output are called
+    "image" and "probabilities" ("outputs" of a model without a card, which need not be probabilities). What allcnn
+    knows of the model, its class names first, travels along as `allcnn.json`: in ONNX's metadata under that key,
+    in a SavedModel's assets.extra, and at the end of a LiteRT file, where any zip program reads it.
+
+    Args:
+        model: a .keras file, a run folder, or an opened model, any Keras model of images too.
+        format: "onnx", "saved_model" or "litert".
+        output: what to write; must not be there. By default beside the file of the model: NAME.onnx, NAME.tflite, or
+            the folder saved_model.
+
+    Raises:
+        CheckpointError: `model` is a path that holds no model.
+        InputError: an unknown format, an output that is there or cannot be, a package that is missing, a model that
+            is not float32 or takes no images, or Keras is already loaded with another backend than TensorFlow.
+        AllcnnError: the converter failed.
+    """
+    kind = _check_format(format)
+    file, card = _find(model)
+    path = _check_output(kind, format, file, output)
+    _check_packages(kind)
+    _choose_tensorflow()
+    load_keras()
+    network = _opened(model).model if isinstance(model, str | Path | SavedModel) else model
+    name = str(file) if file else f'the model "{network.name}"'
+    _check_network(network, card, name)
+    wrapped, inputs, outputs = _with_names(network, card)
+    document = _document(card, network.name, inputs, outputs)
+    place = atomic_path if kind.suffix else atomic_folder
+    with place(path) as temporary:
+        _convert(format, wrapped, json.dumps(document, indent=1), temporary, name)
+        _refuse_what_is_there(path)  # conversion takes its time
+    written = [path] if kind.suffix else [part for part in path.rglob("*") if part.is_file()]
+    return Export(path, format, sum(part.stat().st_size for part in written), (inputs,), (outputs,), document)
+
+
+def _check_format(name: str) -> Format:
+    if name not in FORMATS:
+        raise InputError(f'unknown format "{name}"; expected one of: {", ".join(FORMATS)}.')
+    return FORMATS[name]
+
+
+def _find(model: keras.Model | SavedModel | str | Path) -> tuple[Path | None, ModelCard | None]:
+    """The file of a model and its card, as far as there are such. Keras is not needed for it."""
+    if isinstance(model, SavedModel):
+        return model.path, model.card
+    if isinstance(model, str | Path):
+        path = find_model_file(model)
+        return path, read_card(path)
+    return None, None
+
+
+def _opened(model: SavedModel | str | Path) -> SavedModel:
+    return model if isinstance(model, SavedModel) else open_saved(model)
+
+
+def _check_output(kind: Format, name: str, file: Path | None, output: str | Path | None) -> Path:
+    """Where to write. Raises InputError."""
+    example = f"model{kind.suffix}" if kind.suffix else "saved_model"
+    if output is None:
+        if file is None:
+            raise InputError(f'output is missing; expected where to write, such as "{example}".')
+        path = file.with_suffix(kind.suffix) if kind.suffix else file.with_name(example)
+    else:
+        path = Path(output).expanduser()
+    if kind.suffix and path.suffix.lower() != kind.suffix:
+        what = "is a folder" if path.is_dir() else f"is not a name for {kind.title}"
+        raise InputError(f"{path}: {what}; expected a file that ends in {kind.suffix}, such as {example}.")
+    if not kind.suffix and path.suffix.lower() in {".keras", *(each.suffix for each in FORMATS.values())} - {""}:
+        raise InputError(f"{path}: {kind.title} is a folder; expected a name such as {example}.")
+    _refuse_what_is_there(path)
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path.parent}: there is no such folder; expected one that exists for {path.name}.")
+    return path
+
+
+def _refuse_what_is_there(path: Path) -> None:
+    if path.exists() or path.is_symlink():
+        raise InputError(f"{path}: is there already. Remove it, or name another (--output).")
+
+
+def _check_packages(kind: Format) -> None:
+    missing = [package for package in kind.packages if find_spec(package) is None]
+    if missing:
+        raise InputError(
+            f"{kind.title} needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed. "
+            'Install it with: pip install "allcnn[export]"'
+        )
+
+
+def _choose_tensorflow() -> None:
+    try:
+        choose_backend("tensorflow")
+    except InputError as error:
+        raise InputError(f"models are exported through TensorFlow.\n{error} Or at a shell: allcnn export") from None
+
+
+def _check_network(network: keras.Model, card: ModelCard | None, name: str) -> None:
+    """Refuse what cannot be exported soundly. Raises InputError, CheckpointError."""
+    if not getattr(network, "inputs", None):
+        raise InputError(f"{name}: has no known input; expected a functional or sequential Keras model, built.")
+    if not takes_images(network):
+        raise InputError(
+            f"{name}: takes {network.input_shape} and gives {network.output_shape}; expected one that takes images, "
+            "(None, height, width, channels), and gives class probabilities, (None, classes)."
+        )
+    for layer in network._flatten_layers(include_self=False):
+        policy = layer.dtype_policy.name
+        if policy != "float32" and not _WHOLE_NUMBERS.fullmatch(policy):
+            raise InputError(
+                f'{name}: its layer "{layer.name}" is {policy}; expected a float32 model, as allcnn train saves it.\n'
+                "Build the same network in float32 and give it these weights: "
+                "float32_model.set_weights(model.get_weights())"
+            )
+    if card is not None and len(card.class_names) != network.output_shape[-1]:
+        raise CheckpointError(
+            f"{name}: names {len(card.class_names)} classes but gives {network.output_shape[-1]} probabilities."
+        )
+
+
+def _with_names(network: keras.Model, card: ModelCard | None) -> tuple[keras.Model, Tensor, Tensor]:
+    """The model with an input and an output of known names, and any number of images in a batch."""
+    import keras
+
+    image = keras.Input(network.input_shape[1:], dtype=network.inputs[0].dtype, name="image")
+    # By another name than its own, which might be "image".
+    result = keras.Model(network.inputs, network.outputs[0], name="network")(image)
+    name = "probabilities" if card else "outputs"
+    wrapped = keras.Model(image, {name: result}, name="exported")
+    return (
+        wrapped,
+        Tensor(image.name, tuple(image.shape), str(image.dtype)),
+        Tensor(name, tuple(result.shape), str(result.dtype)),
+    )
+
+
+def _document(card: ModelCard | None, name: str, inputs: Tensor, outputs: Tensor) -> dict[str, Any]:
+    """The card as it travels: without the folder of the training images, which is nobody else's business."""
+    known = {key: value for key, value in asdict(card).items() if key != "data_dir"} if card else {"model": name}
+    values = {"values": "raw RGB, 0 to 255"} if card else {}
+    versions = {package: found for package in _PACKAGES if (found := _version(package))}
+    return {**known, "inputs": [asdict(inputs) | values], "outputs": [asdict(outputs)], "exported_by": versions}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _convert(format: str, model: keras.Model, card: str, path: Path, name: str) -> None:
+    """Run a converter, without what it and TensorFlow have to say. Raises AllcnnError where it fails."""
+    from allcnn.export import converters
+
+    convert: dict[str, Callable[[keras.Model, str, Path], None]] = {
+        "onnx": converters.to_onnx,
+        "saved_model": converters.to_saved_model,
+        "litert": converters.to_litert,
+    }
+    failure = None
+    with hold_standard_error(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            convert[format](model, card, path)
+        except BaseException as error:  # raised again where nothing is held back any more, and so not shown
+            failure = error
+    if failure is None:
+        return
+    if isinstance(failure, OSError) or not isinstance(failure, Exception):
+        raise failure
+    raise AllcnnError(f"{name}: cannot be converted to {FORMATS[format].title}: {in_short(failure)}") from failure

@@ -1,0 +1,57 @@
+"""`allcnn export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from allcnn_cli import options
+from allcnn_cli.output import only_results_on_stdout, show, show_json
+
+if TYPE_CHECKING:
+    from allcnn.export import Tensor
+
+
+def export(
+    saved: options.SavedModel,
+    form: Annotated[str, typer.Option("--format", metavar="FORM", help="onnx, saved_model or litert.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="What to write; must not be there. [default: beside the model: model.onnx, model.tflite, saved_model]",
+        ),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write a saved model as ONNX, SavedModel or LiteRT.
+
+    Its preprocessing and class names are inside. It takes raw RGB images, 0 to 255, in batches of any size. ONNX needs:
+    pip install "allcnn[export]"
+
+    \b
+    Examples:
+      allcnn export runs/strided-a-cifar10-paper-lr0.05-seed0 --format onnx
+      allcnn export ckpt.keras --format litert -o app/model.tflite
+    """
+    with only_results_on_stdout():
+        from allcnn.export import export_model
+
+        exported = export_model(saved, form, output)
+    if as_json:
+        show_json({"checkpoint": str(saved), **exported.as_dict()})
+        return
+    show(f"{exported.path}: {exported.bytes:,} bytes")
+    for tensor in exported.inputs:
+        show(f"  takes {_in_words(tensor)}")
+    for tensor in exported.outputs:
+        show(f"  gives {_in_words(tensor)}")
+
+
+def _in_words(tensor: Tensor) -> str:
+    shape = ", ".join("any" if side is None else str(side) for side in tensor.shape)
+    return f"{tensor.name} ({shape}) {tensor.dtype}"
