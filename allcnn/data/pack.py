@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from allcnn.data.listing import Listing
 from allcnn.data.packed import COLUMNS, INDEX, MANIFEST, Manifest, Shard, file_sha256
 from allcnn.data.printable import printable
 from allcnn.errors import DataError, InputError
-from allcnn.files import sync_folder, write_arrays, write_text
+from allcnn.files import atomic_folder, write_arrays, write_text
 
 SHARD_BYTES = 1 << 30
 # Images that are read and tried at a time.
@@ -77,7 +75,8 @@ def pack_images(
     _refuse_existing(out)
     listing = list_image_folders(folder)
     splits: dict[str, EncodedImages] = {"train": listing.train, "test": listing.test}
-    with _appearing_folder(out) as building:
+    with atomic_folder(out) as building:
+        building.mkdir()
         shards: list[Shard] = []
         indices: dict[str, _SplitIndex] = {}
         for split, images in splits.items():
@@ -93,6 +92,8 @@ def pack_images(
             index_sha256=file_sha256(building / INDEX),
         )
         write_text(building / MANIFEST, manifest.text())
+        if out.is_dir():
+            out.rmdir()  # empty
     return manifest
 
 
@@ -199,18 +200,3 @@ def _digest(listing: Listing, indices: dict[str, _SplitIndex]) -> str:
 def _refuse_existing(out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{printable(out)}: is there already; expected a folder to be made, or an empty one.")
-
-
-@contextmanager
-def _appearing_folder(out: Path) -> Iterator[Path]:
-    """A folder to build in, which takes its place when the block ends well and goes away when it does not."""
-    building = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    building.mkdir(parents=True)
-    try:
-        yield building
-        if out.is_dir():
-            out.rmdir()
-        os.replace(building, out)
-        sync_folder(out.absolute().parent)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
