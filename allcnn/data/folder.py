@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,10 @@ _TRAIN = "train"
 _TESTS = ("test", "val")
 # Any fixed number: the order is part of the data set, and so of its digest.
 _MIXING_SEED = 10
+
+# ImageNet's classes are called by their WordNet ids.
+_IMAGENET_CLASSES = 1000
+_WORDNET_ID = re.compile(r"n\d{8}")
 
 #: A class: its folder's name, its files' names relative to the split, their sizes in bytes.
 _Class = tuple[str, TextList, np.ndarray]
@@ -51,9 +56,8 @@ def list_image_folders(folder: Path) -> Listing:
     _check_classes(folder, test, counts[_TRAIN], counts[test])
     class_folders = tuple(counts[_TRAIN])
     train, tests = (_joined(folder / split, classes, mixed=split == _TRAIN) for split, classes in splits.items())
-    official = next((name for name, names in CLASSES.items() if names == class_folders), None)
     return Listing(
-        name=official or printable(Path(os.path.abspath(folder)).name) or "images",
+        name=_official_name(class_folders) or printable(Path(os.path.abspath(folder)).name) or "images",
         class_names=read_class_index(folder, class_folders),
         train=train,
         test=tests,
@@ -73,6 +77,13 @@ def _find_test_split(folder: Path) -> str:
             "Move the images into such folders."
         )
     return test
+
+
+def _official_name(class_folders: tuple[str, ...]) -> str | None:
+    """The name of the published data set that has these classes: CIFAR, or ImageNet with its thousand WordNet ids."""
+    if len(class_folders) == _IMAGENET_CLASSES and all(_WORDNET_ID.fullmatch(folder) for folder in class_folders):
+        return "imagenet"
+    return next((name for name, names in CLASSES.items() if names == class_folders), None)
 
 
 def _list_split(split: Path) -> list[_Class]:

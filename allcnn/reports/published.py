@@ -48,8 +48,9 @@ def published_error(network: Network, dataset: str, augmentation: str) -> tuple[
     for other in network.other_errors:
         if other.dataset == dataset and other.augmentation == augmentation:
             return other.error_percent, other.source
-    own = "large" if network.name == "large-all" else "none"
-    if dataset == "cifar10" and network.classes == 10 and augmentation == own:
+    own = {"large-all": "large", "imagenet-all-b": "crop-mirror"}.get(network.name, "none")
+    its_data = {10: "cifar10", 1000: "imagenet"}.get(network.classes)
+    if dataset == its_data and augmentation == own:
         return network.published_error_percent, network.source
     return None, None
 
