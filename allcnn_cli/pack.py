@@ -27,7 +27,8 @@ def pack(folder: Path | None, out: Path, shard_megabytes: int | None, skip_damag
 
         load_tensorflow()  # it writes the shards
         columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        console = Console(stderr=True)
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
             tasks = {split: bars.add_task(f"{split} images", total=None) for split in ("train", "test")}
             manifest = pack_images(
                 folder,

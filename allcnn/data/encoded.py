@@ -10,8 +10,12 @@ from typing import Protocol
 
 import numpy as np
 
+from allcnn.data.images import LARGEST_PIXELS
 from allcnn.data.printable import printable
 from allcnn.errors import DataError
+
+#: As many bytes as the largest image that is read (`LARGEST_PIXELS`) has pixels, uncompressed, four times.
+LARGEST_FILE = 4 * LARGEST_PIXELS
 
 
 class EncodedImages(Protocol):
@@ -97,6 +101,11 @@ class ImageFiles:
         return printable(self.folder / self.names[index])
 
     def read(self, index: int) -> bytes:
+        if self.sizes[index] > LARGEST_FILE:
+            raise DataError(
+                f"{self.name(index)}: {int(self.sizes[index]):,} bytes; expected at most {LARGEST_FILE:,}.\n"
+                "Save a smaller copy, or take the file away."
+            )
         try:
             with open(self.folder / self.names[index], "rb") as file:
                 return file.read()

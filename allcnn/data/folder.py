@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -92,11 +93,19 @@ def _list_split(split: Path) -> list[_Class]:
         classes = []
         for entry in folders:  # one class at a time: Path objects are large
             files = _image_files(entry)
-            sizes = np.array([os.stat(path).st_size for path in files], np.int64)
+            sizes = np.array([_size(path) for path in files], np.int64)
             classes.append((entry.name, TextList.of(path.relative_to(split).as_posix() for path in files), sizes))
         return classes
     except OSError as error:
         raise DataError(f"{printable(error.filename or split)}: cannot be read ({error.strerror}).") from None
+
+
+def _size(path: Path) -> int:
+    """The size of a file in bytes; what is none is refused: to read from a pipe would wait for ever."""
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise DataError(f"{printable(path)}: not a file; expected an image.")
+    return found.st_size
 
 
 def _joined(split: Path, classes: list[_Class], mixed: bool) -> ImageFiles:

@@ -72,6 +72,8 @@ def pack_images(
         InputError: `out` is something already.
     """
     folder, out = Path(folder).expanduser(), Path(out).expanduser()
+    if not folder.is_dir():
+        raise DataError(f"{printable(folder)}: there is no such folder; expected train/CLASS/* and val/CLASS/*.")
     _refuse_existing(out)
     listing = list_image_folders(folder)
     splits: dict[str, EncodedImages] = {"train": listing.train, "test": listing.test}

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from allcnn.data.dataset import check_class_names
 from allcnn.data.encoded import TextList
 from allcnn.data.listing import Listing
 from allcnn.data.printable import printable
@@ -142,6 +143,9 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         manifest = _manifest(values)
+        check_class_names(manifest.class_names, printable(path))
+    except DataError:
+        raise
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         detail = printable(" ".join(str(error).split())[:100])
         raise DataError(f"{printable(path)}: not a packed data set's description ({detail}).") from None
@@ -177,7 +181,7 @@ def _manifest(values: dict[str, Any]) -> Manifest:
         if Path(shard.file).name != shard.file or not isinstance(shard.bytes, int):
             raise ValueError(f"a shard called {shard.file!r:.60}")
     return Manifest(
-        name=str(values["name"]),
+        name=printable(values["name"]),
         class_names=tuple(str(name) for name in values["class_names"]),
         digest=str(values["digest"]),
         shards=shards,
@@ -193,6 +197,11 @@ def _split(folder: Path, manifest: Manifest, split: str, arrays: dict[str, np.nd
     count = len(names)
     if any(values.shape != (count,) for values in columns.values()) or count != sum(shard.images for shard in shards):
         raise ValueError(f"the {split} split's columns do not fit each other")
-    if count and not (0 <= columns["shard"].min() and columns["shard"].max() < len(shards)):
+    if not count or not (0 <= columns["shard"].min() and columns["shard"].max() < len(shards)):
         raise ValueError(f"the {split} split names shards that there are not")
+    ends = np.array([shard.bytes for shard in shards])[columns["shard"]]
+    if min(columns["offset"].min(), columns["bytes"].min()) < 0 or (columns["offset"] > ends - columns["bytes"]).any():
+        raise ValueError(f"the {split} split has images outside of its shards")
+    if not 0 <= columns["label"].min() <= columns["label"].max() < len(manifest.class_names):
+        raise ValueError(f"the {split} split has labels of no class")
     return PackedImages(folder, shards, columns, names)
