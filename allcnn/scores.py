@@ -64,7 +64,7 @@ def score(chances: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...],
     errors = int(np.count_nonzero(guesses != labels))
     own = chances[np.arange(count), labels]
     logarithms = np.log(np.maximum(own.astype(np.float64), _SMALLEST_PROBABILITY))
-    top5 = 100.0 * np.count_nonzero(_ranks(chances, labels) >= _TOP) / count if classes > FEW_CLASSES else None
+    beyond = int(np.count_nonzero(_ranks(chances, labels) >= _TOP)) if classes > FEW_CLASSES else None
     return Evaluation(
         images=count,
         errors=errors,
@@ -72,7 +72,7 @@ def score(chances: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...],
         cross_entropy=float(-logarithms.mean()),
         class_names=class_names,
         confusion=confusion,
-        top5_error_percent=top5,
+        top5_error_percent=None if beyond is None else 100.0 * beyond / count,
         skipped=skipped,
     )
 
