@@ -47,7 +47,10 @@ OwnImageSize = Annotated[
 ]
 
 # The numbers of a run, for what trains; what is left out is the recipe's.
-Recipe = Annotated[str | None, typer.Option("--recipe", metavar="NAME", help="paper or review. [default: paper]")]
+Recipe = Annotated[
+    str | None,
+    typer.Option("--recipe", metavar="NAME", help="paper, review or large. [default: paper; large-all: large]"),
+]
 Epochs = Annotated[
     int | None,
     typer.Option(
@@ -56,7 +59,15 @@ Epochs = Annotated[
 ]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", metavar="IMAGES", help="[default: 200; digits: 25]")]
 Augmentation = Annotated[
-    str | None, typer.Option("--augment", metavar="KIND", help="none or flip-shift. [default: none]")
+    str | None, typer.Option("--augment", metavar="KIND", help="none, flip-shift or large. [default: the recipe's]")
+]
+Field = Annotated[
+    int | None,
+    typer.Option(
+        "--field",
+        metavar="PIXELS",
+        help="Put images into the middle of a square of zeros, the network's input. [default: none; recipe large: 126]",
+    ),
 ]
 Preprocessing = Annotated[
     str | None,
