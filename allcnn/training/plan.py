@@ -157,7 +157,7 @@ def plan_run(
     if chosen.augmentation not in TRAINABLE_AUGMENTATIONS:
         raise InputError(
             f'the augmentation "{chosen.augmentation}" of the recipe {chosen.name} cannot be trained with in this '
-            f"version; expected --augment {' or '.join(TRAINABLE_AUGMENTATIONS)}."
+            f"version; expected one of: {', '.join(TRAINABLE_AUGMENTATIONS)} (--augment)."
         )
     kept, held = hold_out(seed, len(data.train_images), validation)
     if len(kept) == 0 or (validation > 0 and len(held) == 0):
