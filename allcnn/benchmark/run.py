@@ -45,6 +45,8 @@ _MOST_IMAGES_PER_SECOND = 50_000
 _STEPS_AT_ONCE = 50
 _MOST_IMAGES, _MOST_IMAGE_BYTES = 50_000, 256 << 20
 _PREDICTED_BATCHES = 4
+# Of images that lie in a field: CIFAR-10's.
+_IMAGE_SHAPE = (32, 32, 3)
 _LEAST_PREDICTIONS = 3
 
 
@@ -69,8 +71,9 @@ def benchmark(
         model: a name ("strided-b") or a network in the spec language.
         batch_size: images in a training step; by default that of the published recipe for this size, else 200.
         precision: "auto", "float32" or "mixed_bfloat16", of the training; prediction is float32.
-        augmentation: "none" or "flip-shift".
-        image_size: height and width of the images; by default the published network's own, else 32.
+        augmentation: "none", "flip-shift" or "large".
+        image_size: height and width of what the network sees; by default the published network's own, else 32. Where
+            the published recipe for this size has a field, the images lie in one, 32x32 as CIFAR-10's.
         classes: by default the published network's own, else 10.
         seconds: about how long to train for after the warm-up, three epochs at least. The rest takes one to two
             times as long, where a step is not longer than all of it.
@@ -89,6 +92,7 @@ def benchmark(
     multiply_adds = count_multiply_adds(spec, shape, classes)
     recipe = _training_recipe(shape, batch_size, augmentation)
     _refuse_large(recipe.batch_size, shape)
+    image_shape = shape if recipe.field is None else _IMAGE_SHAPE
     if precision not in PRECISIONS:
         raise InputError(f'unknown precision "{precision}"; expected one of: {", ".join(PRECISIONS)}.')
     if not (math.isfinite(seconds) and seconds > 0):
@@ -108,13 +112,13 @@ def benchmark(
     announce(f"training on {images:,} images of noise, epoch after epoch ...")
     with tempfile.TemporaryDirectory(prefix="allcnn-bench-") as folder:
         run = Path(folder) / "run"
-        training_rates = _train(spec, noise_dataset(images, classes, shape), recipe, precision, run, seconds)
+        training_rates = _train(spec, noise_dataset(images, classes, image_shape), recipe, precision, run, seconds)
         trained = load_model(run)
     # Again and again: what else runs on a machine comes and goes, and a ceiling should have seen the best moment.
     announce("measuring matrix products again ...")
     products += measure_all()
     announce("predicting ...")
-    prediction_rates = _predict(trained, noise_images(_PREDICTED_BATCHES * BATCH_SIZE, shape), seconds / 4)
+    prediction_rates = _predict(trained, noise_images(_PREDICTED_BATCHES * BATCH_SIZE, image_shape), seconds / 4)
     announce("measuring matrix products once more ...")
     products = best_of_each([*products, *measure_all()])
 
@@ -195,7 +199,7 @@ def _training_recipe(shape: tuple[int, int, int], batch_size: int | None, augmen
     published = (fitting_recipes(shape) or [RECIPES["paper"]])[0]
     return Recipe(
         "benchmark", length=10**6, learning_rate=1e-4, milestones=(), preprocessing="standardize",
-        weight_decay=published.weight_decay, augmentation=augmentation,
+        weight_decay=published.weight_decay, augmentation=augmentation, field=published.field,
         batch_size=batch_size if batch_size is not None else published.batch_size,
     )  # fmt: skip
 
