@@ -21,6 +21,7 @@ from allcnn.benchmark.result import BenchmarkResult, Speed
 from allcnn.device import PRECISIONS, device_memory_peak, find_device, physical_memory, resolve_precision
 from allcnn.errors import InputError, Interrupted
 from allcnn.evaluation import BATCH_SIZE, probabilities
+from allcnn.models.passes import fitting_batch
 from allcnn.models.saved import load_model
 from allcnn.runs.folder import RunFolder, read_metrics
 from allcnn.runs.recipe import RECIPES, TRAINABLE_AUGMENTATIONS, Recipe
@@ -248,9 +249,9 @@ def _predict(model: keras.Model, images: np.ndarray, seconds: float) -> list[flo
         probabilities(model, block)
         return time.perf_counter() - begun
 
-    first = images[:BATCH_SIZE]
+    first = images[: fitting_batch(model, BATCH_SIZE)]
     pass_over(first)  # compiles
-    block = images if pass_over(first) * _PREDICTED_BATCHES * _LEAST_PREDICTIONS < seconds else first
+    block = images if pass_over(first) * len(images) / len(first) * _LEAST_PREDICTIONS < seconds else first
     rates: list[float] = []
     end = time.perf_counter() + seconds
     while len(rates) < _LEAST_PREDICTIONS or time.perf_counter() < end:

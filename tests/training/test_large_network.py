@@ -69,7 +69,6 @@ def large(stripes) -> dict:
     }  # fmt: skip
 
 
-@pytest.mark.backends
 def test_a_run_in_a_field_is_resumed_in_the_middle_of_an_epoch_to_the_same_bits(large, stripes, tmp_path) -> None:
     class StopAtStepNine(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):

@@ -110,7 +110,6 @@ def test_draws_that_change_nothing_give_exactly_the_centred_image(shape, field) 
         assert result.shape[1:] == network_shape(shape, field)
 
 
-@pytest.mark.backends
 def test_the_mirror_and_whole_pixels_move_exactly() -> None:
     images = np.random.default_rng(0).normal(size=(2, 6, 6, 3)).astype(np.float32)
     assert np.array_equal(placed(images, drawn(FLIP=1)), images[:, :, ::-1])
