@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from allcnn.data.load import DATASETS, load_data
 from allcnn.data.streamed import Images, StreamedImages, in_blocks
 from allcnn.device import find_device, jit_compile
 from allcnn.errors import CheckpointError, InputError
+from allcnn.models.parts import check_images_fit, takes_images
+from allcnn.models.passes import check_tests, fitting_batch, mean_of_tests
 from allcnn.models.saved import ModelCard, SavedModel, find_model_file, open_saved, read_card
 from allcnn.scores import Evaluation as Evaluation
 from allcnn.scores import score
@@ -28,7 +30,8 @@ from allcnn.scores import score
 if TYPE_CHECKING:
     import keras
 
-#: Images in one batch of an evaluation. Part of the contract: another size may give other last bits.
+#: Images in one batch of an evaluation, fewer only where the network's maps are so large that these would not fit
+#: (`fitting_batch`). Part of the contract: another size may give other last bits.
 BATCH_SIZE = 250
 
 
@@ -40,16 +43,26 @@ class Prediction:
     classes: tuple[tuple[str, float], ...]
 
 
-def probabilities(model: keras.Model, images: Images, batch_size: int = BATCH_SIZE) -> np.ndarray:
-    """Class probabilities (n, classes) float32 of raw images (n, height, width, 3), 0..255, in fixed batches."""
+def probabilities(
+    model: keras.Model, images: Images, batch_size: int = BATCH_SIZE, draws: np.ndarray | None = None
+) -> np.ndarray:
+    """Class probabilities (n, classes) float32 of raw images (n, height, width, 3), 0..255, in fixed batches.
+
+    draws: (n, ...) of a model that takes them beside the images, as `augmented_model` gives one.
+    """
     if model.compiled is False:
         model.jit_compile = jit_compile(find_device())
+    batch_size = fitting_batch(model, batch_size)
     parts = []
-    for block in in_blocks(images, batch_size):
+    for start, block in zip(range(0, len(images), batch_size), in_blocks(images, batch_size), strict=True):
         # The last batch is filled up: one shape is compiled, and the bits do not depend on how many are left.
         batch = np.zeros((batch_size, *images.shape[1:]), np.float32)
         batch[: len(block)] = block
-        parts.append(np.asarray(model.predict_on_batch(batch))[: len(block)])
+        inputs: Any = batch
+        if draws is not None:
+            inputs = [batch, np.zeros((batch_size, *draws.shape[1:]), draws.dtype)]
+            inputs[1][: len(block)] = draws[start : start + batch_size]
+        parts.append(np.asarray(model.predict_on_batch(inputs))[: len(block)])
     return np.concatenate(parts)
 
 
@@ -58,6 +71,7 @@ def evaluate(
     images: Images,
     labels: np.ndarray,
     class_names: tuple[str, ...] | None = None,
+    tests: int = 1,
 ) -> Evaluation:
     """Measure a model of raw images: the error is the share of images whose likeliest class is not theirs.
 
@@ -66,12 +80,15 @@ def evaluate(
         images: (n, height, width, 3), 0..255.
         labels: (n,) whole numbers, or (n, 1) as `keras.datasets` gives them.
         class_names: by default the numbers.
+        tests: 1: the images as they are; more: the mean of the probabilities over so many passes, in each of which the
+            images are augmented anew as the saved model's were in training, by the same draws in every call.
 
     Raises:
-        InputError: images or labels that do not fit the model.
+        InputError: images or labels that do not fit the model; several tests of one trained without augmentation.
         CheckpointError: a path that holds no model.
     """
-    network = _network(model)
+    saved = _opened(model)
+    network = saved.model
     images = images if isinstance(images, StreamedImages) else np.asarray(images)
     labels = np.asarray(labels)
     check_images_fit(network, images)
@@ -86,8 +103,9 @@ def evaluate(
         raise InputError(f"got {len(images)} images and {len(labels)} labels; expected as many, and at least one.")
     if labels.min() < 0 or labels.max() >= classes:
         raise InputError(f"labels run from {labels.min()} to {labels.max()}; the model knows 0 to {classes - 1}.")
+    check_tests(tests, saved.path, saved.card)
     names = tuple(class_names) if class_names else tuple(str(index) for index in range(classes))
-    chances = probabilities(network, images)
+    chances = probabilities(network, images) if tests == 1 else mean_of_tests(saved, images, tests, probabilities)
     if not isinstance(images, StreamedImages):
         return score(chances, labels, names)
     read = ~images.is_damaged(0, len(images))
@@ -104,27 +122,31 @@ def evaluate_saved(
     mirror: str | None = None,
     stream: bool = False,
     skip_damaged: bool = False,
+    tests: int = 1,
 ) -> tuple[Evaluation, Dataset]:
     """Measure a saved model on a test set; what is left out is the data the model was trained on.
 
     Args:
         path: a .keras file or a run folder.
         dataset, data_dir, image_size, mirror, stream, skip_damaged: where the images are; see `allcnn.load_data`.
+        tests: as in `evaluate`.
 
     Raises:
         CheckpointError: `path` holds no model.
-        InputError: the data set's classes, or the size of its images, do not fit the model.
+        InputError: the data set's classes, the size of its images, or several tests do not fit the model.
         DataError: the images are missing or broken.
     """
     path = find_model_file(path)
-    data = load_own_data(path, read_card(path), dataset, data_dir, image_size, mirror, stream, skip_damaged)
+    card = read_card(path)
+    check_tests(tests, path, card)
+    data = load_own_data(path, card, dataset, data_dir, image_size, mirror, stream, skip_damaged)
     load_keras()
     saved = open_saved(path)
     check_images_fit(saved.model, data.test_images)
     classes = saved.model.output_shape[-1]
     if classes != data.classes:
         raise InputError(f"{path}: knows {classes} classes; the data set {data.name} has {data.classes}.")
-    return evaluate(saved, data.test_images, data.test_labels, data.class_names), data
+    return evaluate(saved, data.test_images, data.test_labels, data.class_names, tests), data
 
 
 def load_own_data(
@@ -229,24 +251,6 @@ def _read_fitted(images: Sequence[str | Path], rule: ResizeRule) -> np.ndarray:
     return pixels
 
 
-def check_images_fit(model: keras.Model, images: Images) -> None:
-    """Refuse images of another shape than the model takes. Raises InputError."""
-    if not takes_images(model):
-        raise InputError(
-            f"the model takes {model.input_shape} and gives {model.output_shape}; expected one that takes images, "
-            "(None, height, width, 3), and gives class probabilities, (None, classes)."
-        )
-    expected = tuple(model.input_shape[1:])
-    if images.ndim != 4 or any(want not in (None, came) for want, came in zip(expected, images.shape[1:], strict=True)):
-        raise InputError(f"the images are {images.shape[1:]}; the model takes {expected}.")
-
-
-def takes_images(model: keras.Model) -> bool:
-    """Whether the model takes one batch of images and gives one row of class values for each."""
-    takes, gives = model.input_shape, model.output_shape
-    return all(isinstance(shape, tuple) for shape in (takes, gives)) and len(takes) == 4 and len(gives) == 2
-
-
 def _refuse_other_classes(path: Path, own: tuple[str, ...], name: str, others: tuple[str, ...]) -> None:
     if own != others:
         raise InputError(
@@ -259,7 +263,7 @@ def _classes_in_words(names: tuple[str, ...]) -> str:
     return f"{len(names)} classes ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
 
 
-def _network(model: keras.Model | SavedModel | str | Path) -> keras.Model:
+def _opened(model: keras.Model | SavedModel | str | Path) -> SavedModel:
     if isinstance(model, str | Path):
-        return open_saved(model).model
-    return model.model if isinstance(model, SavedModel) else model
+        return open_saved(model)
+    return model if isinstance(model, SavedModel) else SavedModel(Path(model.name), model, None)

@@ -29,7 +29,7 @@ def bench(
     precision: Annotated[
         str, typer.Option("--precision", metavar="KIND", help="auto, float32 or mixed_bfloat16, of the training.")
     ] = "auto",
-    augmentation: Annotated[str, typer.Option("--augment", metavar="KIND", help="none or flip-shift.")] = "none",
+    augmentation: Annotated[str, typer.Option("--augment", metavar="KIND", help="none, flip-shift or large.")] = "none",
     seconds: Annotated[
         float,
         typer.Option(

@@ -37,11 +37,21 @@ def data(
     ] = False,
     samples: Annotated[
         Path | None,
-        typer.Option("--samples", metavar="FILE.png", help="Write sample pictures, before and after preprocessing."),
+        typer.Option(
+            "--samples", metavar="FILE.png", help="Write sample pictures, before and after preprocessing or --augment."
+        ),
     ] = None,
     preprocessing: Annotated[
         str | None,
         typer.Option("--preprocessing", metavar="KIND", help="For --samples. [default: the data set's own]"),
+    ] = None,
+    augmentation: Annotated[
+        str | None,
+        typer.Option("--augment", metavar="KIND", help="For --samples: show versions by flip-shift or large."),
+    ] = None,
+    field: Annotated[
+        int | None,
+        typer.Option("--field", metavar="PIXELS", help="For --samples. [default: none; with --augment large: 126]"),
     ] = None,
     as_json: options.Json = False,
     backend: options.Backend = None,
@@ -52,6 +62,7 @@ def data(
     Examples:
       allcnn data digits
       allcnn data --data-dir ~/cifar --samples whitened.png
+      allcnn data --data-dir ~/cifar --samples large.png --augment large
       allcnn data ~/imagenet --pack ~/imagenet-packed
     """
     dataset, data_dir = _which(dataset, data_dir)
@@ -62,8 +73,11 @@ def data(
         return
     if shard_size is not None:
         raise InputError("--shard-size is for --pack OUT, which was not given.")
-    if samples is None and preprocessing is not None:
-        raise InputError("--preprocessing is for --samples FILE.png, which was not given.")
+    for option, value in (("--preprocessing", preprocessing), ("--augment", augmentation), ("--field", field)):
+        if samples is None and value is not None:
+            raise InputError(f"{option} is for --samples FILE.png, which was not given.")
+    if field is not None and augmentation is None:
+        raise InputError("--field is for augmented samples; expected --augment flip-shift or large beside it.")
     if samples is not None and (samples.suffix.lower() != ".png" or not samples.absolute().parent.is_dir()):
         raise InputError(f"--samples {samples}: expected the name of a .png file in a folder that exists.")
     from allcnn.backend import choose_backend
@@ -76,6 +90,10 @@ def data(
             from allcnn.preprocessing import make_preprocessing
 
             make_preprocessing(preprocessing)  # a wrong name is refused before the images are read
+        if augmentation is not None:
+            from allcnn.preprocessing.versions import check_augmentation
+
+            check_augmentation(augmentation)
         loaded = load_data(
             dataset, data_dir, image_size=image_size, mirror=mirror, stream=stream or check, skip_damaged=skip_damaged
         )
@@ -85,12 +103,12 @@ def data(
 
             damaged = damaged_files(loaded, data_dir)
         if samples is not None:
-            preprocessing = _write_samples(loaded, samples, preprocessing)
+            shown = _write_samples(loaded, samples, preprocessing, augmentation, field)
     document = _describe(loaded)
     if damaged is not None:
         document["damaged"] = damaged
     if samples is not None:
-        document["samples"] = {"path": str(samples), "preprocessing": preprocessing}
+        document["samples"] = {"path": str(samples), **shown}
     if as_json:
         show_json(document)
     else:
@@ -118,7 +136,10 @@ def _show(loaded: Dataset, document: dict[str, Any]) -> None:
         for name in document["damaged"]:
             show(f"          {name}")
     if samples := document.get("samples"):
-        show(f"samples   {samples['path']} (above raw, below {samples['preprocessing']})")
+        below = f"above raw, below {samples['preprocessing']}"
+        if samples.get("augmentation") is not None:
+            below = f"below each image versions by {samples['augmentation']}, after {samples['preprocessing']}"
+        show(f"samples   {samples['path']} ({below})")
     show()
     train, test = document["train"], document["test"]
     rows = [
@@ -151,19 +172,33 @@ def _describe(loaded: Dataset) -> dict[str, Any]:
     }
 
 
-def _write_samples(loaded: Dataset, path: Path, kind: str | None) -> str:
-    """Write the sheet of samples; gives the preprocessing it shows."""
+def _write_samples(
+    loaded: Dataset, path: Path, kind: str | None, augmentation: str | None, field: int | None
+) -> dict[str, Any]:
+    """Write the sheet of samples; gives what it shows."""
     from allcnn.backend import load_keras
-    from allcnn.data.samples import draw_samples, pick_samples
+    from allcnn.data.samples import draw_samples, draw_stacks, pick_samples
     from allcnn.files import atomic_path
+    from allcnn.preprocessing.field import network_shape
     from allcnn.preprocessing.store import fit_preprocessing
+    from allcnn.preprocessing.versions import augmented_versions
     from allcnn.runs.recipe import recipe_for
 
-    kind = kind or recipe_for("paper", loaded.name, loaded.image_shape).preprocessing
+    recipe = recipe_for("large" if augmentation == "large" else "paper", loaded.name, loaded.image_shape)
+    kind = kind or recipe.preprocessing
+    field = field if field is not None else recipe.field
+    network_shape(loaded.image_shape, field)  # refuses a field that is too small before anything is fitted
     complain(f"fitting {kind} to {len(loaded.train_images):,} training images ...")
     load_keras()
     images = loaded.train_images[pick_samples(loaded.train_labels)]
-    preprocessed = fit_preprocessing(kind, loaded.train_images).apply(images)
+    preprocessing = fit_preprocessing(kind, loaded.train_images)
+    if augmentation is None:
+        sheet = draw_samples(images, preprocessing.apply(images))
+    else:
+        sheet = draw_stacks(augmented_versions(images, preprocessing, augmentation, field))
     with atomic_path(path) as temporary:
-        draw_samples(images, preprocessed).save(temporary, format="PNG")
-    return kind
+        sheet.save(temporary, format="PNG")
+    return {
+        "preprocessing": kind,
+        **({"augmentation": augmentation, "field": field} if augmentation is not None else {}),
+    }

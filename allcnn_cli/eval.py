@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from allcnn_cli import options
 from allcnn_cli.output import complain, only_results_on_stdout, percent, show, show_json, show_table
@@ -23,6 +25,15 @@ def evaluate(
     mirror: options.Mirror = None,
     stream: options.Stream = False,
     skip_damaged: options.SkipDamaged = False,
+    tests: Annotated[
+        int,
+        typer.Option(
+            "--tests",
+            metavar="N",
+            help="Mean of N passes over images augmented as in training. [default: 1, not augmented]",
+            show_default=False,
+        ),
+    ] = 1,
     as_json: options.Json = False,
     backend: options.Backend = None,
 ) -> None:
@@ -32,6 +43,7 @@ def evaluate(
     Examples:
       allcnn eval runs/strided-a-cifar10-paper-lr0.05-seed0
       allcnn eval model.keras --data-dir ~/cifar
+      allcnn eval runs/large-all-cifar10-large-lr0.05-seed0 --tests 12
     """
     from allcnn.backend import choose_backend
 
@@ -42,7 +54,9 @@ def evaluate(
 
         path = find_model_file(saved)
         card = read_card(path)
-        evaluation, data = evaluate_saved(path, dataset, data_dir, image_size, mirror, stream, skip_damaged)
+        evaluation, data = evaluate_saved(
+            path, dataset, data_dir, image_size, mirror, stream=stream, skip_damaged=skip_damaged, tests=tests
+        )
         same_data = card is None or card.digest == data.digest
         if card is not None and not same_data:
             complain(
@@ -57,6 +71,7 @@ def evaluate(
             "source": data.source,
             "digest": data.digest,
             "same_data_as_trained": same_data if card else None,
+            "tests": tests,
             **evaluation.as_dict(),
         }
         show_json(document)
@@ -64,6 +79,8 @@ def evaluate(
     name = f"{card.model} " if card else ""
     show(f"{name}{path}")
     show(f"{data.name}, {evaluation.images:,} test images, from {data.source}")
+    if tests > 1 and card is not None:
+        show(f"{tests} tests of each image, augmented as in training ({card.augmentation})")
     # The figure in full, as in metrics.csv: the two are the same, to the last digit.
     show(f"error {evaluation.error_percent!r} % ({evaluation.errors:,} wrong)")
     if evaluation.top5_error_percent is not None:

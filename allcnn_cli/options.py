@@ -58,7 +58,12 @@ OwnImageSize = Annotated[
 
 # The numbers of a run, for what trains; what is left out is the recipe's.
 Recipe = Annotated[
-    str | None, typer.Option("--recipe", metavar="NAME", help="paper, review or imagenet. [default: paper]")
+    str | None,
+    typer.Option(
+        "--recipe",
+        metavar="NAME",
+        help="paper, review, imagenet or large. [default: the network's own, which is mostly paper]",
+    ),
 ]
 Epochs = Annotated[
     int | None,
@@ -72,7 +77,15 @@ Steps = Annotated[
 BatchSize = Annotated[int | None, typer.Option("--batch-size", metavar="IMAGES", help="[default: 200; digits: 25]")]
 Augmentation = Annotated[
     str | None,
-    typer.Option("--augment", metavar="KIND", help="none, flip-shift or crop-mirror. [default: the recipe's]"),
+    typer.Option("--augment", metavar="KIND", help="none, flip-shift, crop-mirror or large. [default: the recipe's]"),
+]
+Field = Annotated[
+    int | None,
+    typer.Option(
+        "--field",
+        metavar="PIXELS",
+        help="Put images into the middle of a square of zeros, the network's input. [default: none; recipe large: 126]",
+    ),
 ]
 Preprocessing = Annotated[
     str | None,

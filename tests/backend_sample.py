@@ -8,16 +8,17 @@ import sys
 import numpy as np
 
 #: Equal to the last bit; the others to 1e-4.
-EXACT = ("order", "draws", "batches", "moved", "held_out")
+EXACT = ("order", "draws", "large_draws", "batches", "moved", "held_out")
 
 
 def sample() -> dict[str, np.ndarray]:
     """Order, draws, batches, flipped and shifted images, whitened and standardised images, a network's answers."""
-    from allcnn.data.order import epoch_order, flip_shift_draws, hold_out
+    from allcnn.data.order import epoch_order, flip_shift_draws, hold_out, large_draws
     from allcnn.data.pipeline import BatchOrder, training_batches
     from allcnn.models.build import build_model
     from allcnn.preprocessing import make_preprocessing
     from allcnn.preprocessing.augment import FlipShift
+    from allcnn.preprocessing.large import PlaceInField
 
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (250, 8, 8, 3)).astype(np.uint8)
@@ -33,9 +34,11 @@ def sample() -> dict[str, np.ndarray]:
     return {
         "order": np.stack([epoch_order(1, epoch, 1000) for epoch in range(3)]),
         "draws": draws,
+        "large_draws": large_draws(seed=1, epoch=2, step=3, batch_size=250),
         "held_out": hold_out(1, 1000, 0.1)[1],
         "batches": np.concatenate([inputs["images"] for inputs, _ in batches.as_numpy_iterator()]),
         "moved": np.asarray(FlipShift()(random.normal(size=images.shape).astype(np.float32), draws)),
+        "placed": np.asarray(PlaceInField(31)(images / np.float32(255), large_draws(1, 2, 3, 250))),
         "white": white,
         "white_moved": np.asarray(FlipShift()(white, draws)),
         "white_few": few.apply(images),

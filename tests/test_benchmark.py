@@ -145,6 +145,14 @@ def test_a_small_network_through_the_real_pipeline(small_products) -> None:
     json.dumps(result.as_dict(), allow_nan=False)
 
 
+def test_images_lie_in_the_field_of_the_recipe_for_the_size(small_products) -> None:
+    result = benchmark("4C5/4-NC1-GAP", seconds=0.1, batch_size=10, image_size=126, augmentation="large")
+    # 32 x 32 positions of 4 filters of 5 x 5 x 3, then a 1x1 convolution.
+    assert result.multiply_adds == 32 * 32 * (4 * 75 + 10 * 4)
+    assert result.image_shape == (126, 126, 3) and result.augmentation == "large"
+    assert [time.recipe for time in result.recipes] == ["large"]
+
+
 def test_mixed_precision_is_compared_with_products_of_its_own(small_products) -> None:
     result = benchmark(SMALL, seconds=0.1, batch_size=10, precision="mixed_bfloat16", image_size=16, classes=3)
     assert {each.dtype for each in result.training.products} == {"bfloat16"}
@@ -197,7 +205,7 @@ def test_ctrl_c_leaves_nothing_behind(monkeypatch, tmp_path, small_products) -> 
     [
         ({"seconds": 0.0}, "the seconds to measure for must be a number above 0, such as 20; got 0.0."),
         ({"precision": "half"}, 'unknown precision "half"; expected one of: auto, float32, mixed_bfloat16.'),
-        ({"augmentation": "large"}, 'unknown augmentation "large"; expected one of: none, flip-shift.'),
+        ({"augmentation": "crop"}, 'unknown augmentation "crop"; expected one of: none, flip-shift, large.'),
         ({"batch_size": 0}, "the batch size must be a whole number of at least 1; got 0."),
     ],
 )

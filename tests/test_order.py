@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 
 from allcnn.data.order import (
+    ANGLE,
+    BEND,
     BLOCK_IMAGES,
+    BRIGHTNESS,
+    CONTRAST,
     FLIP,
+    SATURATION,
     SHIFT_X,
     SHIFT_Y,
+    STRETCH_X,
+    STRETCH_Y,
+    TINT,
     WINDOW_IMAGES,
+    ZOOM,
     epoch_order,
     epoch_windows,
     flip_shift_draws,
     hold_out,
+    large_draws,
 )  # fmt: skip
 
 
@@ -116,3 +128,39 @@ class TestWindows:
 
     def test_never_shuffled(self):
         assert np.concatenate(epoch_windows(1, 2, 9, shuffle=False)).tolist() == list(range(9))
+
+
+COLUMNS = {
+    FLIP: (0, 1), SHIFT_Y: (-1, 1), SHIFT_X: (-1, 1), ZOOM: (-0.22, 0.47), STRETCH_Y: (0.8, 1.2), STRETCH_X: (0.8, 1.2),
+    BEND: (0, 2), ANGLE: (-0.2, 0.2), BRIGHTNESS: (-0.4, 0.4), CONTRAST: (-0.29, 0.29), SATURATION: (0.5, 1.5),
+    11: (-0.2, 0.2), 12: (-0.2, 0.2), 13: (-0.2, 0.2),
+}  # fmt: skip
+
+
+def test_large_draws_fill_their_ranges_evenly_and_independently() -> None:
+    draws = np.concatenate([large_draws(7, epoch, step, 200) for epoch in range(10) for step in range(10)])
+    assert draws.shape == (20_000, 14) and draws.dtype == np.float32
+    assert sorted(COLUMNS) == list(range(14)) == [*range(TINT.start), *range(TINT.start, TINT.stop)]
+    for column, (low, high) in COLUMNS.items():
+        values = (draws[:, column].astype(np.float64) - low) / (high - low)
+        if column in (FLIP, BEND):
+            found, counts = np.unique(values, return_counts=True)
+            assert len(found) == (2 if column == FLIP else 3)
+            assert abs(counts - 20_000 / len(found)).max() < 4.5 * np.sqrt(20_000 * 0.25)
+            continue
+        assert -1e-6 <= values.min() < 0.001 and 0.999 < values.max() <= 1 + 1e-6
+        # Uniform: 2,000 values in each tenth, with a deviation of sqrt(20,000 * 0.1 * 0.9) = 42.4.
+        assert abs(np.histogram(values, 10, (0, 1))[0] - 2000).max() < 5 * 42.4
+    correlations = np.corrcoef(draws.T)
+    assert abs(correlations[np.triu_indices(14, 1)]).max() < 5 / np.sqrt(20_000)
+
+
+def test_large_draws_depend_on_seed_epoch_and_step_only() -> None:
+    assert np.array_equal(large_draws(1, 2, 3, 50), large_draws(1, 2, 3, 50))
+    moments = {(seed, epoch, step) for seed in range(3) for epoch in range(3) for step in range(3)}
+    assert len({large_draws(*moment, 50).tobytes() for moment in moments}) == 27
+    # The bits of every machine: sums and products of doubles, rounded once.
+    assert (
+        hashlib.sha256(large_draws(1, 2, 3, 50).astype("<f4").tobytes()).hexdigest()
+        == "927495b9e6361f4f2ccf1e4d4d86e89858d3ddedb728051f7c3ebbe0ad7ba667"
+    )

@@ -1,11 +1,16 @@
 """The README stays true: its Python runs as it stands, its table is what the arithmetic gives."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
-from allcnn.specs import ZOO, count_parameters
+from allcnn.data.order import DRAWS
+from allcnn.preprocessing.field import network_shape
+from allcnn.runs.recipe import RECIPES
+from allcnn.specs import ZOO, count_parameters, parse
+from allcnn.training.plan import default_run_dir
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -33,3 +38,14 @@ def test_both_commands_are_one_line_each_and_ci_runs_the_second():
     assert len(commands) == 2
     assert commands[0].endswith("allcnn train --model strided-b --dataset digits")
     assert [line for line in README.splitlines() if line.endswith("-m pytest")] == [commands[1]]
+
+
+def test_the_large_networks_commands_name_what_is_there():
+    section = README.split("## Large-All-CNN\n")[1].split("\n## ")[0]
+    samples, train, evaluate, small = (shlex.split(line) for line in section.split("```")[1].splitlines()[1:])
+    network = ZOO[train[train.index("--model") + 1]]
+    assert samples[samples.index("--augment") + 1] == RECIPES[network.recipe].augmentation in DRAWS
+    assert evaluate[2] == str(default_run_dir(network.name, "cifar10", RECIPES[network.recipe], 0))
+    shape = network_shape((32, 32, 3), int(small[small.index("--field") + 1]))
+    assert count_parameters(parse(small[small.index("--spec") + 1]), shape, 10) > 0
+    assert small[small.index("--recipe") + 1] in RECIPES

@@ -10,7 +10,10 @@ from allcnn.runs.recipe import RECIPES, Recipe
 
 @dataclass(frozen=True)
 class RecipeData:
-    """What a recipe is for: images of a size, so many to train on, and so many to test on after every epoch."""
+    """What a recipe is for: images of a size, so many to train on, and so many to test on after every epoch.
+
+    image_size: height and width of what the network sees, which for the recipe large is the images' field.
+    """
 
     image_size: int
     training_images: int

@@ -60,6 +60,7 @@ class Speed:
 class BenchmarkResult:
     """How fast a network is on this machine.
 
+    image_shape: what the network sees: (height, width, channels) of the images, or of the field that they lie in.
     multiply_adds: of one image's forward pass. Training counts 6 operations for each, prediction 2; the real
     number is slightly below, for nothing is passed back to the pixels. noise_images: how many it was trained on.
     memory_peak_bytes: the most that this process had resident, from its start; device_memory_peak_bytes: the

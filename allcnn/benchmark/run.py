@@ -21,9 +21,10 @@ from allcnn.benchmark.result import BenchmarkResult, Speed
 from allcnn.device import PRECISIONS, device_memory_peak, find_device, physical_memory, resolve_precision
 from allcnn.errors import InputError, Interrupted
 from allcnn.evaluation import BATCH_SIZE, probabilities
+from allcnn.models.passes import fitting_batch
 from allcnn.models.saved import load_model
 from allcnn.runs.folder import RunFolder, read_metrics
-from allcnn.runs.recipe import RECIPES, TRAINABLE_AUGMENTATIONS, Recipe
+from allcnn.runs.recipe import AUGMENTATIONS, RECIPES, Recipe
 from allcnn.specs import Spec, count_multiply_adds, count_parameters, resolve
 from allcnn.training.run import train
 
@@ -45,6 +46,8 @@ _MOST_IMAGES_PER_SECOND = 50_000
 _STEPS_AT_ONCE = 50
 _MOST_IMAGES, _MOST_IMAGE_BYTES = 50_000, 256 << 20
 _PREDICTED_BATCHES = 4
+# Of images that lie in a field: CIFAR-10's.
+_IMAGE_SHAPE = (32, 32, 3)
 _LEAST_PREDICTIONS = 3
 
 
@@ -69,8 +72,9 @@ def benchmark(
         model: a name ("strided-b") or a network in the spec language.
         batch_size: images in a training step; by default that of the published recipe for this size, else 200.
         precision: "auto", "float32" or "mixed_bfloat16", of the training; prediction is float32.
-        augmentation: "none" or "flip-shift".
-        image_size: height and width of the images; by default the published network's own, else 32.
+        augmentation: "none", "flip-shift" or "large".
+        image_size: height and width of what the network sees; by default the published network's own, else 32. Where
+            the published recipe for this size has a field, the images lie in one, 32x32 as CIFAR-10's.
         classes: by default the published network's own, else 10.
         seconds: about how long to train for after the warm-up, three epochs at least. The rest takes one to two
             times as long, where a step is not longer than all of it.
@@ -89,6 +93,7 @@ def benchmark(
     multiply_adds = count_multiply_adds(spec, shape, classes)
     recipe = _training_recipe(shape, batch_size, augmentation)
     _refuse_large(recipe.batch_size, shape)
+    image_shape = shape if recipe.field is None else _IMAGE_SHAPE
     if precision not in PRECISIONS:
         raise InputError(f'unknown precision "{precision}"; expected one of: {", ".join(PRECISIONS)}.')
     if not (math.isfinite(seconds) and seconds > 0):
@@ -108,13 +113,13 @@ def benchmark(
     announce(f"training on {images:,} images of noise, epoch after epoch ...")
     with tempfile.TemporaryDirectory(prefix="allcnn-bench-") as folder:
         run = Path(folder) / "run"
-        training_rates = _train(spec, noise_dataset(images, classes, shape), recipe, precision, run, seconds)
+        training_rates = _train(spec, noise_dataset(images, classes, image_shape), recipe, precision, run, seconds)
         trained = load_model(run)
     # Again and again: what else runs on a machine comes and goes, and a ceiling should have seen the best moment.
     announce("measuring matrix products again ...")
     products += measure_all()
     announce("predicting ...")
-    prediction_rates = _predict(trained, noise_images(_PREDICTED_BATCHES * BATCH_SIZE, shape), seconds / 4)
+    prediction_rates = _predict(trained, noise_images(_PREDICTED_BATCHES * BATCH_SIZE, image_shape), seconds / 4)
     announce("measuring matrix products once more ...")
     products = best_of_each([*products, *measure_all()])
 
@@ -188,14 +193,13 @@ def process_memory_peak() -> int | None:
 
 def _training_recipe(shape: tuple[int, int, int], batch_size: int | None, augmentation: str) -> Recipe:
     """What to train by: the step is a published recipe's, the learning rate too small to diverge on noise."""
-    if augmentation not in TRAINABLE_AUGMENTATIONS:
-        raise InputError(
-            f'unknown augmentation "{augmentation}"; expected one of: {", ".join(TRAINABLE_AUGMENTATIONS)}.'
-        )
+    measured = [name for name in AUGMENTATIONS if name not in DRAWS or not DRAWS[name].on_host]
+    if augmentation not in measured:
+        raise InputError(f'unknown augmentation "{augmentation}"; expected one of: {", ".join(measured)}.')
     published = (fitting_recipes(shape) or [RECIPES["paper"]])[0]
     return Recipe(
         "benchmark", length=10**6, learning_rate=1e-4, milestones=(), preprocessing="standardize",
-        weight_decay=published.weight_decay, augmentation=augmentation,
+        weight_decay=published.weight_decay, augmentation=augmentation, field=published.field,
         batch_size=batch_size if batch_size is not None else published.batch_size,
     )  # fmt: skip
 
@@ -244,9 +248,9 @@ def _predict(model: keras.Model, images: np.ndarray, seconds: float) -> list[flo
         probabilities(model, block)
         return time.perf_counter() - begun
 
-    first = images[:BATCH_SIZE]
+    first = images[: fitting_batch(model, BATCH_SIZE)]
     pass_over(first)  # compiles
-    block = images if pass_over(first) * _PREDICTED_BATCHES * _LEAST_PREDICTIONS < seconds else first
+    block = images if pass_over(first) * len(images) / len(first) * _LEAST_PREDICTIONS < seconds else first
     rates: list[float] = []
     end = time.perf_counter() + seconds
     while len(rates) < _LEAST_PREDICTIONS or time.perf_counter() < end:

@@ -1,4 +1,4 @@
-"""Sample pictures of a data set, before and after preprocessing, as one image."""
+"""Sample pictures of a data set, before and after preprocessing and augmentation, as one image."""
 
 from __future__ import annotations
 
@@ -36,20 +36,24 @@ def draw_samples(raw: np.ndarray, preprocessed: np.ndarray, columns: int = COLUM
             middle and `DEVIATIONS` standard deviations to black and to white.
         columns: pairs in a row.
     """
-    count, height, width, _ = raw.shape
+    return draw_stacks(np.stack([raw, to_visible(preprocessed)], axis=1), columns)
+
+
+def draw_stacks(stacks: np.ndarray, columns: int = COLUMNS) -> Image.Image:
+    """A sheet of stacks of pictures, (n, pictures, height, width, 3) uint8, each one below the other."""
+    count, pictures, height, width, _ = stacks.shape
     scale = max(1, -(-_SMALLEST_TILE // width))
     tile_height, tile_width = height * scale, width * scale
     columns = min(columns, count)
     blocks = -(-count // columns)
-    pair_height = 2 * tile_height + _GAP
+    stack_height = pictures * (tile_height + _GAP) - _GAP
     sheet = np.full(
-        (blocks * (pair_height + _BLOCK_GAP) - _BLOCK_GAP, columns * (tile_width + _GAP) - _GAP, 3), 255, np.uint8
+        (blocks * (stack_height + _BLOCK_GAP) - _BLOCK_GAP, columns * (tile_width + _GAP) - _GAP, 3), 255, np.uint8
     )
-    shown = to_visible(preprocessed)
-    for index in range(count):
+    for index, stack in enumerate(stacks):
         block, column = divmod(index, columns)
-        top, left = block * (pair_height + _BLOCK_GAP), column * (tile_width + _GAP)
-        for image in (raw[index], shown[index]):
+        top, left = block * (stack_height + _BLOCK_GAP), column * (tile_width + _GAP)
+        for image in stack:
             # Whole pixels repeated: smoothing would hide what whitening does to neighbours.
             enlarged = image.repeat(scale, axis=0).repeat(scale, axis=1)
             sheet[top : top + tile_height, left : left + tile_width] = enlarged

@@ -41,6 +41,7 @@ class StreamedImages:
         skip_damaged: an image that cannot be decoded is passed over (`training_image`) or black (slices), and noted in
             `damage`; otherwise it raises DataError.
         numbers: which of the encoded images, in which order; None for all in their own.
+        crops: (n, 3) draws of crop-mirror, by which slices are cut; None for the middle.
     """
 
     ndim = 4
@@ -54,12 +55,14 @@ class StreamedImages:
         skip_damaged: bool = False,
         numbers: np.ndarray | None = None,
         damage: Damage | None = None,
+        crops: np.ndarray | None = None,
     ):
         self.encoded = encoded
         self.rule = rule
         self.skip_damaged = skip_damaged
         self.numbers = numbers
         self.damage = damage or Damage()
+        self.crops = crops
         #: Whether an image was met whose size had to be changed.
         self.any_resized = False
 
@@ -77,13 +80,20 @@ class StreamedImages:
             self.encoded, self.rule, skip_damaged=self.skip_damaged, numbers=numbers, damage=self.damage
         )
 
+    def cropped(self, draws: np.ndarray) -> StreamedImages:
+        """The same images, each sliced as the draws (n, 3) of crop-mirror say and not from its middle."""
+        return StreamedImages(
+            self.encoded, self.rule,
+            skip_damaged=self.skip_damaged, numbers=self.numbers, damage=self.damage, crops=draws,
+        )  # fmt: skip
+
     def __getitem__(self, key: slice | np.ndarray) -> np.ndarray:
         """The images of a slice, or at an array of indices, cut from the middle: (n, size, size, 3) uint8."""
         indices = np.arange(len(self))[key]
         if indices.ndim != 1:
             raise TypeError("streamed images are read by slices or arrays of indices")
         pixels = np.zeros((len(indices), *self.shape[1:]), np.uint8)
-        for row, image in enumerate(_threads().map(self._centre_or_none, indices.tolist())):
+        for row, image in enumerate(_threads().map(self._cut_or_none, indices.tolist())):
             if image is not None:
                 pixels[row] = image
         return pixels
@@ -101,10 +111,7 @@ class StreamedImages:
                 if not self.skip_damaged:
                     raise
                 continue
-            if draws is None:
-                return self.rule.centre(image), found
-            image = self.rule.crop(image, int(draws[CROP_TOP]), int(draws[CROP_LEFT]))
-            return np.ascontiguousarray(image[:, ::-1] if draws[MIRROR] else image), found
+            return self._cut(image, draws), found
         raise DataError(f"{self.encoded.name(0)} and all others: not one image can be read.")
 
     def will_read(self, indices: np.ndarray) -> None:
@@ -116,11 +123,17 @@ class StreamedImages:
         numbers = np.arange(len(self))[start:stop] if self.numbers is None else self.numbers[start:stop]
         return np.array([int(number) in self.damage.names for number in numbers], bool)
 
-    def _centre_or_none(self, index: int) -> np.ndarray | None:
+    def _cut(self, image: np.ndarray, draws: np.ndarray | None) -> np.ndarray:
+        if draws is None:
+            return self.rule.centre(image)
+        image = self.rule.crop(image, int(draws[CROP_TOP]), int(draws[CROP_LEFT]))
+        return np.ascontiguousarray(image[:, ::-1] if draws[MIRROR] else image)
+
+    def _cut_or_none(self, index: int) -> np.ndarray | None:
         try:
             image = self._decoded(index)
             self.any_resized |= image.shape != self.shape[1:]
-            return self.rule.centre(image)
+            return self._cut(image, None if self.crops is None else self.crops[index])
         except DataError:
             if self.skip_damaged:
                 return None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from allcnn.errors import InputError
+from allcnn.preprocessing.field import field_layers, network_shape
 from allcnn.specs.layers import Activation, Conv, Dense, Dropout, GlobalAverage, Norm, Pool, Spec
 from allcnn.specs.names import resolve
 from allcnn.specs.shapes import LayerShape, layer_shapes
@@ -39,6 +40,7 @@ def build_model(
     preprocessing: Preprocessing | None = None,
     dtype: str | None = None,
     name: str | None = None,
+    field: int | None = None,
 ) -> keras.Model:
     """Build a network as a Keras functional model: images (batch, height, width, 3) -> class probabilities.
 
@@ -53,12 +55,14 @@ def build_model(
         preprocessing: a fitted preprocessing, put in front, so that the model takes raw images, 0..255.
         dtype: a Keras dtype policy such as "mixed_bfloat16". `global_pool` and `softmax` are always float32.
         name: the model's name.
+        field: height and width of the square of zeros in whose middle the preprocessed image lies, the network's input
+            (section 3.2.3); `input_shape` is then that of the images. By default there is none.
 
     Layers carry the paper's names: conv1, conv2, ..., global_pool, softmax.
 
     Raises:
         SpecError: the text is not a network, or a layer does not fit the input.
-        InputError: an unknown name or initializer, or a weight decay below 0.
+        InputError: an unknown name or initializer, a weight decay below 0, or a field smaller than the images.
     """
     spec, network = resolve(model)
     if input_shape is None:
@@ -66,14 +70,15 @@ def build_model(
     if classes is None:
         classes = network.classes if network else 10
     layers = make_layers(
-        spec, input_shape, classes,
+        spec, network_shape(input_shape, field), classes,
         initializer=initializer, seed=seed, weight_decay=weight_decay, decay_biases=decay_biases, dtype=dtype,
     )  # fmt: skip
 
     import keras
 
     inputs = outputs = keras.Input(input_shape, dtype="float32", name="image")
-    for layer in [*(preprocessing.layers() if preprocessing else []), *layers]:
+    before = preprocessing.layers() if preprocessing else []
+    for layer in [*before, *field_layers(input_shape, field), *layers]:
         outputs = layer(outputs)
     outputs = keras.layers.Softmax(dtype="float32", name="softmax")(outputs)
     name = name or (network.name.replace("-", "_") if network else "allcnn")

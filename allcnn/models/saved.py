@@ -44,6 +44,8 @@ class ModelCard:
     recipe: str
     parameters: int
     data_dir: str | None = None
+    #: The recipe's; None in models of before it was noted.
+    augmentation: str | None = None
     version: int = 1
 
 
@@ -155,7 +157,8 @@ def _card(fields: dict[str, Any]) -> ModelCard:
     names = tuple(str(name) for name in fields.pop("class_names"))
     card = ModelCard(image_shape=(height, width, channels), class_names=names, **fields)
     for field, value in asdict(card).items():
-        kinds = int if field in ("parameters", "version") else str | tuple | (None if field == "data_dir" else str)
+        optional = None if field in ("data_dir", "augmentation") else str
+        kinds = int if field in ("parameters", "version") else str | tuple | optional
         if not isinstance(value, kinds):
             raise ValueError(f"{field} is {value!r:.40}")
     if card.version != 1:

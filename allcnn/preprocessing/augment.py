@@ -1,4 +1,4 @@
-"""Mirroring and shifting on the accelerator, given the draws that the host made (`allcnn.data.order`)."""
+"""Augmentations on the accelerator, given the draws that the host made (`allcnn.data.order`); flip and shift."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from allcnn.data.order import FLIP, SHIFT_X, SHIFT_Y
+from allcnn.preprocessing.large import PlaceInField
 
 
 @keras.saving.register_keras_serializable(package="allcnn")
@@ -37,3 +38,13 @@ class FlipShift(keras.layers.Layer):
 
     def compute_output_shape(self, images_shape: tuple, draws_shape: tuple | None = None) -> tuple:
         return images_shape
+
+
+def augmentation_layer(augmentation: str, field: int | None = None) -> keras.layers.Layer:
+    """The layer of an augmentation in `DRAWS`: preprocessed images and their draws -> images.
+
+    "large" places them into the field itself; after the others `field_layers` does.
+    """
+    if augmentation == "large":
+        return PlaceInField(field, dtype="float32", name="large")
+    return FlipShift(dtype="float32", name="flip_shift")

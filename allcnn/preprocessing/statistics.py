@@ -42,6 +42,10 @@ class ChannelScaling(Preprocessing):
             )
         ]
 
+    def undo(self, images: np.ndarray) -> np.ndarray:
+        """Preprocessed images of any height and width back on the raw scale, 0..255, in float64."""
+        return (images.astype(np.float64) - self.offset) / self.scale
+
     def arrays(self) -> dict[str, np.ndarray]:
         return {"scale": self.scale, "offset": self.offset}
 

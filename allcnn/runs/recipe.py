@@ -11,8 +11,8 @@ from allcnn.models.build import DEFAULT_INITIALIZER, check_initializer
 from allcnn.preprocessing import PREPROCESSINGS
 
 AUGMENTATIONS = ("none", "flip-shift", "crop-mirror", "large")
-#: What can be trained with at present; the others belong to published recipes.
-TRAINABLE_AUGMENTATIONS = ("none", "flip-shift", "crop-mirror")
+#: Numbers that joined the recipe later, with what was done before they did; older run folders lack them.
+_JOINED_LATER: dict[str, Any] = {"field": None}
 
 
 def _one_of(what: str, value: str, expected: tuple[str, ...]) -> None:
@@ -35,7 +35,9 @@ class Recipe:
     decay_biases: whether biases decay too.
     batch_size: images in a step; a last, smaller batch is dropped.
     augmentation: "flip-shift" mirrors with probability 1/2 and shifts by up to 5 pixels (section 3.2.1); "crop-mirror"
-        crops at random from larger images and mirrors, as they are decoded (section 3.3).
+        crops at random from larger images and mirrors, as they are decoded (section 3.3); "large" colours, scales,
+        mirrors, shears or rotates, and shifts (section 3.2.3; `allcnn.data.order` has its ranges).
+    field: height and width in pixels of the square of zeros in which each preprocessed image lies; None: there is none.
 
     Raises:
         InputError: a number that makes no sense; the message names it.
@@ -55,6 +57,7 @@ class Recipe:
     initializer: str = DEFAULT_INITIALIZER
     preprocessing: str = "gcn-zca"
     augmentation: str = "none"
+    field: int | None = None
 
     def __post_init__(self) -> None:
         _one_of("unit", self.unit, ("epochs", "steps"))
@@ -63,6 +66,8 @@ class Recipe:
         check_initializer(self.initializer)
         _at_least_one(f"number of {self.unit}", self.length)
         _at_least_one("batch size", self.batch_size)
+        if self.field is not None:
+            _at_least_one("field's height and width in pixels", self.field)
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise InputError(f"the learning rate must be a number above 0, such as 0.05; got {self.learning_rate}.")
         if not (math.isfinite(self.multiplier) and self.multiplier > 0):
@@ -93,8 +98,10 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
-        """The recipe back from `as_dict`. Raises InputError for anything else."""
+        """The recipe back from `as_dict`, of an earlier version too. Raises InputError for anything else."""
         names = {field.name for field in fields(cls)}
+        if isinstance(values, dict):
+            values = {**_JOINED_LATER, **values}
         if not isinstance(values, dict) or set(values) != names:
             odd = sorted(set(values) ^ names) if isinstance(values, dict) else type(values).__name__
             raise InputError(f"this is not a recipe of this version of allcnn (unexpected or missing: {odd}).")
@@ -119,7 +126,7 @@ RECIPES: dict[str, Recipe] = {
             weight_decay=0.0005, batch_size=64, preprocessing="channel-mean", augmentation="crop-mirror",
         ),
         # Section 3.2.3 and Table 5; it gives no numbers of its own, so the schedule is CIFAR's.
-        Recipe("large", preprocessing="center", augmentation="large"),
+        Recipe("large", preprocessing="center", augmentation="large", field=126),
     )
 }  # fmt: skip
 

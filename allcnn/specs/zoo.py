@@ -33,6 +33,7 @@ class Network:
     review_error_percent, review_minutes, review_learning_rate: the review's run of this architecture (its
         Table 2), in the paper's row and in the review's; None where the review has no such run.
     other_errors: the network's figures in other tables. notes: where the sources disagree or leave a choice.
+    recipe: the name of the published recipe that it is trained by where none is named.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Network:
     review_learning_rate: float | None = None
     other_errors: tuple[PublishedError, ...] = ()
     notes: tuple[str, ...] = ()
+    recipe: str = "paper"
 
     @property
     def spec(self) -> Spec:
@@ -198,6 +200,7 @@ def _large_networks() -> list[Network]:
                 "Table 5 goes from conv17 to a 10-way softmax; chosen: a linear 1x1 convolution between them, and an "
                 "average over the 1x1 map that is left, which changes nothing at 126x126.",
             ),
+            recipe="large",
         ),
         Network(
             "imagenet-all-b",
@@ -215,6 +218,7 @@ def _large_networks() -> list[Network]:
                 "Table 6 gives no paddings; chosen so that the average is over 6x6 as printed: "
                 "224 -> 56 -> 27 -> 13 -> 6.",
             ),
+            recipe="imagenet",
         ),
     ]
 

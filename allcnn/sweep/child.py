@@ -21,7 +21,8 @@ _IMPORTED_FROM = Path(__file__).resolve().parents[2]
 _OPTIONS = {
     "dataset": "--dataset", "data_dir": "--data-dir", "image_size": "--image-size", "mirror": "--mirror",
     "recipe": "--recipe", "epochs": "--epochs", "batch_size": "--batch-size", "augmentation": "--augment",
-    "preprocessing": "--preprocessing", "initializer": "--initializer", "weight_decay": "--weight-decay",
+    "field": "--field", "preprocessing": "--preprocessing", "initializer": "--initializer",
+    "weight_decay": "--weight-decay",
     "precision": "--precision", "validation": "--validation", "test_every": "--test-every",
     "save_every": "--save-every", "patience": "--patience", "backend": "--backend",
 }  # fmt: skip

@@ -166,7 +166,7 @@ def _cell(plan: RunPlan, network: str, runs_dir: Path, backend: str | None) -> C
         seed=plan.seed,
         folder=RunFolder(runs_dir / default_run_dir(plan.model, data.name, recipe, plan.seed).name),
         epochs=recipe.length if recipe.unit == "epochs" else -(-recipe.length // order.steps_per_epoch),
-        multiply_adds=count_multiply_adds(plan.spec, data.image_shape, data.classes),
+        multiply_adds=count_multiply_adds(plan.spec, plan.network_shape, data.classes),
         identity=identity,
     )
 

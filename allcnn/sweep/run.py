@@ -38,6 +38,7 @@ def sweep(
     epochs: int | None = None,
     batch_size: int | None = None,
     augmentation: str | None = None,
+    field: int | None = None,
     preprocessing: str | None = None,
     initializer: str | None = None,
     weight_decay: float | None = None,
@@ -93,7 +94,7 @@ def sweep(
     options: dict[str, Any] = {
         "dataset": dataset, "data_dir": Path(data_dir).expanduser().resolve() if data_dir else None,
         "image_size": image_size, "mirror": mirror, "recipe": recipe, "epochs": epochs, "batch_size": batch_size,
-        "augmentation": augmentation, "preprocessing": preprocessing, "initializer": initializer,
+        "augmentation": augmentation, "field": field, "preprocessing": preprocessing, "initializer": initializer,
         "weight_decay": weight_decay, "precision": precision, "validation": validation, "test_every": test_every,
         "save_every": save_every, "patience": patience, "deterministic": deterministic, "backend": backend,
     }  # fmt: skip

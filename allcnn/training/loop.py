@@ -133,14 +133,14 @@ class TrainingLoop:
         plan, recipe = self.plan, self.recipe
         self.final = build_model(
             plan.spec, plan.data.image_shape, plan.data.classes, preprocessing=preprocessing, dtype="float32",
-            initializer=recipe.initializer, seed=plan.seed, name=plan.model.replace("-", "_"),
+            initializer=recipe.initializer, seed=plan.seed, name=plan.model.replace("-", "_"), field=recipe.field,
         )  # fmt: skip
         self.training = make_training_model(
             plan.spec, plan.data.image_shape, plan.data.classes,
             initializer=recipe.initializer, seed=plan.seed, weight_decay=recipe.weight_decay,
             decay_biases=recipe.decay_biases, augmentation=recipe.augmentation, dtype=self.precision,
             preprocessing=None if self.preprocessed_once else preprocessing,
-            stored=len(plan.kept) if self.images_on_device else 0,
+            stored=len(plan.kept) if self.images_on_device else 0, field=recipe.field,
         )  # fmt: skip
         # The learning rate may change, and the run end, only between two executions.
         counts = [*recipe.milestones, self.total_steps] if recipe.unit == "steps" else []

@@ -10,7 +10,8 @@ import numpy as np
 from allcnn.data.order import DRAWS
 from allcnn.data.stored_images import StoredImages
 from allcnn.models.build import make_layers
-from allcnn.preprocessing.augment import FlipShift
+from allcnn.preprocessing.augment import augmentation_layer
+from allcnn.preprocessing.field import field_layers
 from allcnn.specs.layers import Spec
 
 if TYPE_CHECKING:
@@ -38,12 +39,14 @@ def make_training_model(
     dtype: str,
     preprocessing: Preprocessing | None = None,
     stored: int = 0,
+    field: int | None = None,
 ) -> keras.Model:
     """Build the model that is trained; its layers have the names, and the order, of `build_model`'s.
 
     Inputs: {"images": (batch, height, width, 3)} and, with an `augmentation`, {"draws": (batch, ...)} as `DRAWS` says.
     With `stored`, so many images lie on the accelerator (`store_images` brings them there), and {"indices": (batch,)
     int32} take the place of the images. With a `preprocessing` the images are raw and it is part of the compiled step.
+    `field`: as in `build_model`.
     Output: (batch, classes) float32, before the softmax, so that the cross-entropy is computed from these on both
     backends.
     """
@@ -59,9 +62,11 @@ def make_training_model(
     draws = DRAWS.get(augmentation)
     if draws and not draws.on_host:
         inputs["draws"] = keras.Input((draws.width,), dtype=draws.dtype, name="draws")
-        outputs = FlipShift(dtype="float32", name="flip_shift")(outputs, inputs["draws"])
+        outputs = augmentation_layer(augmentation, field)(outputs, inputs["draws"])
+    for layer in field_layers(outputs.shape[1:], field):
+        outputs = layer(outputs)
     layers = make_layers(
-        spec, image_shape, classes,
+        spec, outputs.shape[1:], classes,
         initializer=initializer, seed=seed, weight_decay=weight_decay, decay_biases=decay_biases, dtype=dtype,
         cheap_dropout=True,
     )  # fmt: skip

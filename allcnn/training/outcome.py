@@ -134,6 +134,7 @@ def model_card(plan: RunPlan) -> ModelCard:
         resize=plan.data.resize,
         preprocessing=plan.recipe.preprocessing,
         recipe=plan.recipe.name,
+        augmentation=plan.recipe.augmentation,
         parameters=plan.parameters,
         data_dir=plan.data_dir,
     )

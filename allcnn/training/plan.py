@@ -19,9 +19,10 @@ from allcnn.data.load import load_data
 from allcnn.data.order import DRAWS, hold_out
 from allcnn.device import PRECISIONS, Device
 from allcnn.errors import InputError, RunError
+from allcnn.preprocessing.field import network_shape
 from allcnn.preprocessing.whitening import refuse_large
 from allcnn.runs.folder import RunFolder, read_json
-from allcnn.runs.recipe import TRAINABLE_AUGMENTATIONS, Recipe, crop_sizes, recipe_for
+from allcnn.runs.recipe import Recipe, crop_sizes, recipe_for
 from allcnn.specs import ZOO, Network, Spec, count_parameters, resolve
 from allcnn.training.identity import IDENTITY, check_allowed, installed_versions
 
@@ -53,8 +54,13 @@ class RunPlan:
     notes: tuple[str, ...]
 
     @property
+    def network_shape(self) -> tuple[int, int, int]:
+        """What the network sees: the recipe's field, else the images as they are."""
+        return network_shape(self.data.image_shape, self.recipe.field)
+
+    @property
     def parameters(self) -> int:
-        return count_parameters(self.spec, self.data.image_shape, self.data.classes)
+        return count_parameters(self.spec, self.network_shape, self.data.classes)
 
     def config(self, device: Device, precision: str, preprocessed_once: bool) -> dict[str, Any]:
         """What config.json says: what makes the run this run, and what it was asked for."""
@@ -146,6 +152,7 @@ def plan_run(
     # A first look at the recipe's numbers, so that a wrong one is refused before the images are read.
     dataset_name = dataset if isinstance(dataset, str) else (stored or {}).get("dataset", "cifar10")
     notes: list[str] = []
+    recipe = recipe or (network.recipe if network and stored is None else None)
     first_look = _choose_recipe(recipe, stored, dataset_name, (32, 32, 3), epochs, steps, numbers, [])
     skip_damaged = skip_damaged or bool((stored or {}).get("skip_damaged"))
 
@@ -157,11 +164,6 @@ def plan_run(
             stream=stream, mirror=mirror, skip_damaged=skip_damaged,
         )  # fmt: skip
     chosen = _choose_recipe(recipe, stored, data.name, data.image_shape, epochs, steps, numbers, notes)
-    if chosen.augmentation not in TRAINABLE_AUGMENTATIONS:
-        raise InputError(
-            f'the augmentation "{chosen.augmentation}" of the recipe {chosen.name} cannot be trained with in this '
-            f"version; expected --augment {' or '.join(TRAINABLE_AUGMENTATIONS)}."
-        )
     if chosen.augmentation in DRAWS and DRAWS[chosen.augmentation].on_host and not data.streamed:
         raise InputError(
             f'the augmentation "{chosen.augmentation}" works on images as they are decoded; {data.name} holds them '
@@ -175,7 +177,8 @@ def plan_run(
         )
     if chosen.preprocessing == "gcn-zca":
         refuse_large(math.prod(data.image_shape))
-    count_parameters(spec, data.image_shape, data.classes)  # refuses a network that does not fit the images
+    # Refuses a field that does not hold the images, and a network that does not fit what it sees.
+    count_parameters(spec, network_shape(data.image_shape, chosen.field), data.classes)
     name = network.name if network else f"spec-{hashlib.sha256(str(spec).encode()).hexdigest()[:8]}"
     folder = RunFolder(Path(run_dir).expanduser() if run_dir else default_run_dir(name, data.name, chosen, seed))
     if resume and stored is None:

@@ -34,6 +34,7 @@ def train(
     steps: int | None = None,
     batch_size: int | None = None,
     augmentation: str | None = None,
+    field: int | None = None,
     preprocessing: str | None = None,
     initializer: str | None = None,
     weight_decay: float | None = None,
@@ -58,8 +59,10 @@ def train(
         model: a name ("strided-b") or a network in the spec language; only a resumed run can do without.
         dataset: "cifar10" (the default), "cifar100", "digits", or a `Dataset`.
         data_dir, image_size, mirror, stream, skip_damaged: where the images are; see `allcnn.load_data`.
-        recipe: "paper" (the default), "review" or "imagenet", or a `Recipe`; the next nine replace numbers of it.
+        recipe: "paper", "review", "imagenet" or "large", or a `Recipe`; by default the network's own, which is "paper"
+            for all but "large-all" and "imagenet-all-b". The next ten replace numbers of it.
         epochs, steps: whichever the recipe counts; scales its milestones with it.
+        field: height and width, in pixels, of a square of zeros in whose middle the preprocessed images lie.
         precision: "auto", "float32" or "mixed_bfloat16".
         validation: fraction of the training images held out, on which "validation_error" is measured.
         test_every: measure the errors every so many epochs, and after the last; 1 by default.
@@ -89,9 +92,9 @@ def train(
     plan = plan_run(
         model, dataset=dataset, data_dir=data_dir, image_size=image_size, mirror=mirror, stream=stream,
         skip_damaged=skip_damaged, recipe=recipe, epochs=epochs, steps=steps,
-        learning_rate=learning_rate, batch_size=batch_size, augmentation=augmentation, preprocessing=preprocessing,
-        initializer=initializer, weight_decay=weight_decay, precision=precision, validation=validation,
-        test_every=test_every, save_every=save_every, patience=patience, tensorboard=tensorboard,
+        learning_rate=learning_rate, batch_size=batch_size, augmentation=augmentation, field=field,
+        preprocessing=preprocessing, initializer=initializer, weight_decay=weight_decay, precision=precision,
+        validation=validation, test_every=test_every, save_every=save_every, patience=patience, tensorboard=tensorboard,
         deterministic=deterministic, seed=seed, run_dir=run_dir, resume=resume, allow=allow,
     )  # fmt: skip
     announce = announce or (lambda line: None)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from allcnn.errors import InputError
+from allcnn.models.parts import preprocessing_end
 from allcnn.visualize.compare import TITLES, compare_methods, single_unit_patterns
 from allcnn.visualize.figures import Panel, as_grid, draw, image_pictures, signal_pictures
 from allcnn.visualize.rules import METHODS
-from allcnn.visualize.trained import is_whitened, preprocessing_end, unwhiten
+from allcnn.visualize.trained import is_whitened, unwhiten
 
 if TYPE_CHECKING:
     import keras

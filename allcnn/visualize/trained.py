@@ -1,4 +1,4 @@
-"""What belongs to a saved model of ours: where its preprocessing ends, back out of whitening, random weights."""
+"""What belongs to a saved model of ours: back out of whitening, random weights."""
 
 from __future__ import annotations
 
@@ -6,31 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from allcnn.errors import InputError
-from allcnn.specs import parse
-from allcnn.specs.shapes import layer_names
-
 if TYPE_CHECKING:
     import keras
-
-    from allcnn.models.saved import ModelCard
-
-
-def preprocessing_end(model: keras.Model, card: ModelCard | None) -> str | None:
-    """The name of the last layer of the preprocessing inside a saved model; None where it has none.
-
-    At its output a unit's receptive field is a patch of the image; whitening before it mixes all pixels.
-    """
-    if card is None:
-        return None
-    network = set(layer_names(parse(card.spec)))
-    before = None
-    for layer in model.layers:
-        if layer.name.removesuffix("_padding") in network:
-            return before
-        if layer.__class__.__name__ != "InputLayer":
-            before = layer.name
-    raise InputError("the model's layers are not those of the network that its card names.")
 
 
 def is_whitened(model: keras.Model) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from allcnn.data.samples import draw_samples, pick_samples, to_visible
+from allcnn.data.samples import draw_samples, draw_stacks, pick_samples, to_visible
 
 
 def test_picks_the_first_of_every_class_then_the_second():
@@ -36,3 +36,10 @@ def test_each_picture_stands_above_its_preprocessed_version():
     assert [int(sheet[0, column, 0]) for column in (0, 64, 66)] == [10, 255, 20]
     assert [int(sheet[row, 0, 0]) for row in (63, 64, 66, 129, 130, 140, 206)] == [10, 255, 128, 128, 255, 30, 128]
     assert np.unique(sheet[140:, 66:]).tolist() == [255]
+
+
+def test_stacks_of_any_height():
+    stacks = np.stack([np.full((3, 70, 70, 3), value, np.uint8) for value in (10, 20)])
+    sheet = np.asarray(draw_stacks(stacks))
+    assert sheet.shape == (3 * 72 - 2, 2 * 72 - 2, 3)
+    assert [int(sheet[row, 72, 0]) for row in (0, 69, 70, 72, 144, 213)] == [20, 20, 255, 20, 20, 20]

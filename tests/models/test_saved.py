@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import keras
 import numpy as np
@@ -29,6 +29,7 @@ CARD = ModelCard(
     recipe="paper",
     parameters=187,
     data_dir="/data/cifar",
+    augmentation="flip-shift",
 )
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 6, 6, 3)).astype(np.uint8)
 
@@ -227,9 +228,10 @@ def test_a_model_that_carries_code_is_refused(tmp_path) -> None:
         (json.dumps({**asdict(CARD), "colour": "red"}), "unexpected keyword argument 'colour'"),
         (json.dumps({**asdict(CARD), "spec": 7}), "spec is 7"),
         (json.dumps({**asdict(CARD), "data_dir": ["/etc"]}), "data_dir is ['/etc']"),
+        (json.dumps({**asdict(CARD), "augmentation": 3}), "augmentation is 3"),
         (json.dumps({**asdict(CARD), "version": 2}), "it is of version 2, expected 1"),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_a_card_that_cannot_be_read(saved, content, why) -> None:
     _, path = saved
@@ -237,6 +239,14 @@ def test_a_card_that_cannot_be_read(saved, content, why) -> None:
     message = refusal(path)
     assert message.startswith(f"{path}: its allcnn.json cannot be read (")
     assert why in message
+
+
+def test_a_card_of_before_augmentations_were_noted(saved) -> None:
+    _, path = saved
+    fields = asdict(CARD)
+    del fields["augmentation"]
+    _replace_card(path, json.dumps(fields))
+    assert open_saved(path).card == replace(CARD, augmentation=None)
 
 
 def test_a_card_of_unlikely_size(saved) -> None:

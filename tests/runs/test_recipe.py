@@ -9,6 +9,7 @@ import pytest
 
 from allcnn.errors import InputError
 from allcnn.runs.recipe import LEARNING_RATES, RECIPES, Recipe, recipe_for
+from allcnn.specs import ZOO
 
 
 def test_the_paper() -> None:
@@ -32,6 +33,29 @@ def test_imagenet() -> None:
     assert (imagenet.unit, imagenet.length, imagenet.milestones) == ("steps", 450_000, (200_000, 400_000))
     assert (imagenet.learning_rate, imagenet.multiplier, imagenet.weight_decay) == (0.01, 0.1, 0.0005)
     assert (imagenet.batch_size, imagenet.preprocessing, imagenet.augmentation) == (64, "channel-mean", "crop-mirror")
+
+
+def test_large() -> None:
+    large = RECIPES["large"]
+    assert (large.augmentation, large.preprocessing, large.field) == ("large", "center", 126)
+    assert all(recipe.field is None for recipe in RECIPES.values() if recipe is not large)
+    # The schedule of CIFAR-10: section 3.2.3 gives no other.
+    assert replace(large, name="paper", augmentation="none", preprocessing="gcn-zca", field=None) == RECIPES["paper"]
+
+
+def test_recipes_of_before_fields_are_read() -> None:
+    values = RECIPES["review"].as_dict()
+    del values["field"]
+    assert Recipe.from_dict(values) == RECIPES["review"]
+    assert "field" not in values
+
+
+@pytest.mark.parametrize("network", ZOO.values(), ids=lambda network: network.name)
+def test_every_network_names_a_recipe_that_fits_it(network) -> None:
+    recipe = RECIPES[network.recipe]
+    assert recipe.name == {"large-all": "large", "imagenet-all-b": "imagenet"}.get(network.name, "paper")
+    if recipe.field is not None:
+        assert network.input_shape == (recipe.field, recipe.field, 3)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +128,8 @@ KINDS = "gcn-zca, none, scale, center, gcn, standardize, channel-mean"
         ({"length": True}, "the number of epochs must be a whole number of at least 1; got True."),
         ({"unit": "steps", "length": -1}, "the number of steps must be a whole number of at least 1; got -1."),
         ({"batch_size": 0}, "the batch size must be a whole number of at least 1; got 0."),
+        ({"field": 0}, "the field's height and width in pixels must be a whole number of at least 1; got 0."),
+        ({"field": 12.5}, "the field's height and width in pixels must be a whole number of at least 1; got 12.5."),
         ({"learning_rate": -0.05}, "the learning rate must be a number above 0, such as 0.05; got -0.05."),
         ({"learning_rate": 0.0}, "the learning rate must be a number above 0, such as 0.05; got 0.0."),
         ({"learning_rate": float("nan")}, "the learning rate must be a number above 0, such as 0.05; got nan."),

@@ -85,12 +85,20 @@ def test_runs_of_another_data_set_are_left_alone_and_said_so(tmp_path) -> None:
     ]
 
 
+def test_a_network_brings_its_recipe_and_is_counted_in_its_field(tmp_path) -> None:
+    own, small = make_grid(["large-all", "all-c"], [0.05], [0], tmp_path, {**OPTIONS, "epochs": 2}).cells
+    assert (own.identity["recipe"]["name"], own.identity["recipe"]["field"]) == ("large", 126)
+    assert own.multiply_adds == 26_468_979_200 and "-large-" in own.name
+    assert (small.identity["recipe"]["name"], small.identity["recipe"]["field"]) == ("paper", None)
+
+
 def test_a_cell_is_begun_with_all_its_options_and_gone_on_with_where_it_was_begun(tmp_path) -> None:
     (cell,) = make_grid(["all-c"], [0.05], [7], tmp_path, OPTIONS).cells
-    options = {**OPTIONS, "deterministic": True, "augmentation": "flip-shift"}
+    options = {**OPTIONS, "deterministic": True, "augmentation": "flip-shift", "field": 40}
     work = Work(cell, options, tmp_path / "log", allow=("machine",))
     begun = work.command
     assert begun[:7] == ["train", "--model", "all-c", "--lr", "0.05", "--seed", "7"]
+    assert begun[begun.index("--field") + 1] == "40"
     assert "--augment" in begun and "--deterministic" in begun and "--resume" not in begun and "--allow" not in begun
     leave(cell, None, [])
     assert work.command == [*begun, "--resume", "--allow", "machine"]

@@ -12,6 +12,7 @@ import pytest
 from photo_files import write_photographs
 
 import allcnn
+from allcnn.data.order import crop_mirror_draws
 from allcnn.data.pack import pack_images
 from allcnn.errors import InputError, Interrupted, TrainingError
 from allcnn.evaluation import evaluate_saved
@@ -19,7 +20,7 @@ from allcnn.runs.folder import RunFolder, read_json
 from allcnn.runs.recipe import RECIPES
 
 # 41 training images of 12 classes in batches of 8: an epoch is 5 steps; 13 steps are 2 epochs and 3 steps.
-NUMBERS = {"recipe": "imagenet", "image_size": 16, "batch_size": 8, "steps": 13, "seed": 3}
+NUMBERS = {"recipe": "imagenet", "image_size": 16, "batch_size": 8, "steps": 13, "seed": 3, "learning_rate": 0.001}
 NETWORK = "8C3/2-12C3/2-NC1:linear-GAP"
 
 
@@ -54,7 +55,7 @@ def test_the_recipe_counts_steps_and_crops(undisturbed, photos):
     assert (recipe["unit"], recipe["length"], recipe["milestones"]) == ("steps", 13, [6, 12])
     assert RECIPES["imagenet"].weight_decay == 0.0005 and recipe["preprocessing"] == "channel-mean"
     rows = list(csv.DictReader((undisturbed.run_dir / "metrics.csv").open()))
-    assert [float(row["learning_rate"]) for row in rows] == [0.01, 0.001, 0.0001]
+    assert [float(row["learning_rate"]) for row in rows] == [0.001, 0.0001, 0.00001]
     # The last epoch is cut short: 3 steps of 8 images.
     assert float(rows[2]["images_per_second"]) * float(rows[2]["seconds"]) == pytest.approx(24)
     assert undisturbed.test_top5_error == float(rows[2]["test_top5_error"])
@@ -62,6 +63,20 @@ def test_the_recipe_counts_steps_and_crops(undisturbed, photos):
     assert data.streamed and evaluation.images == 24
     assert evaluation.error_percent == undisturbed.test_error
     assert evaluation.top5_error_percent == undisturbed.test_top5_error < undisturbed.test_error
+
+
+def test_several_tests_are_the_mean_over_random_crops(undisturbed):
+    one, _ = evaluate_saved(undisturbed.run_dir)
+    several = [evaluate_saved(undisturbed.run_dir, tests=3)[0] for _ in range(2)]
+    assert several[0].cross_entropy == several[1].cross_entropy != one.cross_entropy
+    model, (_, data) = allcnn.load_model(undisturbed.run_dir), evaluate_saved(undisturbed.run_dir)
+    chances = np.zeros((24, 12))
+    for test in range(3):
+        draws = crop_mirror_draws(1 << 32, test, 0, 24)
+        cut = [data.test_images.training_image(index, draws[index])[0] for index in range(24)]
+        chances += model.predict(np.stack(cut).astype(np.float32), verbose=0) / 3
+    own = np.log(chances[np.arange(24), data.test_labels])
+    assert several[0].cross_entropy == pytest.approx(-own.mean(), abs=1e-5)
 
 
 def test_a_photograph_is_seen_by_predict_as_in_the_evaluation(undisturbed, photos):

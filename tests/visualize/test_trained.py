@@ -1,4 +1,4 @@
-"""What belongs to a saved model of ours: where its preprocessing ends, back out of whitening, random weights."""
+"""What belongs to a saved model of ours: back out of whitening, random weights."""
 
 import keras
 import numpy as np
@@ -6,10 +6,11 @@ import pytest
 
 from allcnn.errors import InputError
 from allcnn.models.build import build_model
+from allcnn.models.parts import preprocessing_end
 from allcnn.models.saved import ModelCard
 from allcnn.preprocessing import make_preprocessing
 from allcnn.visualize.compare import largest_units, single_unit_patterns
-from allcnn.visualize.trained import preprocessing_end, unwhiten, with_random_weights
+from allcnn.visualize.trained import unwhiten, with_random_weights
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3)).astype(np.uint8)
 
@@ -19,27 +20,6 @@ def make(kind: str, spec: str = "D.2-6C3p1/2-8C3-NC1-GAP".replace("p1/2", "/2p1"
     model = build_model(spec, (8, 8, 3), 4, preprocessing=preprocessing, seed=1, initializer="he_normal")
     card = ModelCard("mine", spec, "noise", "", tuple("abcd"), (8, 8, 3), "none", kind, "paper", model.count_params())
     return model, card
-
-
-@pytest.mark.parametrize(
-    ("kind", "last"),
-    [("gcn-zca", "zca_image"), ("gcn", "contrast_image"), ("none", None), ("scale", "scale"), ("standardize", None)],
-)
-def test_the_preprocessing_ends_before_the_network(kind, last) -> None:
-    model, card = make(kind)
-    found = preprocessing_end(model, card)
-    names = [layer.name for layer in model.layers]
-    assert names[1 if found is None else names.index(found) + 1] == "dropout1"
-    if kind in ("gcn-zca", "none"):
-        assert found == last
-
-
-def test_a_card_of_another_network_is_refused() -> None:
-    model, card = make("none", "8C3-NC1-GAP")
-    other = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(name="mine")])
-    assert preprocessing_end(model, None) is None
-    with pytest.raises(InputError, match="are not those of the network that its card names"):
-        preprocessing_end(other, card)
 
 
 def test_unwhitening_takes_whitening_back() -> None:

@@ -1,0 +1,61 @@
+"""Augmented versions of images, to look at: what training with an augmentation sees."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from allcnn.data.order import DRAWS
+from allcnn.data.samples import to_visible
+from allcnn.errors import InputError
+from allcnn.preprocessing.base import Preprocessing
+from allcnn.preprocessing.field import field_layers, network_shape
+from allcnn.preprocessing.statistics import ChannelScaling
+
+#: How many augmented versions of each image are shown.
+VERSIONS = 5
+
+
+def check_augmentation(augmentation: str) -> None:
+    """Refuse a name that is none of an augmentation with pictures to show. Raises InputError."""
+    shown = [name for name, draws in DRAWS.items() if not draws.on_host]
+    if augmentation not in shown:
+        raise InputError(f'no augmentation "{augmentation}" to show; expected one of: {", ".join(shown)}.')
+
+
+def augmented_versions(
+    images: np.ndarray, preprocessing: Preprocessing, augmentation: str, field: int | None = None, seed: int = 0
+) -> np.ndarray:
+    """Stacks of pictures, (n, 1 + VERSIONS, height, width, 3) uint8: each image, and its augmented versions.
+
+    Made as in training: preprocessed, augmented by the draws of `VERSIONS` steps, placed into the field. What scales
+    each channel is taken back for the picture, so that colours are those that the network is given; after others,
+    such as whitening, each picture is shown on its own scale.
+
+    Args:
+        images: raw, (n, height, width, 3) uint8.
+        field: height and width in pixels of the square of zeros around; None: the images as they are.
+
+    Raises:
+        InputError: an unknown augmentation, or a field smaller than the images.
+    """
+    check_augmentation(augmentation)
+    network_shape(images.shape[1:], field)
+    import keras
+
+    from allcnn.preprocessing.augment import augmentation_layer
+
+    preprocessed, layer = preprocessing.apply(images), augmentation_layer(augmentation, field)
+    pictures = [preprocessed]
+    for step in range(VERSIONS):
+        pictures.append(layer(preprocessed, DRAWS[augmentation].draw(seed, 0, step, len(images))))
+    for index, picture in enumerate(pictures):
+        for placing in field_layers(picture.shape[1:], field):
+            picture = placing(picture)
+        pictures[index] = keras.ops.convert_to_numpy(picture)
+    return np.stack([_visible(picture, preprocessing) for picture in pictures], axis=1)
+
+
+def _visible(pictures: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    if isinstance(preprocessing, ChannelScaling):
+        return np.rint(np.clip(preprocessing.undo(pictures), 0, 255)).astype(np.uint8)
+    return to_visible(pictures)

@@ -1,0 +1,115 @@
+"""At the shell: training in a field, several tests of each image, pictures of an augmentation."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from allcnn.models.saved import read_card
+
+SMALL = ("train", "--spec", "8C3/2-NC1:linear-GAP", "--dataset", "digits", "--epochs", "1")
+
+
+@pytest.fixture(scope="module")
+def augmented_run(tmp_path_factory):
+    from allcnn_cli.main import main
+
+    folder = tmp_path_factory.mktemp("large") / "run"
+    arguments = [
+        *SMALL,
+        "--recipe",
+        "large",
+        "--field",
+        "40",
+        "--batch-size",
+        "100",
+        "--run-dir",
+        str(folder),
+        "--json",
+    ]
+    assert main(arguments) == 0
+    return folder
+
+
+def test_field_and_augmentation_reach_the_run(augmented_run):
+    recipe = json.loads((augmented_run / "config.json").read_text())["recipe"]
+    assert (recipe["name"], recipe["augmentation"], recipe["field"]) == ("large", "large", 40)
+    card = read_card(augmented_run / "model.keras")
+    assert (card.augmentation, card.image_shape) == ("large", (32, 32, 3))
+
+
+def test_tests_are_said_and_repeatable(allcnn, augmented_run):
+    one, three, again = (allcnn("eval", augmented_run, "--tests", tests, "--json").document for tests in "133")
+    assert (one["tests"], three["tests"]) == (1, 3)
+    assert three == again
+    assert one["cross_entropy"] != three["cross_entropy"]
+    assert one == allcnn("eval", augmented_run, "--json").document
+    outcome = allcnn("eval", augmented_run, "--tests", "3")
+    assert "\n3 tests of each image, augmented as in training (large)\nerror " in outcome.out
+    assert "tests of each image" not in allcnn("eval", augmented_run).out
+
+
+def test_wrong_numbers_of_tests(allcnn, augmented_run, digits_run):
+    assert allcnn("eval", augmented_run, "--tests", "0") == (
+        2, "", "error: each image is tested 1, 2, ... times; got 0 (--tests).\n",
+    )  # fmt: skip
+    assert allcnn("eval", digits_run, "--tests", "12") == (
+        2,
+        "",
+        f"error: {digits_run / 'model.keras'}: was trained without an augmentation that a test could repeat (none), so "
+        "12 tests of an image would all give the same.\n"
+        "Train with --augment flip-shift or large, or leave --tests out.\n",
+    )
+
+
+def test_a_field_that_is_too_small(allcnn, tmp_path):
+    assert allcnn(*SMALL, "--field", "31", "--run-dir", tmp_path / "run") == (
+        2,
+        "",
+        "error: a field of 31 x 31 pixels is smaller than the images, 32 x 32; "
+        "expected one of at least 32 (--field), or smaller images (--image-size).\n",
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_samples_of_an_augmentation(allcnn, tmp_path):
+    path = tmp_path / "large.png"
+    arguments = ("data", "digits", "--samples", path, "--augment", "large", "--preprocessing", "center")
+    document = allcnn(*arguments, "--json").document
+    assert document["samples"] == {
+        "path": str(path), "preprocessing": "center", "augmentation": "large", "field": 126,
+    }  # fmt: skip
+    # Two blocks of ten columns of six pictures of 126 pixels.
+    assert np.asarray(Image.open(path)).shape == (2 * (6 * 128 - 2) + 10, 10 * 128 - 2, 3)
+    outcome = allcnn(*arguments, "--field", "50")
+    assert f"samples   {path} (below each image versions by large, after center)\n" in outcome.out
+    assert np.asarray(Image.open(path)).shape[1] == 10 * 102 - 2  # 50 pixels, enlarged twice
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--augment", "large"), "--augment is for --samples FILE.png, which was not given."),
+        (("--field", "64"), "--field is for --samples FILE.png, which was not given."),
+        (
+            ("--samples", "s.png", "--field", "64"),
+            "--field is for augmented samples; expected --augment flip-shift or large beside it.",
+        ),
+        (
+            ("--samples", "s.png", "--augment", "crop"),
+            'no augmentation "crop" to show; expected one of: flip-shift, large.',
+        ),
+        (
+            ("--samples", "s.png", "--augment", "large", "--field", "20"),
+            "a field of 20 x 20 pixels is smaller than the images, 32 x 32; "
+            "expected one of at least 32 (--field), or smaller images (--image-size).",
+        ),
+    ],
+)
+def test_wrong_samples_write_nothing(allcnn, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert allcnn("data", "digits", *arguments) == (2, "", f"error: {message}\n")
+    assert list(tmp_path.iterdir()) == []
