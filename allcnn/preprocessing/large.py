@@ -24,9 +24,9 @@ class PlaceInField(keras.layers.Layer):
 
     Keras has layers and an operation for nearly all of this. Its Random* layers draw for themselves; here the host
     draws, so that both backends, any resume and any number of devices see the same images. Its
-    `ops.image.affine_transform` cannot be compiled by XLA on TensorFlow (there is no kernel), which is how steps run on
-    a GPU; its two backends disagree at the edges; on JAX it finds places by a matrix product, which a GPU rounds to
-    ten bits. Places are computed here value by value in float32.
+    `ops.image.affine_transform`, whose backends do agree, has no kernel for XLA on TensorFlow, and steps run by XLA on
+    a GPU. On JAX it finds places by a matrix product of default precision, which some accelerators round to ten bits.
+    Places are computed here value by value in float32.
     """
 
     def __init__(self, field: int | None = None, **kwargs: Any):
