@@ -18,6 +18,7 @@ from allcnn.benchmark.ceiling import Product, best_of_each, measure_products, pr
 from allcnn.benchmark.durations import fitting_recipes, recipe_time
 from allcnn.benchmark.noise import noise_dataset, noise_images
 from allcnn.benchmark.result import BenchmarkResult, Speed
+from allcnn.data.order import DRAWS
 from allcnn.device import PRECISIONS, device_memory_peak, find_device, physical_memory, resolve_precision
 from allcnn.errors import InputError, Interrupted
 from allcnn.evaluation import BATCH_SIZE, probabilities
