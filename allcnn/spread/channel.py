@@ -231,8 +231,10 @@ class Channel:
                 self._hear(peer, json.loads(line))
         except TimeoutError:
             why = f"nothing was heard of it for {SILENCE:.0f} s"
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            why = f"its connection broke: {error}"
+        except OSError as error:
+            why = f"its connection broke ({error.strerror or error})"
+        except (ValueError, TypeError, KeyError):
+            why = "what came from its address is not allcnn's"
         with self._changed:
             peer.gone = True
             self._changed.notify_all()

@@ -19,7 +19,7 @@ from allcnn.device import (
     resolve_precision,
     steps_per_execution,
 )
-from allcnn.errors import Interrupted, TrainingError
+from allcnn.errors import Interrupted
 from allcnn.models.build import build_model
 from allcnn.models.saved import save_model
 from allcnn.preprocessing import Preprocessing
@@ -106,7 +106,7 @@ class TrainingLoop:
                 raise
             except OSError as failure:
                 if failure.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise self._disk_full() from failure
+                    raise outcome.disk_full(plan.folder, self._saved()) from failure
                 raise
             finally:
                 if self.display:
@@ -273,12 +273,6 @@ class TrainingLoop:
             outcome.write_summary(self.plan, "interrupted", self.rows, self.epochs)
         return Interrupted(
             f"interrupted: {self._saved()} are saved. Go on with:\n{outcome.resume_line(self.plan.folder)}"
-        )
-
-    def _disk_full(self) -> TrainingError:
-        return TrainingError(
-            f"{self.plan.folder.path}: no space is left on the disk; {self._saved()} are saved.\n"
-            f"Make room, then go on with: {outcome.resume_line(self.plan.folder)}"
         )
 
     def _saved(self) -> str:

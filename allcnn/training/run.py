@@ -105,9 +105,10 @@ def train(
         plan = plan_run(
             model, dataset=dataset, data_dir=data_dir, image_size=image_size, mirror=mirror, recipe=recipe,
             epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, augmentation=augmentation,
-            preprocessing=preprocessing, initializer=initializer, weight_decay=weight_decay, precision=precision, validation=validation,
-            test_every=test_every, save_every=save_every, patience=patience, tensorboard=tensorboard,
-            deterministic=deterministic, devices=devices, seed=seed, run_dir=run_dir, resume=resume, allow=allow,
+            preprocessing=preprocessing, initializer=initializer, weight_decay=weight_decay, precision=precision,
+            validation=validation, test_every=test_every, save_every=save_every, patience=patience,
+            tensorboard=tensorboard, deterministic=deterministic, devices=devices, seed=seed, run_dir=run_dir,
+            resume=resume, allow=allow,
         )  # fmt: skip
         if plan.stored is not None:
             prefer_backend(plan.stored["backend"])
