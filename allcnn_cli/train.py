@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from allcnn.errors import InputError
 from allcnn_cli import options
-from allcnn_cli.output import complain, only_results_on_stdout, percent, show, show_json
+from allcnn_cli.output import complain, only_python_on_stdout, only_results_on_stdout, percent, show, show_json
 
 if TYPE_CHECKING:
     from allcnn.training.run import TrainingResult
@@ -94,7 +95,7 @@ def train(
     who = find_hosts(hosts, host_index, host_count)
     if backend is not None:  # left out, a resumed run brings its own
         choose_backend(backend)
-    with only_results_on_stdout():
+    with only_results_on_stdout(), only_python_on_stdout() if who else nullcontext():
         from allcnn.training.run import train as train_network
 
         result = train_network(

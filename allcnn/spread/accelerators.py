@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-from contextlib import nullcontext
 from typing import Any
 
 from allcnn.backend import hold_standard_error
@@ -73,10 +72,7 @@ def data_parallel(devices: int) -> Any:
 
 
 def try_out(distribution: Any) -> None:
-    """Let the devices add something up together, so that what they need for it is made, and its chatter not seen.
-
-    On CPUs, Gloo writes a line for every rank to file descriptor 1, which may belong to a JSON document.
-    """
+    """Let the devices add something up together: what they need for it is made, or fails, now."""
     import jax
     import numpy as np
 
@@ -84,32 +80,11 @@ def try_out(distribution: Any) -> None:
     mesh = layout.mesh
     own = sum(device.process_index == jax.process_index() for device in mesh.devices.flat)
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    with hold_standard_error(), _stdout_to_stderr():
+    with hold_standard_error():
         ones = jax.make_array_from_process_local_data(layout, np.ones(own, np.float32))
         total = float(jax.jit(lambda values: values.sum(), out_shardings=everywhere)(ones))
     if total != mesh.devices.size:
         raise RuntimeError(f"{mesh.devices.size} devices together count {total:.0f}")
-
-
-def _stdout_to_stderr() -> Any:
-    """Send file descriptor 1 where 2 goes, for as long as the block lasts."""
-    from contextlib import contextmanager
-
-    @contextmanager
-    def redirected() -> Any:
-        saved = os.dup(1)
-        os.dup2(2, 1)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 1)
-            os.close(saved)
-
-    try:
-        os.fstat(1)
-    except OSError:
-        return nullcontext()
-    return redirected()
 
 
 def disconnect() -> None:

@@ -177,7 +177,12 @@ class Channel:
             if not wrong:
                 peer = self._peers[host] = Peer(connection, host, name)
                 self._changed.notify_all()
+                ending = self.ending
         if not wrong:
+            if ending:  # it came too late to be told with the others
+                peer.send({"end": asdict(ending)})
+            if self._closing:
+                peer.close()
             self._listen_to(peer)
             return
         what = f"says that it is host {host} of {count}" if not taken else f"is a second host {host}"
