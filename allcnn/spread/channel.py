@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from allcnn.errors import AllcnnError, HostError, InputError
-from allcnn.spread.connection import Peer, background, listen
+from allcnn.spread.connection import Peer, background, close, listen
 from allcnn.spread.hosts import Hosts
 from allcnn.spread.tunnel import TUNNEL, carry, read_line
 
@@ -28,7 +28,7 @@ SILENCE = 20.0
 #: Seconds that hosts may start apart.
 JOIN = 45.0
 #: Seconds that the main thread has to leave by itself; it may be in a step that can never end.
-GRACE = 8.0
+GRACE = 5.0
 _PING = 2.0
 _LONGEST_LINE = 4 << 20
 
@@ -96,7 +96,8 @@ class Channel:
         """Wait until all hosts are there. Raises HostError where they are not within `JOIN` seconds."""
         expected = self.count - 1 if self.host == 0 else 1
         with self._changed:
-            if self._wait(lambda: len(self._peers) == expected, JOIN):
+            # That host 0 cannot be reached, who calls it says.
+            if self._wait(lambda: len(self._peers) == expected, JOIN if self.host == 0 else None):
                 return
             missing = ", ".join(str(host) for host in range(1, self.count) if host not in self._peers)
         raise HostError(
@@ -144,7 +145,7 @@ class Channel:
         for peer in self._peers.values():
             peer.close()
         if self._listener:
-            self._listener.close()
+            close(self._listener)
 
     # Host 0's side of a connection.
 
@@ -281,7 +282,8 @@ class Channel:
                 self._leaving.daemon = True
                 self._leaving.start()
         # The others are told the first line, what to do next is to be read once; of a wrong call they hear it all.
-        told = ending if ending.code == 2 else replace(ending, message=ending.message.partition("\n")[0])
+        line = ending.message.partition("\n")[0].removesuffix(" Go on with:")
+        told = ending if ending.code == 2 else replace(ending, message=line)
         self._send({"end": asdict(told)})
 
     def _leave(self) -> None:
@@ -289,9 +291,10 @@ class Channel:
         ending = self.ending
         if ending is None or self._closing:
             return
-        os.write(2, f"error: {ending.heard_by(self.host)}\n".encode())
+        error = ending.heard_by(self.host)
+        os.write(2, f"error: {error}\n".encode())
         sys.stdout.flush()
-        os._exit(ending.code)
+        os._exit(error.exit_code)
 
     def _wait(self, done: Callable[[], bool], seconds: float | None) -> bool:
         """Wait, holding the lock, for something or for the run's end, which is raised; False where time ran out."""

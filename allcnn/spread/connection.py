@@ -31,11 +31,7 @@ class Peer:
             pass
 
     def close(self) -> None:
-        try:
-            self.connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        self.connection.close()
+        close(self.connection)
 
 
 def listen(hosts: Hosts) -> socket.socket:
@@ -53,6 +49,15 @@ def listen(hosts: Hosts) -> socket.socket:
         raise HostError(
             f"port {hosts.port} cannot be listened at ({error.strerror}); expected a free one in --hosts."
         ) from None
+
+
+def close(connection: socket.socket) -> None:
+    """Close a socket so that a thread which waits at it wakes up."""
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+    connection.close()
 
 
 def background(function: Callable[..., None], *arguments: Any) -> None:
