@@ -33,3 +33,17 @@ def test_both_commands_are_one_line_each_and_ci_runs_the_second():
     assert len(commands) == 2
     assert commands[0].endswith("allcnn train --model strided-b --dataset digits")
     assert [line for line in README.splitlines() if line.endswith("-m pytest")] == [commands[1]]
+
+
+def test_every_option_of_its_commands_exists():
+    from typer.main import get_command
+
+    from allcnn_cli.main import app
+
+    commands = get_command(app).commands
+    lines = [line for line in README.splitlines() if re.match(r"(srun .*)?allcnn [a-z]+ ", line)]
+    assert len(lines) > 15
+    for line in lines:
+        name, rest = re.search(r"allcnn ([a-z]+) (.*)", line).groups()
+        known = {option for parameter in commands[name].params for option in parameter.opts}
+        assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", rest)) <= known, line

@@ -148,6 +148,7 @@ def _train_with_others(
     """One of several hosts' part: host 0 holds the folder and has the say, the others follow it."""
     with only_process(plan.folder) if channel.host == 0 else nullcontext():
         spread.agree(plan, channel, backend)
+        spread.refuse_other_folder(plan.folder, channel)
         from allcnn.spread import accelerators
 
         accelerators.connect(channel, plan.devices)

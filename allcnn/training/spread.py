@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from allcnn.device import Device
@@ -86,24 +87,17 @@ class Spread:
     def show_folder(self, folder: RunFolder, steps_done: int) -> None:
         """Host 0 has begun the run, or found where it goes on: from now on the others may read its folder."""
         if self.channel:
-            self.channel.gather("folder", {"steps": steps_done, "files": _digests(folder)})
+            self.channel.gather("folder", {"steps": steps_done, "files": _digests(folder.config, folder.preprocessing)})
 
     def see_folder(self, folder: RunFolder) -> int:
-        """Wait for host 0 to begin, and see that its folder is this host's too; gives the steps that are done.
+        """Wait until what host 0 begins with is seen here; gives the steps that are done.
 
         Raises:
-            RunError: the folder here is not the one that host 0 writes.
+            RunError: the folder here does not show what host 0 wrote.
         """
         shown = self.gather("folder")[0]
-        until = time.monotonic() + _FOLDER_SECONDS
-        while _digests(folder) != shown["files"]:
-            if time.monotonic() > until:
-                raise RunError(
-                    f"{folder.path}: does not hold what host 0 wrote into its run folder; "
-                    "expected the same --run-dir on every host, on a file system that they share."
-                )
-            self.check()
-            time.sleep(0.5)  # a network's file system may show a new file late
+        assert self.channel is not None  # noqa: S101
+        _wait_for(lambda: _digests(folder.config, folder.preprocessing) == shown["files"], folder, self.channel)
         return shown["steps"]
 
     def finish(self, result: dict[str, Any] | None) -> dict[str, Any]:
@@ -199,6 +193,13 @@ def agree(plan: RunPlan, channel: Channel, backend: str) -> None:
     )
 
 
+def refuse_other_folder(folder: RunFolder, channel: Channel) -> None:
+    """See that host 0's folder, which it holds and has not written to yet, is every host's. Raises RunError."""
+    shown = channel.gather("lock", _digests(folder.lock))[0]
+    _wait_for(lambda: _digests(folder.lock) == shown, folder, channel)
+    channel.gather("one folder")
+
+
 def settle(plan: RunPlan, channel: Channel | None, device: Device, images_per_batch: int) -> Spread:
     """How the run is spread over the devices that there are, once the backend has looked for them.
 
@@ -246,15 +247,28 @@ def _compare(channel: Channel, name: str, own: dict[str, Any]) -> None:
                     )
 
 
-def _digests(folder: RunFolder) -> list[str]:
-    """What tells a run's folder from another: the contents of the files that stay as they are in training."""
+def _digests(*paths: Path) -> list[str]:
+    """The contents of files, empty where there is none."""
     found = []
-    for path in (folder.config, folder.preprocessing):
+    for path in paths:
         try:
             found.append(hashlib.sha256(path.read_bytes()).hexdigest())
         except OSError:
             found.append("")
     return found
+
+
+def _wait_for(seen: Callable[[], bool], folder: RunFolder, channel: Channel) -> None:
+    """Wait until what host 0 wrote is seen here: a network's file system may show it late. Raises RunError."""
+    until = time.monotonic() + _FOLDER_SECONDS
+    while not seen():
+        if time.monotonic() > until:
+            raise RunError(
+                f"{folder.path}: does not hold what host 0 wrote into its run folder; "
+                "expected the same --run-dir on every host, on a file system that they share."
+            )
+        channel.check()
+        time.sleep(0.5)
 
 
 def _does_not_divide(images: int, hosts: int, devices: int) -> str:

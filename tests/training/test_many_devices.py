@@ -83,6 +83,23 @@ def test_hosts_that_were_told_different_things_are_refused(tmp_path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@on_jax
+@pytest.mark.slow
+def test_hosts_without_a_common_folder_are_refused(tmp_path, monkeypatch) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "allcnn_cli", "train", "--spec", SPEC, "--dataset", "digits", "--run-dir",
+             str(tmp_path / f"run-{host}"), *more],
+            env=many_devices.environment(1, tmp_path / "compiled"), stderr=subprocess.PIPE, text=True,
+        )
+        for host, more in enumerate(many_devices.each_host(2))
+    ]  # fmt: skip
+    said = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [2, 2]
+    assert all("run-1: does not hold what host 0 wrote into its run folder; expected" in errors for errors in said)
+    assert not list(tmp_path.glob("run-*"))
+
+
 @pytest.mark.parametrize("devices", [0, -1, True])
 def test_a_number_of_devices_that_is_none_is_refused(stripes, tmp_path, devices) -> None:
     with pytest.raises(InputError, match="spread over 1, 2, ... devices; got"):
