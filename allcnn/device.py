@@ -47,7 +47,7 @@ def jax_device() -> Device:
     """The device JAX trains on. On a CPU, XLA only emulates bfloat16, so it is not claimed there."""
     import jax
 
-    devices = jax.devices()
+    devices = jax.local_devices()
     first = devices[0]
     if first.platform == "cpu":
         return Device("jax", "cpu", processor_name(), len(devices), False)

@@ -41,3 +41,7 @@ class Interrupted(AllcnnError):
     """The user stopped a run (exit code 130); the message says how to go on."""
 
     exit_code = 130
+
+
+class HostError(AllcnnError):
+    """Hosts that share a run did not find each other, or one of them was lost (exit code 1)."""

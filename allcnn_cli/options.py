@@ -130,3 +130,17 @@ Patience = Annotated[
 Deterministic = Annotated[
     bool, typer.Option("--deterministic", help="The same bits every time on a GPU too; on a CPU they are anyway.")
 ]
+
+# How a run is spread, for `train`.
+Devices = Annotated[
+    int | None,
+    typer.Option(
+        "--devices", metavar="N", help="Accelerators of this host that share every batch. [default: all, on JAX]"
+    ),
+]
+Hosts = Annotated[
+    str | None,
+    typer.Option("--hosts", metavar="ADDR", help="Several hosts: host 0's NAME:PORT, or auto in SLURM and Open MPI."),
+]
+HostIndex = Annotated[int | None, typer.Option("--host-index", metavar="I", help="Which host this is, from 0.")]
+HostCount = Annotated[int | None, typer.Option("--host-count", metavar="N", help="How many hosts there are.")]

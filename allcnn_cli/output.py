@@ -36,6 +36,32 @@ def only_results_on_stdout() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def only_python_on_stdout() -> Iterator[None]:
+    """Throw away what libraries of C write to file descriptor 1 inside the block.
+
+    Gloo, through which JAX's CPUs talk to each other, writes a line there for every rank.
+    """
+    import ctypes
+    import os
+
+    sys.stdout.flush()
+    try:
+        saved = os.dup(1)
+    except OSError:  # no descriptor 1 to save
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        ctypes.CDLL(None).fflush(None)  # what C has not written yet belongs there too
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
 def show(text: str = "") -> None:
     """Write a line of the result."""
     print(text)

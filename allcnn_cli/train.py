@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from allcnn.errors import InputError
 from allcnn_cli import options
-from allcnn_cli.output import complain, only_results_on_stdout, percent, show, show_json
+from allcnn_cli.output import complain, only_python_on_stdout, only_results_on_stdout, percent, show, show_json
 
 if TYPE_CHECKING:
     from allcnn.training.run import TrainingResult
@@ -49,6 +50,10 @@ def train(
         bool, typer.Option("--tensorboard", help="Write TensorBoard's event files into the run's folder too.")
     ] = False,
     deterministic: options.Deterministic = False,
+    devices: options.Devices = None,
+    hosts: options.Hosts = None,
+    host_index: options.HostIndex = None,
+    host_count: options.HostCount = None,
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="N", help="Decides every random choice. [default: 0]")
     ] = None,
@@ -88,11 +93,13 @@ def train(
         raise InputError("no network was given; expected --model NAME (`allcnn params` lists them) or --spec TEXT.")
     from allcnn.backend import choose_backend
     from allcnn.specs import parse
+    from allcnn.spread.hosts import find_hosts
 
     network = model if spec is None else str(parse(spec))
+    who = find_hosts(hosts, host_index, host_count)
     if backend is not None:  # left out, a resumed run brings its own
         choose_backend(backend)
-    with only_results_on_stdout():
+    with only_results_on_stdout(), only_python_on_stdout() if who else nullcontext():
         from allcnn.training.run import train as train_network
 
         result = train_network(
@@ -120,6 +127,8 @@ def train(
             patience=patience,
             tensorboard=tensorboard,
             deterministic=deterministic,
+            devices=devices,
+            hosts=who,
             seed=seed,
             run_dir=run_dir,
             resume=resume,
@@ -127,6 +136,8 @@ def train(
             progress=True,
             announce=complain,
         )
+    if who is not None and who.index > 0:
+        return  # host 0 has shown it
     if as_json:
         show_json(result.as_dict())
     else:

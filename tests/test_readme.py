@@ -49,3 +49,17 @@ def test_the_large_networks_commands_name_what_is_there():
     shape = network_shape((32, 32, 3), int(small[small.index("--field") + 1]))
     assert count_parameters(parse(small[small.index("--spec") + 1]), shape, 10) > 0
     assert small[small.index("--recipe") + 1] in RECIPES
+
+
+def test_every_option_of_its_commands_exists():
+    from typer.main import get_command
+
+    from allcnn_cli.main import app
+
+    commands = get_command(app).commands
+    lines = [line for line in README.splitlines() if re.match(r"(srun .*)?allcnn [a-z]+ ", line)]
+    assert len(lines) > 15
+    for line in lines:
+        name, rest = re.search(r"allcnn ([a-z]+) (.*)", line).groups()
+        known = {option for parameter in commands[name].params for option in parameter.opts}
+        assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", rest)) <= known, line

@@ -234,7 +234,7 @@ def _train(spec: Spec, data: Dataset, recipe: Recipe, precision: str, run: Path,
 
     stopper = AfterEpoch(stop_in_time)
     try:
-        train(spec, dataset=data, recipe=recipe, precision=precision, run_dir=run, callbacks=[stopper])
+        train(spec, dataset=data, recipe=recipe, precision=precision, run_dir=run, devices=1, callbacks=[stopper])
     except Interrupted:
         # The run's own message says how to go on with a folder that is gone by then.
         raise Interrupted("interrupted: nothing was kept.") from None

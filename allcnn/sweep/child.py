@@ -51,7 +51,7 @@ class Work:
             if self.options.get(key) is not None:
                 command += [option, str(self.options[key])]
         command += ["--deterministic"] if self.options.get("deterministic") else []
-        command += ["--run-dir", str(cell.folder.path)]
+        command += ["--devices", "1", "--run-dir", str(cell.folder.path)]
         if cell.folder.holds_run():
             command += ["--resume", *(word for key in self.allow for word in ("--allow", key))]
         return command

@@ -31,7 +31,7 @@ ALLOWED = {
     "machine": "another device, or other versions of Keras and its backend",
 }
 _PACKAGES = ("allcnn", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "h5py")
-_MACHINE = ("kind", "name", "count")
+_MACHINE = ("kind", "name")
 # Packages whose version decides the numbers; the one backend's does not matter to the other.
 _DECIDING = {"tensorflow": ("keras", "tensorflow", "tensorflow-cpu"), "jax": ("keras", "jax")}
 
@@ -87,7 +87,7 @@ def refuse_other_run(
         RunError: something differs that was not allowed; the message names it, and how to allow it if one can.
     """
     found = differences(stored, config)
-    if "backend" in allow:  # the device's count and the precision's meaning are the backend's
+    if "backend" in allow:  # the precision's meaning is the backend's
         allow = (*allow, "machine")
     refused = [difference for difference in found if difference.key not in allow]
     if not refused:
@@ -98,6 +98,15 @@ def refuse_other_run(
         options = " ".join(f"--allow {key}" for key in keys)
         advice = f"Resume it as it was begun, or with {options} (it then ends in other bits than it would have)."
     raise RunError(f"{folder}: is another run: {'; '.join(map(str, refused))}.\n{advice}")
+
+
+def spread_differences(stored: dict[str, Any], config: dict[str, Any]) -> list[Difference]:
+    """In what the devices and hosts that share a run are others than they were: never another run, but worth a note."""
+    return [
+        Difference("spread", f"number of {key}", stored.get(key, 1), config[key])
+        for key in ("devices", "hosts")
+        if stored.get(key, 1) != config[key]
+    ]
 
 
 def installed_versions() -> dict[str, str]:

@@ -18,24 +18,26 @@ from allcnn.device import (
     resolve_precision,
     steps_per_execution,
 )
-from allcnn.errors import Interrupted, RunError, TrainingError
+from allcnn.errors import Interrupted
 from allcnn.models.build import build_model
 from allcnn.models.saved import save_model
 from allcnn.preprocessing import Preprocessing
 from allcnn.preprocessing.store import fit_preprocessing, load_preprocessing, save_preprocessing
-from allcnn.runs.folder import Row, create_json, write_json, write_metrics
+from allcnn.runs.folder import Row, create_json, write_metrics
 from allcnn.training import outcome
 from allcnn.training.damage import record_damage, refusing_damage
 from allcnn.training.health import GivenUp, Health, default_patience
-from allcnn.training.identity import refuse_other_run
 from allcnn.training.outcome import TrainingResult
 from allcnn.training.plan import RunPlan
+from allcnn.training.resuming import load_own_state
+from allcnn.training.spread import settle
 from allcnn.training.stopping import StopRequest
 
 if TYPE_CHECKING:
     import keras
 
     from allcnn.runs.checkpoint import TrainingState
+    from allcnn.spread.channel import Channel
     from allcnn.training.progress import ProgressDisplay
     from allcnn.training.saving import StateSaver
 
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 class TrainingLoop:
     """A run in progress: what its parts share. Made once Keras is loaded."""
 
-    def __init__(self, plan: RunPlan, announce: Callable[[str], None]):
+    def __init__(self, plan: RunPlan, announce: Callable[[str], None], channel: Channel | None = None):
         from allcnn.training.network import preprocess_once
 
         self.plan = plan
@@ -51,9 +53,11 @@ class TrainingLoop:
         self.device: Device = find_device()
         self.precision = resolve_precision(plan.precision, self.device)
         self.recipe = plan.recipe
+        self.spread = settle(plan, channel, self.device, min(plan.recipe.batch_size, len(plan.kept)))
         self.order = BatchOrder(
             images=len(plan.kept), batch_size=plan.recipe.batch_size, seed=plan.seed, shuffle=plan.recipe.shuffle,
             augmentation=plan.recipe.augmentation, streamed=plan.data.streamed,
+            host=self.spread.host, hosts=self.spread.hosts,
         )  # fmt: skip
         steps_per_epoch = self.order.steps_per_epoch
         by_steps = plan.recipe.unit == "steps"
@@ -76,17 +80,21 @@ class TrainingLoop:
     def train(self, progress: bool, callbacks: Sequence[keras.callbacks.Callback]) -> TrainingResult:
         """Begin, or go on, and run to the end."""
         plan, folder = self.plan, self.plan.folder
-        config = plan.config(self.device, self.precision, self.preprocessed_once)
-        state = self._load_state(config) if plan.stored is not None else None
+        config = {**plan.config(self.device, self.precision, self.preprocessed_once), **self.spread.as_config()}
+        state = load_own_state(plan, config, self.order, self.total_steps, self.announce) if plan.stored else None
         with StopRequest() as stop:
+            self.spread.heed_stops(stop)
             try:
                 preprocessing = self._fit_preprocessing()
-                self._make_models(preprocessing, state.steps_done if state else 0)
+                self._make_final(preprocessing)
                 if plan.stored is None:
                     create_json(folder.config, config)  # from now on the folder is this run's, and can be resumed
                 folder.remove_partial_files()
                 if not folder.preprocessing.exists():  # a resumed run read it from there
                     save_preprocessing(preprocessing, folder.preprocessing)
+                self.spread.show_folder(folder, state.steps_done if state else 0)
+                with self.spread.scope():
+                    self._make_training(preprocessing, state.steps_done if state else 0)
                 self.saver = self._begin(state, progress, stop)
                 if self.saver.steps_saved < self.total_steps:
                     images = self._images(preprocessing)
@@ -101,40 +109,25 @@ class TrainingLoop:
                 raise
             except OSError as failure:
                 if failure.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise self._disk_full() from failure
+                    raise outcome.disk_full(plan.folder, self._saved()) from failure
                 raise
             finally:
                 if self.display:
                     self.display.close()
 
-    def _load_state(self, config: dict[str, Any]) -> TrainingState | None:
-        """The state to go on from, if the run in the folder is this one, or differs in what was allowed only."""
-        from allcnn.runs.checkpoint import load_state
-
-        plan = self.plan
-        stored = plan.stored or {}
-        changes = refuse_other_run(plan.folder.path, stored, config, plan.allow)
-        state = load_state(plan.folder, self.announce)
-        done = state.steps_done if state else 0
-        if done > self.total_steps:
-            so_far = outcome.amount(done, self.order.steps_per_epoch, self.epochs)
-            raise RunError(f"{plan.folder.path}: is further than that already: {so_far}; expected more (--epochs).")
-        if changes:
-            said = [str(change) for change in changes]
-            self.announce(f"allowed: {'; '.join(said)}.")
-            record = [*stored.get("changes", []), {"after_steps": done, "allowed": said}]
-            write_json(plan.folder.config, {**config, "changes": record})
-        return state
-
-    def _make_models(self, preprocessing: Preprocessing, steps_done: int) -> None:
-        """`final`, the float32 model of raw images that is measured and saved, and `training`, the one that learns."""
-        from allcnn.training.network import compile_for_training, make_training_model
-
+    def _make_final(self, preprocessing: Preprocessing) -> None:
+        """`final`, the float32 model of raw images that is measured and saved, on one device."""
         plan, recipe = self.plan, self.recipe
         self.final = build_model(
             plan.spec, plan.data.image_shape, plan.data.classes, preprocessing=preprocessing, dtype="float32",
             initializer=recipe.initializer, seed=plan.seed, name=plan.model.replace("-", "_"), field=recipe.field,
         )  # fmt: skip
+
+    def _make_training(self, preprocessing: Preprocessing, steps_done: int) -> None:
+        """`training`, the model that learns, compiled; inside `spread.scope`."""
+        from allcnn.training.network import compile_for_training, make_training_model
+
+        plan, recipe = self.plan, self.recipe
         self.training = make_training_model(
             plan.spec, plan.data.image_shape, plan.data.classes,
             initializer=recipe.initializer, seed=plan.seed, weight_decay=recipe.weight_decay,
@@ -213,9 +206,7 @@ class TrainingLoop:
         state: TrainingState | None,
         callbacks: Sequence[keras.callbacks.Callback],
     ) -> None:
-        from allcnn.runs.checkpoint import apply_metrics
         from allcnn.training import callbacks as ours
-        from allcnn.training.fit import fit_from
         from allcnn.training.tensorboard import TensorBoardLog
 
         plan, recipe, steps_per_epoch = self.plan, self.recipe, self.order.steps_per_epoch
@@ -225,21 +216,32 @@ class TrainingLoop:
             ours.LearningRateMultiplier(
                 recipe.milestones, recipe.multiplier, recipe.learning_rate, recipe.unit, first_step=steps_done
             ),
-            ours.MeasureErrors(self._measure),
+            ours.MeasureErrors(self.spread.outside(self._measure)),
             *([self.display] if self.display else []),
             self.record,
             *([TensorBoardLog(plan.folder.tensorboard, self.rows)] if plan.tensorboard else []),
             ours.TableExport(plan.folder.table, outcome.result_row_of(plan)),
             ours.AfterEpoch(partial(self._after_epoch, saver)),
+            *([ours.BetweenSteps(self.spread.check, steps_per_epoch)] if self.spread.channel else []),
             ours.BetweenSteps(saver.between_steps, steps_per_epoch, steps_done),
             *([ours.StopAtStep(self.total_steps, steps_done)] if recipe.unit == "steps" else []),
             *callbacks,
         ]
-        labels = plan.data.train_labels[plan.kept]
-        with refusing_damage(images, plan.folder):
+        self._fit_with(chain, images, state)
+
+    def _fit_with(
+        self, chain: list[keras.callbacks.Callback], images: Images | None, state: TrainingState | None
+    ) -> None:
+        """Take the steps that are left, on all devices."""
+        from allcnn.runs.checkpoint import apply_metrics
+        from allcnn.training.fit import fit_from
+
+        labels = self.plan.data.train_labels[self.plan.kept]
+        with self.spread.scope(), refusing_damage(images, self.plan.folder):
             fit_from(
-                self.training, partial(training_batches, images, labels, self.order), chain, first_step=steps_done,
-                last_step=self.total_steps, steps_per_epoch=steps_per_epoch,
+                self.training, partial(training_batches, images, labels, self.order), chain,
+                first_step=state.steps_done if state else 0, last_step=self.total_steps,
+                steps_per_epoch=self.order.steps_per_epoch,
                 restore_metrics=lambda: apply_metrics(self.metrics, state) if state else None,
             )  # fmt: skip
 
@@ -284,12 +286,6 @@ class TrainingLoop:
             f"interrupted: {self._saved()} are saved. Go on with:\n{outcome.resume_line(self.plan.folder)}"
         )
 
-    def _disk_full(self) -> TrainingError:
-        return TrainingError(
-            f"{self.plan.folder.path}: no space is left on the disk; {self._saved()} are saved.\n"
-            f"Make room, then go on with: {outcome.resume_line(self.plan.folder)}"
-        )
-
     def _saved(self) -> str:
         """How much of the run is on disk."""
         steps = self.saver.steps_saved if self.saver else 0
@@ -305,4 +301,6 @@ class TrainingLoop:
         status = "finished" if len(self.rows) == self.epochs else "stopped"
         save_model(self.final, outcome.model_card(plan), plan.folder.model)
         outcome.write_summary(plan, status, self.rows, self.epochs)
-        return outcome.training_result(plan, status, self.rows)
+        result = outcome.training_result(plan, status, self.rows)
+        self.spread.finish(result.as_dict())
+        return result

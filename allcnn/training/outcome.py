@@ -9,6 +9,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from allcnn.errors import TrainingError
 from allcnn.files import write_text
 from allcnn.models.saved import ModelCard
 from allcnn.reports.tables import ResultRow, result_row, table_markdown
@@ -109,6 +110,14 @@ def amount(steps: int, steps_per_epoch: int, of_epochs: int) -> str:
 def resume_line(folder: RunFolder) -> str:
     """The command that goes on with a run."""
     return f"allcnn train --resume --run-dir {quote(str(folder.path))}"
+
+
+def disk_full(folder: RunFolder, saved: str) -> TrainingError:
+    """What is said where a run cannot write any more; saved: how much of it is on disk."""
+    return TrainingError(
+        f"{folder.path}: no space is left on the disk; {saved} are saved.\n"
+        f"Make room, then go on with: {resume_line(folder)}"
+    )
 
 
 def result_row_of(plan: RunPlan) -> ResultRow:

@@ -45,6 +45,7 @@ class RunPlan:
     patience: int | None
     tensorboard: bool
     deterministic: bool
+    devices: int | None
     allow: tuple[str, ...]
     skip_damaged: bool
     kept: np.ndarray
@@ -112,6 +113,7 @@ def plan_run(
     patience: int | None = None,
     tensorboard: bool = False,
     deterministic: bool = False,
+    devices: int | None = None,
     seed: int | None = None,
     run_dir: str | Path | None = None,
     resume: bool = False,
@@ -133,6 +135,7 @@ def plan_run(
     test_every = _count("errors are measured every 1, 2, ... epochs", test_every, stored, "test_every", 1)
     save_every = _count("the state is saved every 1, 2, ... steps", save_every, stored, "save_every", 0)
     patience = _count("a run is given up after 1, 2, ... epochs of guessing", patience, stored, "patience", None)
+    _count("a run is spread over 1, 2, ... devices", devices, None, "devices", None)
     tensorboard = tensorboard or bool((stored or {}).get("tensorboard"))
     if tensorboard and find_spec("tensorboard") is None:
         raise InputError('TensorBoard is not installed. Install it with: pip install "allcnn[tensorboard]"')
@@ -192,8 +195,8 @@ def plan_run(
         data_dir=str(Path(data_dir).expanduser().resolve()) if data_dir else None,
         seed=seed, precision=precision or (stored or {}).get("precision", "auto"), validation=validation,
         test_every=test_every, save_every=save_every, patience=patience,
-        tensorboard=tensorboard, deterministic=deterministic or bool((stored or {}).get("deterministic")), allow=allow,
-        skip_damaged=skip_damaged,
+        tensorboard=tensorboard, deterministic=deterministic or bool((stored or {}).get("deterministic")),
+        devices=devices, allow=allow, skip_damaged=skip_damaged,
         kept=kept, held=held, folder=folder, stored=stored, notes=tuple(notes),
     )  # fmt: skip
 

@@ -29,6 +29,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.asked = False
         self.forced = False
+        self._signalled = False
         #: How the first signal is answered; a display of lines that move has its own way.
         self.say: Callable[[str], None] = write_note
         self._before: dict[int, Any] = {}
@@ -43,14 +44,18 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def ask(self) -> None:
+        """Ask for a stop as a first signal does; a signal that comes after is still a first one."""
+        self.asked = True
+
     def check(self) -> None:
         """Raise KeyboardInterrupt if a stop was asked for."""
         if self.asked:
             raise KeyboardInterrupt
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self._signalled:
             self.forced = True
             raise KeyboardInterrupt
-        self.asked = True
+        self.asked = self._signalled = True
         self.say(_NOTE)

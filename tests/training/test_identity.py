@@ -7,7 +7,7 @@ import pytest
 
 from allcnn.errors import InputError, RunError
 from allcnn.runs.recipe import RECIPES
-from allcnn.training.identity import IDENTITY, check_allowed, differences, refuse_other_run
+from allcnn.training.identity import IDENTITY, check_allowed, differences, refuse_other_run, spread_differences
 
 CONFIG = {
     "spec": "16C3-NC1-GAP", "recipe": RECIPES["paper"].as_dict(), "dataset": "cifar10", "digest": "a" * 64, "seed": 0,
@@ -67,8 +67,18 @@ def test_another_backend_brings_its_machine_with_it() -> None:
     with pytest.raises(RunError, match="--allow backend"):
         refuse_other_run(Path("run"), CONFIG, config, [])
     assert [str(found) for found in refuse_other_run(Path("run"), CONFIG, config, ["backend"])] == [
-        "the backend was tensorflow, now jax", "the machine's count was 1, now 8",
+        "the backend was tensorflow, now jax"
+    ]
+
+
+def test_devices_and_hosts_make_no_other_run() -> None:
+    """A run may go on on more or fewer; runs of before devices were counted had one."""
+    config = {**changed("device", "count", to=8), "devices": 8, "hosts": 2}
+    assert differences(CONFIG, config) == []
+    assert [str(found) for found in spread_differences(CONFIG, config)] == [
+        "the number of devices was 1, now 8", "the number of hosts was 1, now 2",
     ]  # fmt: skip
+    assert spread_differences(config, config) == []
 
 
 def test_only_known_differences_can_be_allowed() -> None:

@@ -1,0 +1,286 @@
+"""One run on many devices and hosts: the same losses as on one? And what becomes of it when a host is lost?
+
+    python tests/studies/many_devices.py DATA_DIR
+    python tests/studies/many_devices.py DATA_DIR --model strided-a --batch-size 200 --images 2000
+
+On CIFAR-10 (DATA_DIR as for `allcnn train`, or a NumPy file), whitened, flipped and shifted, with dropout, in float32
+on JAX. A run is trained on one device until its loss has left that of guessing. Its next 50 steps are then taken from
+copies of its folder on one device, on eight of one process, on two processes of four each, and on two of one each, and
+every step's loss is compared. The devices are virtual ones of the CPU, the processes meet on loopback. Then two
+processes train the digits, and one of them is killed or frozen: how soon does the other say so, and does the resumed
+run end as the undisturbed one? Exit code 1 where a loss differs by 1e-5 or more, a resumed run by a bit, or a lost host
+goes unnoticed for a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from kills import differences, saved_weights
+
+from allcnn.data.dataset import Dataset
+
+ROOT = Path(__file__).resolve().parents[2]
+NARROW = "D.2-24C5/2-D.5-32C5/2-D.5-32C3v-32C1-NC1:linear-GAP"
+STEPS = 50
+TOLERANCE = 1e-5
+#: (processes, devices of each)
+CONFIGURATIONS = ((1, 8), (2, 4), (2, 1))
+LONGEST = 900.0
+ON_PLATEAU = math.log(10) - 0.15
+
+
+def environment(devices: int, cache: Path) -> dict[str, str]:
+    """JAX with so many virtual devices; what several processes compile alike is compiled once."""
+    return {
+        **os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+        "JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }  # fmt: skip
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def each_host(processes: int) -> list[list[str]]:
+    """What the command of each process has that those of the others have not."""
+    address = f"127.0.0.1:{free_port()}"
+    if processes == 1:
+        return [[]]
+    return [
+        ["--hosts", address, "--host-index", str(host), "--host-count", str(processes)] for host in range(processes)
+    ]
+
+
+def steps_of(setting: dict, folder: Path, processes: int, devices: int, run: Path) -> list[float]:
+    """The losses of the next steps of a run, taken by so many processes; what each of them saw must be the same."""
+    started = []
+    for host, more in enumerate(each_host(processes)):
+        out = folder / f"losses-{processes}x{devices}-{host}.json"
+        work = {**setting, "run": str(run), "out": str(out), "devices": devices, "hosts": more}
+        command = [sys.executable, __file__, "--work", json.dumps(work)]
+        started.append(
+            (
+                subprocess.Popen(
+                    command, env=environment(devices, folder / "compiled"), stderr=subprocess.PIPE, text=True
+                ),
+                out,
+            )
+        )
+    seen = []
+    for process, out in started:
+        _, errors = process.communicate(timeout=LONGEST)
+        if process.returncode != 0:
+            raise SystemExit(f"{processes} x {devices} ended with {process.returncode}:\n{errors[-3000:]}")
+        seen.append(json.loads(out.read_text()))
+    if any(losses != seen[0] for losses in seen):
+        raise SystemExit(f"{processes} x {devices}: the processes saw other losses")
+    return seen[0]
+
+
+def from_arrays(path: str) -> Dataset:
+    """x_train, y_train, x_test, y_test of a NumPy file."""
+    with np.load(path) as arrays:
+        x_train, y_train, x_test, y_test = (arrays[name] for name in ("x_train", "y_train", "x_test", "y_test"))
+    return Dataset(
+        "cifar10", x_train, y_train.astype(np.int32), x_test, y_test.astype(np.int32), tuple("0123456789"),
+        source=path, layout="array", resize="none",
+    )  # fmt: skip
+
+
+def work(work: dict) -> None:
+    """One process: begin the run and train it off the plateau, or take the steps that follow."""
+    import keras
+
+    from allcnn import Recipe, load_data, train
+
+    data = (
+        from_arrays(work["data_dir"]) if work["data_dir"].endswith(".npz") else load_data("cifar10", work["data_dir"])
+    )
+    if work["images"]:
+        count = work["images"]
+        data = replace(
+            data, train_images=data.train_images[:count], train_labels=data.train_labels[:count],
+            test_images=data.test_images[:500], test_labels=data.test_labels[:500],
+        )  # fmt: skip
+    losses: list[float] = []
+
+    class EachStep(keras.callbacks.Callback):
+        """The loss of every step by itself: Keras's is the mean of the epoch so far."""
+
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch:
+                self.model.jax_state_sync()
+                self.model.reset_metrics()
+
+        def on_train_batch_end(self, batch, logs=None):
+            losses.append(float(logs["cross_entropy"]))
+            if len(losses) == STEPS:
+                self.model.stop_training = True
+
+    class OffThePlateau(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = logs["cross_entropy"] < ON_PLATEAU
+
+    run = {"dataset": data, "run_dir": work["run"], "precision": "float32", "devices": work["devices"]}
+    if work["out"] is None:
+        recipe = Recipe(
+            "study", length=200, milestones=(), learning_rate=work["learning_rate"], batch_size=work["batch_size"],
+            augmentation="flip-shift", preprocessing="gcn-zca",
+        )  # fmt: skip
+        train(work["model"], recipe=recipe, callbacks=[OffThePlateau()], patience=200, test_every=1000, **run)
+        return
+    hosts = dict(zip(("hosts", "host_index", "host_count"), work["hosts"][1::2], strict=False))
+    if hosts:
+        hosts.update(host_index=int(hosts["host_index"]), host_count=int(hosts["host_count"]))
+    train(resume=True, callbacks=[EachStep()], **run, **hosts)
+    Path(work["out"]).write_text(json.dumps(losses))
+
+
+def compare(setting: dict, folder: Path, configurations=CONFIGURATIONS) -> tuple[float, list[tuple[int, int, float]]]:
+    """-> (how far the loss moves over the steps, and for each configuration its largest difference from one device)"""
+    begun = folder / "begun"
+    command = [sys.executable, __file__, "--work"]
+    first = {**setting, "run": str(begun), "out": None, "devices": 1, "hosts": []}
+    subprocess.run(
+        [*command, json.dumps(first)], env=environment(1, folder / "compiled"), check=True, stdout=subprocess.DEVNULL
+    )
+
+    def losses(processes: int, devices: int, name: str) -> np.ndarray:
+        run = folder / name
+        shutil.copytree(begun, run)
+        return np.array(steps_of(setting, folder, processes, devices, run))
+
+    one = losses(1, 1, "one")
+    if len(one) != STEPS or one[:5].mean() > ON_PLATEAU:
+        raise SystemExit(f"{len(one)} steps from a loss of {one[:5].mean():.3f}: not off the plateau")
+    found = [
+        (processes, devices, float(np.abs(losses(processes, devices, f"{processes}x{devices}") - one).max()))
+        for processes, devices in configurations
+    ]
+    return float(one.max() - one.min()), found
+
+
+class TwoHosts:
+    """The real command on two hosts, on the digits, and what each says."""
+
+    def __init__(self, folder: Path, epochs: int = 4):
+        self.folder, self.epochs = folder, epochs
+
+    def start(self, run: Path, hosts: int = 2) -> list[subprocess.Popen]:
+        command = [sys.executable, "-m", "allcnn_cli", "train", "--run-dir", str(run), "--devices", "1"]
+        if (run / "config.json").exists():
+            command += ["--resume"]
+        else:
+            command += [
+                "--spec",
+                "D.2-12C3/2-D.5-16C3/2-BN-NC1:linear-GAP",
+                "--dataset",
+                "digits",
+                "--batch-size",
+                "40",
+            ]
+            command += ["--epochs", str(self.epochs), "--augment", "flip-shift", "--save-every", "5"]
+        return [
+            subprocess.Popen(
+                [*command, *more], env=environment(1, self.folder / "compiled"), stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE, text=True,
+            )
+            for more in each_host(hosts)
+        ]  # fmt: skip
+
+    def finish(self, run: Path, hosts: int = 2) -> Path:
+        for process in self.start(run, hosts):
+            _, errors = process.communicate(timeout=LONGEST)
+            if process.returncode != 0:
+                raise SystemExit(f"a host ended with {process.returncode}:\n{errors}")
+        return run
+
+    def lose(self, run: Path, victim: int, number: signal.Signals) -> tuple[float, int, str]:
+        """Send a host a signal in the middle of the run; the seconds until the other ended, its code, what it said."""
+        processes = self.start(run)
+        try:
+            until = time.monotonic() + LONGEST
+            while not (run / "state.previous.h5").exists() and time.monotonic() < until:
+                if any(process.poll() is not None for process in processes):
+                    raise SystemExit(f"a host ended by itself:\n{processes[1].communicate()[1]}")
+                time.sleep(0.05)
+            processes[victim].send_signal(number)
+            begun = time.monotonic()
+            _, said = processes[1 - victim].communicate(timeout=LONGEST)
+            return time.monotonic() - begun, processes[1 - victim].returncode, said
+        finally:
+            for process in processes:
+                process.kill()
+                process.communicate()
+
+
+def farthest_weight(whole: Path, run: Path) -> float:
+    """The largest difference of any weight in the models that two runs left."""
+    one, other = (saved_weights(folder / "model.keras") for folder in (whole, run))
+    return max(float(np.abs(one[name] - other[name]).max()) for name in one)
+
+
+def lost_hosts(folder: Path) -> bool:
+    """Kill and freeze either host, and go on: prints what came of it, and says whether all was well."""
+    two = TwoHosts(folder)
+    whole, well = two.finish(folder / "whole"), True
+    for victim, number in ((1, signal.SIGKILL), (1, signal.SIGSTOP), (0, signal.SIGKILL), (0, signal.SIGSTOP)):
+        run = folder / f"lost-{victim}-{number.name}"
+        seconds, code, said = two.lose(run, victim, number)
+        (line,) = [line for line in said.splitlines() if "was lost" in line]
+        print(f"host {victim}, {number.name}: after {seconds:.1f} s, exit code {code}: {line}", flush=True)
+        alone = folder / f"{run.name}-alone"
+        shutil.copytree(run, alone)
+        odd = differences(whole, two.finish(run))
+        apart = farthest_weight(whole, two.finish(alone, hosts=1))
+        print(f"  resumed on two hosts: {'; '.join(odd) or 'the same bits'}; on one: weights {apart:.1e} apart at most")
+        well &= seconds < 60 and code == 1 and not odd and apart < 1e-3
+    return well
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data_dir", nargs="?")
+    parser.add_argument("--model", default=NARROW)
+    parser.add_argument("--learning-rate", type=float, default=0.05)
+    parser.add_argument("--batch-size", type=int, default=40)
+    parser.add_argument("--images", type=int, default=1000, help="of the training set; 0 for all")
+    parser.add_argument("--skip-lost-hosts", action="store_true")
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.work:
+        work(json.loads(arguments.work))
+        return
+    setting = {key: getattr(arguments, key) for key in ("data_dir", "model", "learning_rate", "batch_size", "images")}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        moved, found = compare(setting, folder)
+        print(f"{arguments.model}: over {STEPS} steps the loss moves by {moved:.3f}")
+        for processes, devices, apart in found:
+            print(f"  {processes} x {devices} devices: {apart:.2e} at most from one device's", flush=True)
+        well = moved >= 0.1 and all(apart < TOLERANCE for _, _, apart in found)
+        if not arguments.skip_lost_hosts:
+            well &= lost_hosts(folder)
+    sys.exit(not well)
+
+
+if __name__ == "__main__":
+    main()
