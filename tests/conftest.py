@@ -25,6 +25,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PHOTOGRAPHS = ("cifar10-jpeg.tar.gz", "cifar10-head.npz", "cifar100-head.npz")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest: the second pass on JAX, then those with slow tests."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path.name != "test_backends.py", item.path not in slow))
+
+
 @pytest.fixture(scope="session")
 def photographs() -> Path:
     """A folder that holds PHOTOGRAPHS: ALLCNN_TEST_DATA, else a neighbouring shared/data, else the test is skipped."""

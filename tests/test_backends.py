@@ -47,7 +47,7 @@ def test_images_are_the_same_on_both_backends(on_jax, tmp_path) -> None:
 
 @pytest.mark.slow
 def test_tests_marked_backends_pass_on_jax(on_jax) -> None:
-    result = on_jax("-m", "pytest", "-m", "backends", "-q", "-p", "no:cacheprovider", "tests", check=False)
+    result = on_jax("-m", "pytest", "-m", "backends", "-n", "0", "-q", "-p", "no:cacheprovider", "tests", check=False)
     assert result.returncode == 0, f"on JAX:\n{result.stdout[-6000:]}\n{result.stderr[-2000:]}"
     passed = [line for line in result.stdout.splitlines() if " passed" in line][-1]
     assert int(passed.split(" passed")[0].split()[-1]) > 50, passed
