@@ -1,16 +1,15 @@
 """One run on many devices and hosts: the same losses as on one? And what becomes of it when a host is lost?
 
     python tests/studies/many_devices.py DATA_DIR
-    python tests/studies/many_devices.py DATA_DIR --model strided-a --batch-size 200 --images 2000
+    python tests/studies/many_devices.py DATA_DIR --model strided-a --learning-rate 0.01 --images 2000
 
 On CIFAR-10 (DATA_DIR as for `allcnn train`, or a NumPy file), whitened, flipped and shifted, with dropout, in float32
 on JAX. A run is trained on one device until its loss has left that of guessing. Its next 50 steps are then taken from
 copies of its folder on one device, on eight of one process, on two processes of four each, and on two of one each, and
 every step's loss is compared. The devices are virtual ones of the CPU, the processes meet on loopback. Then two
 processes train the digits, and one of them is killed or frozen: how soon does the other say so, and does the resumed
-run end as the undisturbed one? Exit code 1 where a loss differs by 1e-5 or more and by more than three times what a
-nudge of the weights' last digit does to it on one device, a resumed run by a bit, or a lost host goes unnoticed for a
-minute.
+run end as the undisturbed one? Exit code 1 where a loss differs by 1e-5 or more and by more than twice what a nudge of
+the weights' last digit does to it on one device, a resumed run by a bit, or a lost host goes unnoticed for a minute.
 """
 
 from __future__ import annotations
@@ -158,10 +157,10 @@ def work(work: dict) -> None:
     Path(work["out"]).write_text(json.dumps(losses))
 
 
-def nudge(run: Path) -> None:
+def nudge(run: Path, seed: int) -> None:
     """Change every weight of a state by up to half a float32's last digit or so, as another order of adding does."""
     state = load_state(RunFolder(run))
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     arrays = {
         key: array * (1 + random.uniform(-6e-8, 6e-8, array.shape)).astype(array.dtype)
         if key.startswith("model/") and array.dtype == np.float32
@@ -171,10 +170,13 @@ def nudge(run: Path) -> None:
     save_state(RunFolder(run), replace(state, arrays=arrays))
 
 
-def compare(setting: dict, folder: Path, configurations=CONFIGURATIONS) -> tuple[float, dict[str, np.ndarray]]:
+def compare(
+    setting: dict, folder: Path, configurations=CONFIGURATIONS, nudges: int = 5
+) -> tuple[float, dict[str, np.ndarray]]:
     """-> (how far the loss moves over the steps, and for each configuration each step's distance from one device's)
 
-    With them goes one device whose weights were nudged: how far this network takes a rounding error by itself.
+    With them goes one device whose weights were nudged, at each step the farthest of several: what this network makes
+    of a rounding error by itself.
     """
     begun = Path(setting.get("begun") or folder / "begun")
     command = [sys.executable, __file__, "--work"]
@@ -183,11 +185,11 @@ def compare(setting: dict, folder: Path, configurations=CONFIGURATIONS) -> tuple
         settings = {"env": environment(1, folder / "compiled"), "check": True, "stdout": subprocess.DEVNULL}
         subprocess.run([*command, json.dumps(first)], **settings)
 
-    def losses(processes: int, devices: int, name: str, nudged: bool = False) -> np.ndarray:
+    def losses(processes: int, devices: int, name: str, seed: int | None = None) -> np.ndarray:
         run = folder / name
         shutil.copytree(begun, run)
-        if nudged:
-            nudge(run)
+        if seed is not None:
+            nudge(run, seed)
         return np.array(steps_of(setting, folder, processes, devices, run))
 
     one = losses(1, 1, "one")
@@ -197,7 +199,8 @@ def compare(setting: dict, folder: Path, configurations=CONFIGURATIONS) -> tuple
         f"{processes} x {devices}": np.abs(losses(processes, devices, f"{processes}x{devices}") - one)
         for processes, devices in configurations
     }
-    found[NUDGED] = np.abs(losses(1, 1, "nudged", nudged=True) - one)
+    if nudges:
+        found[NUDGED] = np.max([np.abs(losses(1, 1, f"nudged-{seed}", seed) - one) for seed in range(nudges)], axis=0)
     return float(one.max() - one.min()), found
 
 
@@ -302,7 +305,7 @@ def main() -> None:
         for name, apart in found.items():
             after = ", ".join(f"{apart[:steps].max():.1e}" for steps in (1, 10, 20, 30, 40, STEPS))
             print(f"  {name}: at most {after} from one device's within 1, 10, 20, 30, 40, {STEPS} steps", flush=True)
-        tolerance = max(TOLERANCE, 3 * found[NUDGED].max())
+        tolerance = max(TOLERANCE, 2 * found[NUDGED].max())
         well = moved >= 0.1 and all(apart.max() < tolerance for apart in found.values())
         if not arguments.skip_lost_hosts:
             well &= lost_hosts(folder)
