@@ -103,10 +103,10 @@ def abandon() -> None:
     global abandoned
     from jax._src import distributed
 
-    abandoned = True
     state = distributed.global_state
     for name in ("client", "service", "preemption_sync_manager"):
         held = getattr(state, name, None)
         if held is not None:
+            abandoned = True
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
             setattr(state, name, None)
