@@ -15,11 +15,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
-from allcnn.errors import AllcnnError, HostError, InputError
+from allcnn.errors import AllcnnError, HostError
 from allcnn.spread.connection import Peer, background, close, listen
+from allcnn.spread.ending import Ending
 from allcnn.spread.hosts import Hosts
 from allcnn.spread.tunnel import TUNNEL, carry, read_line
 
@@ -31,24 +32,6 @@ JOIN = 45.0
 GRACE = 5.0
 _PING = 2.0
 _LONGEST_LINE = 4 << 20
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a run ended: what is said about it, the exit code, on which host, and whether that one was lost."""
-
-    message: str
-    code: int
-    host: int
-    lost: bool = False
-
-    def heard_by(self, host: int) -> AllcnnError:
-        """The error that this is on a host. A wrong call is one on all; an interrupt is for the others just an end."""
-        if self.lost or self.host == host:
-            return (InputError if self.code == 2 else HostError)(self.message)
-        if self.code == 2:
-            return InputError(f"host {self.host}: {self.message}")
-        return HostError(f"host {self.host} ended the run: {self.message}")
 
 
 class Channel:

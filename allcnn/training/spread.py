@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from allcnn.device import Device
 from allcnn.errors import AllcnnError, InputError, RunError
 from allcnn.runs.folder import RunFolder
-from allcnn.spread.channel import SILENCE, Channel, Ending
+from allcnn.spread.channel import SILENCE, Channel
+from allcnn.spread.ending import Ending
 from allcnn.spread.hosts import Hosts
 from allcnn.training.identity import installed_versions
 from allcnn.training.stopping import StopRequest
