@@ -198,3 +198,22 @@ def test_training_stops_at_a_step() -> None:
     model = one_weight()
     fit(model, steps=4, initial_epoch=1, epochs=9, callbacks=[StopAtStep(6, first_step=4)])
     assert weight(model) == -2
+
+
+@pytest.mark.backends
+def test_a_rate_counted_in_steps_drops_in_the_middle_of_an_epoch() -> None:
+    """On JAX too, where Keras keeps the optimiser's state out of its variables while an epoch lasts."""
+    images = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    answers = images.sum(axis=1, keepdims=True)
+
+    def weights(steps: int, milestones: tuple[int, ...]) -> np.ndarray:
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, kernel_initializer="zeros")])
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        drop = LearningRateMultiplier(milestones, 1e-9, 0.1, "steps")
+        model.fit(
+            images[: 10 * steps], answers[: 10 * steps], batch_size=10, verbose=0, shuffle=False, callbacks=[drop]
+        )
+        return model.get_weights()[0]
+
+    np.testing.assert_allclose(weights(4, (2,)), weights(2, ()), atol=1e-6)
+    assert np.abs(weights(4, ()) - weights(2, ())).max() > 0.01
