@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from allcnn.preprocessing import Preprocessing
 
+#: Where the biases of the layer that gives the classes their values start. Above 0, so that the ReLU after it lives.
+DEFAULT_CLASS_BIAS = 1.0
 # Measured on CIFAR-10 (RESULTS.md, "Initialisers"): it got more networks off the plateau at ln 10 than Glorot uniform
 # or He normal did; none got all. Caffe's "xavier", though uniform, has the same variance, 1 / fan_in.
 DEFAULT_INITIALIZER = "lecun_normal"
@@ -34,6 +36,7 @@ def build_model(
     classes: int | None = None,
     *,
     initializer: str = DEFAULT_INITIALIZER,
+    class_bias: float = DEFAULT_CLASS_BIAS,
     seed: int | None = None,
     weight_decay: float = 0.0,
     decay_biases: bool = True,
@@ -48,7 +51,8 @@ def build_model(
         model: a name (`"all-c"`, `"ALL-CNN-C"`) or a network in the spec language (`"96C3-NC1-GAP"`), or a Spec.
         input_shape: (height, width, channels); by default the published network's own, else (32, 32, 3).
         classes: how many; by default the published network's own, else 10.
-        initializer: one of `INITIALIZERS`, for kernels; biases start at 0.
+        initializer: one of `INITIALIZERS`, for kernels.
+        class_bias: where the biases of the layer with a filter for each class start; all other biases start at 0.
         seed: makes the initial weights and the dropout masks repeatable; None draws one.
         weight_decay: lambda as the paper and Caffe mean it: gradient + lambda w, that is L2(lambda / 2).
         decay_biases: whether the biases decay as well, as in Caffe.
@@ -71,7 +75,8 @@ def build_model(
         classes = network.classes if network else 10
     layers = make_layers(
         spec, network_shape(input_shape, field), classes,
-        initializer=initializer, seed=seed, weight_decay=weight_decay, decay_biases=decay_biases, dtype=dtype,
+        initializer=initializer, class_bias=class_bias, seed=seed, weight_decay=weight_decay,
+        decay_biases=decay_biases, dtype=dtype,
     )  # fmt: skip
 
     import keras
@@ -91,6 +96,7 @@ def make_layers(
     classes: int,
     *,
     initializer: str = DEFAULT_INITIALIZER,
+    class_bias: float = DEFAULT_CLASS_BIAS,
     seed: int | None = None,
     weight_decay: float = 0.0,
     decay_biases: bool = True,
@@ -105,7 +111,7 @@ def make_layers(
         raise InputError(f"the weight decay must be 0 or more; got {weight_decay}.")
     check_initializer(initializer)
     rows = layer_shapes(spec, input_shape, classes)
-    maker = _LayerMaker(initializer, seed, weight_decay, decay_biases, classes, dtype, cheap_dropout)
+    maker = _LayerMaker(initializer, class_bias, seed, weight_decay, decay_biases, classes, dtype, cheap_dropout)
     layers: list[keras.layers.Layer] = []
     for index, row in enumerate(rows[:-1]):
         layers += maker.make(row, index)
@@ -122,10 +128,11 @@ class _LayerMaker:
     """Makes the Keras layers of one row of the account of a network."""
 
     def __init__(
-        self, initializer: str, seed: int | None, weight_decay: float, decay_biases: bool, classes: int,
-        dtype: str | None, cheap_dropout: bool,
+        self, initializer: str, class_bias: float, seed: int | None, weight_decay: float, decay_biases: bool,
+        classes: int, dtype: str | None, cheap_dropout: bool,
     ):  # fmt: skip
         self.initializer = initializer
+        self.class_bias = class_bias
         self.seed = seed
         self.decay = weight_decay / 2
         self.decay_biases = decay_biases
@@ -143,7 +150,7 @@ class _LayerMaker:
                 function, after = self._activation(row.name, activation)
                 convolution = layers.Conv2D(
                     filters or self.classes, size, strides=stride, padding=padding, activation=function,
-                    dtype=self.dtype, name=row.name, **self._weights(index),
+                    dtype=self.dtype, name=row.name, **self._weights(index, filters),
                 )  # fmt: skip
                 return [*pad, convolution, *after]
             case Dense(units, activation):
@@ -154,7 +161,11 @@ class _LayerMaker:
                 # The layer that gives the classes their values is float32, as global_pool is: bfloat16 makes ties.
                 dtype = self.dtype if units else "float32"
                 dense = layers.Dense(
-                    units or self.classes, activation=function, dtype=dtype, name=row.name, **self._weights(index)
+                    units or self.classes,
+                    activation=function,
+                    dtype=dtype,
+                    name=row.name,
+                    **self._weights(index, units),
                 )
                 return [*flat, dense, *after]
             case Pool(kind, size, stride, str(padding), order):
@@ -181,8 +192,8 @@ class _LayerMaker:
                 return [layers.Activation(function, dtype=self.dtype, name=row.name)]
         raise TypeError(f"no Keras layer for {row.layer!r}")
 
-    def _weights(self, index: int) -> dict:
-        """The arguments that a layer's weights share. An initializer's own instance carries the layer's seed."""
+    def _weights(self, index: int, filters: int | None) -> dict:
+        """The arguments for a layer's weights; `filters` is None for the layer that gives the classes their values."""
         import keras
 
         config = {"seed": layer_seed(self.seed, index)}
@@ -190,6 +201,7 @@ class _LayerMaker:
         regularizer = keras.regularizers.L2(self.decay) if self.decay else None
         return {
             "kernel_initializer": kernel,
+            "bias_initializer": "zeros" if filters else keras.initializers.Constant(self.class_bias),
             "kernel_regularizer": regularizer,
             "bias_regularizer": regularizer if self.decay_biases else None,
         }

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from allcnn.errors import InputError
-from allcnn.models.build import DEFAULT_INITIALIZER, check_initializer
+from allcnn.models.build import DEFAULT_CLASS_BIAS, DEFAULT_INITIALIZER, check_initializer
 from allcnn.preprocessing import PREPROCESSINGS
 
 AUGMENTATIONS = ("none", "flip-shift", "crop-mirror", "large")
 #: Numbers that joined the recipe later, with what was done before they did; older run folders lack them.
-_JOINED_LATER: dict[str, Any] = {"field": None}
+_JOINED_LATER: dict[str, Any] = {"field": None, "class_bias": 0.0}
 
 
 def _one_of(what: str, value: str, expected: tuple[str, ...]) -> None:
@@ -34,6 +34,7 @@ class Recipe:
     weight_decay: lambda as Caffe means it, gradient + lambda w, that is a penalty of lambda / 2 ||w||^2.
     decay_biases: whether biases decay too.
     batch_size: images in a step; a last, smaller batch is dropped.
+    class_bias: where the biases of the layer with a filter for each class start (`build_model`).
     augmentation: "flip-shift" mirrors with probability 1/2 and shifts by up to 5 pixels (section 3.2.1); "crop-mirror"
         crops at random from larger images and mirrors, as they are decoded (section 3.3); "large" colours, scales,
         mirrors, shears or rotates, and shifts (section 3.2.3; `allcnn.data.order` has its ranges).
@@ -55,6 +56,7 @@ class Recipe:
     batch_size: int = 200
     shuffle: bool = True
     initializer: str = DEFAULT_INITIALIZER
+    class_bias: float = DEFAULT_CLASS_BIAS
     preprocessing: str = "gcn-zca"
     augmentation: str = "none"
     field: int | None = None

@@ -120,7 +120,8 @@ class TrainingLoop:
         plan, recipe = self.plan, self.recipe
         self.final = build_model(
             plan.spec, plan.data.image_shape, plan.data.classes, preprocessing=preprocessing, dtype="float32",
-            initializer=recipe.initializer, seed=plan.seed, name=plan.model.replace("-", "_"), field=recipe.field,
+            initializer=recipe.initializer, class_bias=recipe.class_bias, seed=plan.seed,
+            name=plan.model.replace("-", "_"), field=recipe.field,
         )  # fmt: skip
 
     def _make_training(self, preprocessing: Preprocessing, steps_done: int) -> None:
@@ -130,8 +131,9 @@ class TrainingLoop:
         plan, recipe = self.plan, self.recipe
         self.training = make_training_model(
             plan.spec, plan.data.image_shape, plan.data.classes,
-            initializer=recipe.initializer, seed=plan.seed, weight_decay=recipe.weight_decay,
-            decay_biases=recipe.decay_biases, augmentation=recipe.augmentation, dtype=self.precision,
+            initializer=recipe.initializer, class_bias=recipe.class_bias, seed=plan.seed,
+            weight_decay=recipe.weight_decay, decay_biases=recipe.decay_biases,
+            augmentation=recipe.augmentation, dtype=self.precision,
             preprocessing=None if self.preprocessed_once else preprocessing,
             stored=len(plan.kept) if self.images_on_device else 0, field=recipe.field,
         )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 
 from allcnn.data.order import DRAWS
 from allcnn.data.stored_images import StoredImages
-from allcnn.models.build import make_layers
+from allcnn.models.build import DEFAULT_CLASS_BIAS, make_layers
 from allcnn.preprocessing.augment import augmentation_layer
 from allcnn.preprocessing.field import field_layers
 from allcnn.specs.layers import Spec
@@ -33,6 +33,7 @@ def make_training_model(
     *,
     initializer: str,
     seed: int,
+    class_bias: float = DEFAULT_CLASS_BIAS,
     weight_decay: float,
     decay_biases: bool,
     augmentation: str,
@@ -67,8 +68,8 @@ def make_training_model(
         outputs = layer(outputs)
     layers = make_layers(
         spec, outputs.shape[1:], classes,
-        initializer=initializer, seed=seed, weight_decay=weight_decay, decay_biases=decay_biases, dtype=dtype,
-        cheap_dropout=True,
+        initializer=initializer, class_bias=class_bias, seed=seed, weight_decay=weight_decay,
+        decay_biases=decay_biases, dtype=dtype, cheap_dropout=True,
     )  # fmt: skip
     for layer in layers:
         outputs = layer(outputs)
