@@ -62,7 +62,7 @@ Recipe = Annotated[
     typer.Option(
         "--recipe",
         metavar="NAME",
-        help="paper, review, imagenet or large. [default: the network's own, which is mostly paper]",
+        help="paper, fast, review, imagenet or large. [default: the network's own, which is mostly paper]",
     ),
 ]
 Epochs = Annotated[
@@ -101,6 +101,14 @@ Initializer = Annotated[
 WeightDecay = Annotated[
     float | None,
     typer.Option("--weight-decay", metavar="LAMBDA", help="lambda in gradient + lambda w. [default: 0.001]"),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any other number of the recipe, as in config.json: --set label_smoothing=0.2. May be given again.",
+    ),
 ]
 Precision = Annotated[
     str | None, typer.Option("--precision", metavar="KIND", help="auto, float32 or mixed_bfloat16. [default: auto]")

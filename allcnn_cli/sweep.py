@@ -34,8 +34,13 @@ def sweep(
         typer.Option("--models", metavar="NAMES", help="paper, review (twelve networks each), or NAME,NAME,..."),
     ] = None,
     learning_rates: Annotated[
-        str, typer.Option("--lrs", metavar="RATES", help="Learning rates, joined by commas.")
-    ] = "0.25,0.1,0.05,0.01",
+        str | None,
+        typer.Option(
+            "--lrs",
+            metavar="RATES",
+            help="Learning rates, joined by commas. [default: 0.25,0.1,0.05,0.01; recipe fast: its own]",
+        ),
+    ] = None,
     seeds: Annotated[str, typer.Option("--seeds", metavar="SEEDS", help="Seeds, joined by commas.")] = "0",
     runs_dir: Annotated[
         Path, typer.Option("--runs-dir", metavar="DIR", help="Where the runs' folders lie, or shall lie.")
@@ -69,6 +74,7 @@ def sweep(
     preprocessing: options.Preprocessing = None,
     initializer: options.Initializer = None,
     weight_decay: options.WeightDecay = None,
+    settings: options.Settings = None,
     precision: options.Precision = None,
     validation: Annotated[
         float | None,
@@ -99,9 +105,10 @@ def sweep(
         raise InputError("no network was given; expected --models paper, review, or names such as all-c,strided-b.")
     if ray is not None and jobs != 1:
         raise InputError("both --jobs and --ray were given; Ray decides by --cpus-per-run and --gpus-per-run.")
-    rates = _numbers(learning_rates, float, "--lrs", "0.25,0.1,0.05,0.01")
+    rates = None if learning_rates is None else _numbers(learning_rates, float, "--lrs", "0.25,0.1,0.05,0.01")
     seed_numbers = _numbers(seeds, int, "--seeds", "0,1,2")
     with only_results_on_stdout():
+        from allcnn.runs.recipe import read_settings
         from allcnn.sweep import sweep as sweep_networks
 
         try:
@@ -136,6 +143,7 @@ def sweep(
                 retry_failed=retry_failed,
                 progress=True,
                 announce=complain,
+                **read_settings(settings or ()),
             )
         except Interrupted as stop:
             said = str(stop).removesuffix("; the same call goes on.")

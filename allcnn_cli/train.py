@@ -41,6 +41,7 @@ def train(
     preprocessing: options.Preprocessing = None,
     initializer: options.Initializer = None,
     weight_decay: options.WeightDecay = None,
+    settings: options.Settings = None,
     precision: options.Precision = None,
     validation: options.Validation = None,
     test_every: options.TestEvery = None,
@@ -92,10 +93,12 @@ def train(
     if model is None and spec is None and not resume:
         raise InputError("no network was given; expected --model NAME (`allcnn params` lists them) or --spec TEXT.")
     from allcnn.backend import choose_backend
+    from allcnn.runs.recipe import read_settings
     from allcnn.specs import parse
     from allcnn.spread.hosts import find_hosts
 
     network = model if spec is None else str(parse(spec))
+    numbers = read_settings(settings or ())
     who = find_hosts(hosts, host_index, host_count)
     if backend is not None:  # left out, a resumed run brings its own
         choose_backend(backend)
@@ -135,6 +138,7 @@ def train(
             allow=allow or (),
             progress=True,
             announce=complain,
+            **numbers,
         )
     if who is not None and who.index > 0:
         return  # host 0 has shown it

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from allcnn.data.order import DRAWS, WINDOW_IMAGES, epoch_order, epoch_windows
+from allcnn.data.order import DRAWS, FLIP, WINDOW_IMAGES, epoch_order, epoch_windows, first_flips
 from allcnn.data.streamed import StreamedImages
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class BatchOrder:
     shuffle: bool = True
     #: One of the recipe's; it decides the draws.
     augmentation: str = "none"
+    #: Mirror each image in every other epoch, not by chance.
+    alternate_flips: bool = False
     #: Whether the order is made for images that are read from disk all the time (`epoch_windows`).
     streamed: bool = False
     host: int = 0
@@ -61,7 +64,15 @@ class BatchOrder:
             if epoch != order_epoch:
                 order, order_epoch = self._order(epoch), epoch
             indices = order[position * size : (position + 1) * size]
-            yield indices[own], draws.draw(self.seed, epoch, position, size)[own] if draws else None
+            drawn = draws.draw(self.seed, epoch, position, size) if draws else None
+            if drawn is not None and self.alternate_flips:
+                drawn[:, FLIP] = (self.first_flips[indices] + epoch) % 2
+            yield indices[own], None if drawn is None else drawn[own]
+
+    @cached_property
+    def first_flips(self) -> np.ndarray:
+        """Which images the first epoch mirrors, (images,) of 0 and 1, where flips alternate."""
+        return first_flips(self.seed, self.images)
 
     def read_ahead(self, first_step: int, last_step: int) -> Iterator[tuple[int, np.ndarray]]:
         """What the steps first <= step < last of a streamed run read: the step a window begins at, and its images.

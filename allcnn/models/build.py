@@ -101,17 +101,21 @@ def make_layers(
     weight_decay: float = 0.0,
     decay_biases: bool = True,
     dtype: str | None = None,
+    dropout_scale: float = 1.0,
     cheap_dropout: bool = False,
 ) -> list[keras.layers.Layer]:
     """The network's Keras layers in order, up to the values before the softmax; see `build_model`.
 
-    `cheap_dropout` takes `BitDropout` for Keras's: faster, but then the model is not of stock layers alone.
+    `dropout_scale` multiplies the dropout rates. `cheap_dropout` takes `BitDropout` for Keras's: faster, but then the
+    model is not of stock layers alone.
     """
     if not 0 <= weight_decay < float("inf"):
         raise InputError(f"the weight decay must be 0 or more; got {weight_decay}.")
     check_initializer(initializer)
     rows = layer_shapes(spec, input_shape, classes)
-    maker = _LayerMaker(initializer, class_bias, seed, weight_decay, decay_biases, classes, dtype, cheap_dropout)
+    maker = _LayerMaker(
+        initializer, class_bias, seed, weight_decay, decay_biases, classes, dtype, dropout_scale, cheap_dropout
+    )
     layers: list[keras.layers.Layer] = []
     for index, row in enumerate(rows[:-1]):
         layers += maker.make(row, index)
@@ -129,7 +133,7 @@ class _LayerMaker:
 
     def __init__(
         self, initializer: str, class_bias: float, seed: int | None, weight_decay: float, decay_biases: bool,
-        classes: int, dtype: str | None, cheap_dropout: bool,
+        classes: int, dtype: str | None, dropout_scale: float, cheap_dropout: bool,
     ):  # fmt: skip
         self.initializer = initializer
         self.class_bias = class_bias
@@ -138,6 +142,7 @@ class _LayerMaker:
         self.decay_biases = decay_biases
         self.classes = classes
         self.dtype = dtype
+        self.dropout_scale = dropout_scale
         self.cheap_dropout = cheap_dropout
 
     def make(self, row: LayerShape, index: int) -> list[keras.layers.Layer]:
@@ -179,6 +184,7 @@ class _LayerMaker:
                 dropout = layers.Dropout
                 if self.cheap_dropout:
                     from allcnn.models.dropout import BitDropout as dropout
+                rate *= self.dropout_scale
                 return [dropout(rate, seed=layer_seed(self.seed, index), dtype=self.dtype, name=row.name)]
             case Norm():
                 return [layers.BatchNormalization(dtype=self.dtype, name=row.name)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from allcnn.reports.summaries import Search, Setting, Statistic, Trial
@@ -124,17 +124,21 @@ def notes_of(search: Search | None, recipe: str) -> list[str]:
 
 
 def changes(recipe: Recipe, reference: Recipe) -> list[str]:
-    """Where a recipe's numbers are not the reference's: "3 epochs instead of 350"; milestones move with the length."""
+    """Where a recipe's numbers are not the reference's: "3 epochs instead of 350"."""
     said = []
     if (recipe.length, recipe.unit) != (reference.length, reference.unit):
         unit = recipe.unit.removesuffix("s") if recipe.length == 1 else recipe.unit
         said.append(f"{recipe.length:,} {unit} instead of {reference.length:,}")
-        reference = reference.with_length(recipe.length)
-    expected = asdict(reference)
-    for name, value in asdict(recipe).items():
-        if name not in (*_NOT_COMPARED, "length", "unit") and value != expected[name]:
+    values, expected = _compared(recipe), _compared(replace(reference, length=recipe.length))
+    for name, value in values.items():
+        if name not in (*_NOT_COMPARED, "length", "unit", "milestones_of") and value != expected[name]:
             said.append(f"{name.replace('_', ' ')} {_plain(value)} instead of {_plain(expected[name])}")
     return said
+
+
+def _compared(recipe: Recipe) -> dict[str, Any]:
+    """The numbers, the milestones as they are for the recipe's own length."""
+    return {**asdict(recipe), "milestones": recipe.drops}
 
 
 def _plain(value: Any) -> str:

@@ -113,7 +113,7 @@ def _short_name(search: Search) -> str:
 def _notes(search: Search, searches: Sequence[Search], trial: Trial) -> list[str]:
     setting = search.setting
     name = search.recipe_name if search.recipe_name in RECIPES else "paper"
-    reference = recipe_for(name, setting.dataset).with_length(setting.recipe.length)
+    reference = replace(recipe_for(name, setting.dataset), length=setting.recipe.length)
     notes = []
     if setting.network is None and len(setting.spec) > _LONGEST_NAME:
         notes.append(f"Network: {setting.spec}")

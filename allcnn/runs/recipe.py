@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from difflib import get_close_matches
 from typing import Any
 
 from allcnn.errors import InputError
@@ -11,8 +13,13 @@ from allcnn.models.build import DEFAULT_CLASS_BIAS, DEFAULT_INITIALIZER, check_i
 from allcnn.preprocessing import PREPROCESSINGS
 
 AUGMENTATIONS = ("none", "flip-shift", "crop-mirror", "large")
+OPTIMIZERS = ("sgd", "muon")
+SCHEDULES = ("drops", "linear")
 #: Numbers that joined the recipe later, with what was done before they did; older run folders lack them.
-_JOINED_LATER: dict[str, Any] = {"field": None, "class_bias": 0.0}
+_JOINED_LATER: dict[str, Any] = {
+    "field": None, "class_bias": 0.0, "optimizer": "sgd", "schedule": "drops", "warmup": 0.0,
+    "label_smoothing": 0.0, "dropout_scale": 1.0, "alternate_flips": False,
+}  # fmt: skip
 
 
 def _one_of(what: str, value: str, expected: tuple[str, ...]) -> None:
@@ -25,16 +32,32 @@ def _at_least_one(what: str, value: int) -> None:
         raise InputError(f"the {what} must be a whole number of at least 1; got {value}.")
 
 
+def _check_name(name: str, options: Container[str] = ()) -> None:
+    """Refuse what is no number of a recipe, or has one of the `options` instead. Raises InputError."""
+    names = [field.name for field in fields(Recipe) if field.name not in ("name", "unit") and field.name not in options]
+    if name not in names:
+        near = get_close_matches(name, names, n=1)
+        expected = f"did you mean {near[0]}?" if near else f"expected one of: {', '.join(names)}."
+        raise InputError(f'a recipe has no number "{name}"; {expected}')
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A training run's numbers; as JSON with the run, and compared on resume.
 
     unit: what `length` and `milestones` count, "epochs" or "steps".
-    learning_rate: multiplied by `multiplier` after each milestone.
+    optimizer: "sgd", with momentum as the paper has it, or "muon" (`allcnn.optimizers.Muon`), whose learning rate is
+        the relative change of a kernel in a step.
+    schedule: "drops", the learning rate multiplied by `multiplier` after each milestone; or "linear", falling to 0 at
+        the end. Before it, the rate rises from a tenth over the first `warmup` of the run, a fraction of its length.
+    milestones: as published for a run of `milestones_of`; `drops` has them for this run's length.
     weight_decay: lambda as Caffe means it, gradient + lambda w, that is a penalty of lambda / 2 ||w||^2.
     decay_biases: whether biases decay too.
     batch_size: images in a step; a last, smaller batch is dropped.
     class_bias: where the biases of the layer with a filter for each class start (`build_model`).
+    dropout_scale: what the network's dropout rates are multiplied by, 0 to 1.
+    label_smoothing: the part of a label that is spread evenly over all classes.
+    alternate_flips: where the augmentation mirrors, mirror each image in every other epoch, not by chance.
     augmentation: "flip-shift" mirrors with probability 1/2 and shifts by up to 5 pixels (section 3.2.1); "crop-mirror"
         crops at random from larger images and mirrors, as they are decoded (section 3.3); "large" colours, scales,
         mirrors, shears or rotates, and shifts (section 3.2.3; `allcnn.data.order` has its ranges).
@@ -47,9 +70,13 @@ class Recipe:
     name: str
     unit: str = "epochs"
     length: int = 350
+    optimizer: str = "sgd"
     learning_rate: float = 0.05
+    schedule: str = "drops"
     milestones: tuple[int, ...] = (200, 250, 300)
+    milestones_of: int = 350
     multiplier: float = 0.1
+    warmup: float = 0.0
     momentum: float = 0.9
     weight_decay: float = 0.001
     decay_biases: bool = True
@@ -57,42 +84,61 @@ class Recipe:
     shuffle: bool = True
     initializer: str = DEFAULT_INITIALIZER
     class_bias: float = DEFAULT_CLASS_BIAS
+    dropout_scale: float = 1.0
+    label_smoothing: float = 0.0
     preprocessing: str = "gcn-zca"
     augmentation: str = "none"
+    alternate_flips: bool = False
     field: int | None = None
 
     def __post_init__(self) -> None:
         _one_of("unit", self.unit, ("epochs", "steps"))
+        _one_of("optimizer", self.optimizer, OPTIMIZERS)
+        _one_of("schedule", self.schedule, SCHEDULES)
         _one_of("preprocessing", self.preprocessing, tuple(PREPROCESSINGS))
         _one_of("augmentation", self.augmentation, AUGMENTATIONS)
         check_initializer(self.initializer)
         _at_least_one(f"number of {self.unit}", self.length)
+        _at_least_one("length that the milestones are published for", self.milestones_of)
         _at_least_one("batch size", self.batch_size)
         if self.field is not None:
             _at_least_one("field's height and width in pixels", self.field)
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise InputError(f"the learning rate must be a number above 0, such as 0.05; got {self.learning_rate}.")
-        if not (math.isfinite(self.multiplier) and self.multiplier > 0):
-            raise InputError(f"the multiplier must be a number above 0, such as 0.1; got {self.multiplier}.")
+        for what, value, example in (("learning rate", self.learning_rate, 0.05), ("multiplier", self.multiplier, 0.1)):
+            if not (math.isfinite(value) and value > 0):
+                raise InputError(f"the {what} must be a number above 0, such as {example}; got {value}.")
         if list(self.milestones) != sorted(self.milestones) or any(milestone < 0 for milestone in self.milestones):
             raise InputError(f"the milestones must be rising and 0 or more; got {self.milestones}.")
-        if not 0 <= self.momentum < 1:
-            raise InputError(f"the momentum must be at least 0 and below 1, such as 0.9; got {self.momentum}.")
-        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
-            raise InputError(f"the weight decay must be 0 or more, such as 0.001; got {self.weight_decay}.")
+        for what, value, example in (
+            ("momentum", self.momentum, 0.9),
+            ("warmup", self.warmup, 0.1),
+            ("label smoothing", self.label_smoothing, 0.1),
+        ):
+            if not 0 <= value < 1:
+                raise InputError(f"the {what} must be at least 0 and below 1, such as {example}; got {value}.")
+        for what, value in (
+            ("weight decay", self.weight_decay),
+            ("class bias", self.class_bias),
+        ):
+            if not (math.isfinite(value) and value >= 0):
+                raise InputError(f"the {what} must be 0 or more; got {value}.")
+        if not 0 <= self.dropout_scale <= 1:
+            raise InputError(f"the dropout scale must be from 0 to 1, such as 0.5; got {self.dropout_scale}.")
 
-    def with_length(self, length: int) -> Recipe:
-        """The same recipe in more or fewer epochs (or steps): a milestone m moves to ceil(m * length / old length)."""
-        _at_least_one(f"number of {self.unit}", length)
-        milestones = tuple(-(-milestone * length // self.length) for milestone in self.milestones)
-        return replace(self, length=length, milestones=milestones)
+    @property
+    def drops(self) -> tuple[int, ...]:
+        """The milestones for this run's length: m of a published length p comes at ceil(m * length / p)."""
+        return tuple(-(-milestone * self.length // self.milestones_of) for milestone in self.milestones)
 
     def with_overrides(self, **overrides: Any) -> Recipe:
-        """The same recipe with the given numbers replaced where they are not None; `length` scales the milestones."""
-        given = {key: value for key, value in overrides.items() if value is not None}
-        length = given.pop("length", None)
-        recipe = self.with_length(length) if length is not None else self
-        return replace(recipe, **given)
+        """The same recipe with the given numbers replaced where they are not None.
+
+        Raises:
+            InputError: a number that makes no sense, or one that a recipe does not have.
+        """
+        given = {name: value for name, value in overrides.items() if value is not None}
+        for name in given:
+            _check_name(name)
+        return replace(self, **given)
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as plain values, for JSON."""
@@ -103,7 +149,8 @@ class Recipe:
         """The recipe back from `as_dict`, of an earlier version too. Raises InputError for anything else."""
         names = {field.name for field in fields(cls)}
         if isinstance(values, dict):
-            values = {**_JOINED_LATER, **values}
+            # Before, milestones were kept as they were for the run's own length.
+            values = {**_JOINED_LATER, "milestones_of": values.get("length"), **values}
         if not isinstance(values, dict) or set(values) != names:
             odd = sorted(set(values) ^ names) if isinstance(values, dict) else type(values).__name__
             raise InputError(f"this is not a recipe of this version of allcnn (unexpected or missing: {odd}).")
@@ -111,6 +158,62 @@ class Recipe:
             return cls(**{**values, "milestones": tuple(int(milestone) for milestone in values["milestones"])})
         except TypeError as error:
             raise InputError(f"this is not a recipe: {error}.") from None
+
+
+#: The numbers for which commands have an option of their own.
+_OPTIONS = {
+    "learning_rate": "--lr", "length": "--epochs or --steps", "batch_size": "--batch-size",
+    "augmentation": "--augment", "field": "--field", "preprocessing": "--preprocessing",
+    "initializer": "--initializer", "weight_decay": "--weight-decay",
+}  # fmt: skip
+_TRUTHS = {"true": True, "false": False}
+# How a number of each type is read from a shell, and what is expected there.
+_READERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "str": (str, "a word"),
+    "int": (int, "a whole number"),
+    "int | None": (int, "a whole number"),
+    "float": (float, "a number"),
+    "bool": (_TRUTHS.__getitem__, "true or false"),
+    "tuple[int, ...]": (lambda text: tuple(map(int, text.split(","))), "whole numbers joined by commas"),
+}
+
+
+def read_settings(texts: Sequence[str]) -> dict[str, Any]:
+    """Numbers of a recipe from "name=value" each, as `--set` takes them.
+
+    Raises:
+        InputError: no such number, or a value of another type; the message says what was expected.
+    """
+    settings = {}
+    types = {field.name: str(field.type) for field in fields(Recipe)}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"--set {text}: expected NAME=VALUE, such as label_smoothing=0.1.")
+        if name in _OPTIONS:
+            raise InputError(f"--set {text}: expected {_OPTIONS[name]} for this.")
+        _check_name(name, _OPTIONS)
+        read, expected = _READERS[types[name]]
+        try:
+            settings[name] = read(value)
+        except (KeyError, ValueError):
+            raise InputError(f"--set {text}: expected {expected}, such as {_written(_default(name))}.") from None
+    return settings
+
+
+def write_settings(settings: Mapping[str, Any]) -> list[str]:
+    """The reverse of `read_settings`."""
+    return [f"{name}={_written(value)}" for name, value in settings.items()]
+
+
+def _default(name: str) -> Any:
+    return getattr(RECIPES["paper"], name)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 # The paper gives no batch size: 200 is the review's. Its learning rate was searched over these four.
@@ -125,10 +228,17 @@ RECIPES: dict[str, Recipe] = {
         # Section 3.3.
         Recipe(
             "imagenet", unit="steps", length=450_000, learning_rate=0.01, milestones=(200_000, 400_000),
-            weight_decay=0.0005, batch_size=64, preprocessing="channel-mean", augmentation="crop-mirror",
+            milestones_of=450_000, weight_decay=0.0005, batch_size=64,
+            preprocessing="channel-mean", augmentation="crop-mirror",
         ),
         # Section 3.2.3 and Table 5; it gives no numbers of its own, so the schedule is CIFAR's.
         Recipe("large", preprocessing="center", augmentation="large", field=126),
+        # No recipe of the paper's: its networks, trained to its errors in a ninth of its image passes (RESULTS.md).
+        Recipe(
+            "fast", length=40, optimizer="muon", learning_rate=0.03, schedule="linear", momentum=0.95, warmup=0.1,
+            weight_decay=0.0, initializer="he_normal", dropout_scale=0.0, label_smoothing=0.1,
+            preprocessing="standardize", augmentation="flip-shift", alternate_flips=True,
+        ),
     )
 }  # fmt: skip
 

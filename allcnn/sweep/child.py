@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from allcnn.runs.lock import holder_of
+from allcnn.runs.recipe import write_settings
 from allcnn.sweep.grid import Cell
 
 _IMPORTED_FROM = Path(__file__).resolve().parents[2]
@@ -50,6 +51,8 @@ class Work:
         for key, option in _OPTIONS.items():
             if self.options.get(key) is not None:
                 command += [option, str(self.options[key])]
+        numbers = {key: value for key, value in self.options.items() if key not in (*_OPTIONS, "deterministic")}
+        command += [word for text in write_settings(numbers) for word in ("--set", text)]
         command += ["--deterministic"] if self.options.get("deterministic") else []
         command += ["--devices", "1", "--run-dir", str(cell.folder.path)]
         if cell.folder.holds_run():

@@ -13,6 +13,7 @@ from allcnn.data.load import load_data
 from allcnn.data.pipeline import BatchOrder
 from allcnn.errors import InputError, RunError
 from allcnn.runs.folder import RunFolder, read_json
+from allcnn.runs.recipe import LEARNING_RATES, recipe_for
 from allcnn.specs import ZOO, Network, Spec, count_multiply_adds, resolve
 from allcnn.training.identity import differences
 from allcnn.training.plan import RunPlan, default_run_dir, plan_run
@@ -77,7 +78,7 @@ def networks_of(models: str | Sequence[str | Spec | Network]) -> list[str]:
 
 def make_grid(
     models: str | Sequence[str | Spec | Network],
-    learning_rates: Sequence[float],
+    learning_rates: Sequence[float] | None,
     seeds: Sequence[int],
     runs_dir: Path,
     options: dict[str, Any],
@@ -90,6 +91,9 @@ def make_grid(
     for key in ("dataset", "recipe"):
         if not isinstance(options.get(key), str | None):
             raise InputError(f"a sweep's {key} must be named, since each run is a process of its own; expected a name.")
+    if learning_rates is None:
+        recipe = recipe_for(options.get("recipe") or "paper", options.get("dataset") or "cifar10")
+        learning_rates = LEARNING_RATES if recipe.optimizer == "sgd" else (recipe.learning_rate,)
     try:  # NumPy's numbers too, which would not be read back from a command line
         rates = tuple(dict.fromkeys(float(rate) for rate in learning_rates))
         seeds = tuple(dict.fromkeys(index(seed) for seed in seeds))

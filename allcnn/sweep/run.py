@@ -11,7 +11,6 @@ from typing import Any
 from allcnn.backend import BACKENDS
 from allcnn.errors import InputError, Interrupted
 from allcnn.runs.lock import only_sweep
-from allcnn.runs.recipe import LEARNING_RATES
 from allcnn.specs import Network, Spec
 from allcnn.sweep.board import Board, counts_line, run_line
 from allcnn.sweep.child import Work
@@ -26,7 +25,7 @@ _POLL_SECONDS = 0.2
 
 def sweep(
     models: str | Sequence[str | Spec | Network],
-    learning_rates: Sequence[float] = LEARNING_RATES,
+    learning_rates: Sequence[float] | None = None,
     seeds: Sequence[int] = (0,),
     *,
     runs_dir: str | Path = "runs",
@@ -56,6 +55,7 @@ def sweep(
     retry_failed: bool = False,
     progress: bool = False,
     announce: Callable[[str], None] | None = None,
+    **numbers: Any,
 ) -> SweepResult:
     """Train networks at learning rates and seeds, a run folder each, and choose the best rate of each network.
 
@@ -64,7 +64,7 @@ def sweep(
 
     Args:
         models: "paper" (the twelve networks of Table 3), "review", names and texts; a list, or joined by commas.
-        learning_rates: the paper's four by default.
+        learning_rates: by default the paper's four, or the recipe's own where its optimizer is not the paper's.
         runs_dir: where the runs' folders lie, by the names that `allcnn.train` gives them.
         dataset ... deterministic: as in `allcnn.train`.
         backend: "tensorflow" or "jax"; KERAS_BACKEND by default.
@@ -75,6 +75,7 @@ def sweep(
         retry_failed: begin diverged, dead and unreadable runs anew; their folders are moved aside, not deleted.
         progress: show it on standard error.
         announce: called with lines worth telling a person.
+        numbers: any other number of the recipe, as in `allcnn.train`.
 
     Returns:
         All runs, those that crashed too, and the table. The best rate is chosen by the error on the images held out
@@ -97,6 +98,7 @@ def sweep(
         "augmentation": augmentation, "field": field, "preprocessing": preprocessing, "initializer": initializer,
         "weight_decay": weight_decay, "precision": precision, "validation": validation, "test_every": test_every,
         "save_every": save_every, "patience": patience, "deterministic": deterministic, "backend": backend,
+        **numbers,
     }  # fmt: skip
     grid = make_grid(models, learning_rates, seeds, runs_dir, options)
     for note in grid.notes:

@@ -46,9 +46,7 @@ class FollowingLoop(TrainingLoop):
             set_dropout_step(self.training, steps_done)
             if steps_done < self.total_steps:
                 chain: list[keras.callbacks.Callback] = [
-                    ours.LearningRateMultiplier(
-                        recipe.milestones, recipe.multiplier, recipe.learning_rate, recipe.unit, first_step=steps_done
-                    ),
+                    *self._learning_rate_drops(steps_done),
                     ours.BetweenSteps(self.spread.check, self.order.steps_per_epoch, steps_done),
                     *([ours.StopAtStep(self.total_steps, steps_done)] if recipe.unit == "steps" else []),
                     *callbacks,

@@ -56,7 +56,8 @@ class TrainingLoop:
         self.spread = settle(plan, channel, self.device, min(plan.recipe.batch_size, len(plan.kept)))
         self.order = BatchOrder(
             images=len(plan.kept), batch_size=plan.recipe.batch_size, seed=plan.seed, shuffle=plan.recipe.shuffle,
-            augmentation=plan.recipe.augmentation, streamed=plan.data.streamed,
+            augmentation=plan.recipe.augmentation, alternate_flips=plan.recipe.alternate_flips,
+            streamed=plan.data.streamed,
             host=self.spread.host, hosts=self.spread.hosts,
         )  # fmt: skip
         steps_per_epoch = self.order.steps_per_epoch
@@ -126,23 +127,24 @@ class TrainingLoop:
 
     def _make_training(self, preprocessing: Preprocessing, steps_done: int) -> None:
         """`training`, the model that learns, compiled; inside `spread.scope`."""
-        from allcnn.training.network import compile_for_training, make_training_model
+        from allcnn.training.network import compile_for_training, make_optimizer, make_training_model
 
         plan, recipe = self.plan, self.recipe
         self.training = make_training_model(
             plan.spec, plan.data.image_shape, plan.data.classes,
             initializer=recipe.initializer, class_bias=recipe.class_bias, seed=plan.seed,
-            weight_decay=recipe.weight_decay, decay_biases=recipe.decay_biases,
+            weight_decay=recipe.weight_decay, decay_biases=recipe.decay_biases, dropout_scale=recipe.dropout_scale,
             augmentation=recipe.augmentation, dtype=self.precision,
             preprocessing=None if self.preprocessed_once else preprocessing,
             stored=len(plan.kept) if self.images_on_device else 0, field=recipe.field,
         )  # fmt: skip
         # The learning rate may change, and the run end, only between two executions.
-        counts = [*recipe.milestones, self.total_steps] if recipe.unit == "steps" else []
+        counts = [*recipe.drops, self.total_steps] if recipe.unit == "steps" else []
         within_epoch = steps_done % self.order.steps_per_epoch
         self.metrics = compile_for_training(
-            self.training, recipe.learning_rate, recipe.momentum, jit_compile(self.device),
+            self.training, make_optimizer(recipe, self.total_steps), jit_compile(self.device),
             steps_per_execution(self.device, self.order.steps_per_epoch, within_epoch, *counts),
+            recipe.label_smoothing,
         )  # fmt: skip
         self.training.optimizer.build(self.training.trainable_variables)
 
@@ -215,9 +217,7 @@ class TrainingLoop:
         steps_done = saver.steps_saved
         chain: list[keras.callbacks.Callback] = [
             ours.AfterEpoch(lambda epochs, logs: self.health.check_loss(logs["loss"], epochs)),
-            ours.LearningRateMultiplier(
-                recipe.milestones, recipe.multiplier, recipe.learning_rate, recipe.unit, first_step=steps_done
-            ),
+            *self._learning_rate_drops(steps_done),
             ours.MeasureErrors(self.spread.outside(self._measure)),
             *([self.display] if self.display else []),
             self.record,
@@ -230,6 +230,19 @@ class TrainingLoop:
             *callbacks,
         ]
         self._fit_with(chain, images, state)
+
+    def _learning_rate_drops(self, steps_done: int) -> list[keras.callbacks.Callback]:
+        """The schedule, where it is not in the optimizer."""
+        from allcnn.training.callbacks import LearningRateMultiplier
+
+        recipe = self.recipe
+        if recipe.schedule != "drops":
+            return []
+        return [
+            LearningRateMultiplier(
+                recipe.drops, recipe.multiplier, recipe.learning_rate, recipe.unit, first_step=steps_done
+            )
+        ]
 
     def _fit_with(
         self, chain: list[keras.callbacks.Callback], images: Images | None, state: TrainingState | None

@@ -10,8 +10,10 @@ import numpy as np
 from allcnn.data.order import DRAWS
 from allcnn.data.stored_images import StoredImages
 from allcnn.models.build import DEFAULT_CLASS_BIAS, make_layers
+from allcnn.optimizers import LinearDecay, Muon
 from allcnn.preprocessing.augment import augmentation_layer
 from allcnn.preprocessing.field import field_layers
+from allcnn.runs.recipe import Recipe
 from allcnn.specs.layers import Spec
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def make_training_model(
     initializer: str,
     seed: int,
     class_bias: float = DEFAULT_CLASS_BIAS,
+    dropout_scale: float = 1.0,
     weight_decay: float,
     decay_biases: bool,
     augmentation: str,
@@ -69,7 +72,7 @@ def make_training_model(
     layers = make_layers(
         spec, outputs.shape[1:], classes,
         initializer=initializer, class_bias=class_bias, seed=seed, weight_decay=weight_decay,
-        decay_biases=decay_biases, dtype=dtype, cheap_dropout=True,
+        decay_biases=decay_biases, dtype=dtype, dropout_scale=dropout_scale, cheap_dropout=True,
     )  # fmt: skip
     for layer in layers:
         outputs = layer(outputs)
@@ -99,10 +102,38 @@ class LargestValue(keras.metrics.Metric):
         return keras.ops.convert_to_tensor(self.largest)
 
 
+def make_optimizer(recipe: Recipe, total_steps: int) -> keras.optimizers.Optimizer:
+    """The recipe's optimizer; where its schedule is "linear", with that. `total_steps`: of the whole run.
+
+    SGD has momentum as the paper has it: v = momentum v - lr g; w += v.
+    """
+    rate: Any = recipe.learning_rate
+    if recipe.schedule == "linear":
+        rate = LinearDecay(rate, total_steps, round(recipe.warmup * total_steps))
+    kind = {"sgd": keras.optimizers.SGD, "muon": Muon}[recipe.optimizer]
+    return kind(learning_rate=rate, momentum=recipe.momentum)
+
+
+def cross_entropy(label_smoothing: float = 0.0) -> Any:
+    """The loss: labels (batch,) and values before the softmax (batch, classes) -> the cross-entropy, a mean."""
+    if not label_smoothing:
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def smoothed(labels: Any, values: Any) -> Any:
+        one_hot = keras.ops.one_hot(keras.ops.cast(keras.ops.reshape(labels, (-1,)), "int32"), values.shape[-1])
+        return keras.losses.categorical_crossentropy(one_hot, values, from_logits=True, label_smoothing=label_smoothing)
+
+    return smoothed
+
+
 def compile_for_training(
-    model: keras.Model, learning_rate: float, momentum: float, jit: bool, steps_per_execution: int = 1
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    jit: bool,
+    steps_per_execution: int = 1,
+    label_smoothing: float = 0.0,
 ) -> list[keras.metrics.Metric]:
-    """SGD with momentum as the paper has it: v = momentum v - lr g; w += v. Loss: cross-entropy + weight decay.
+    """Compile with the cross-entropy, to which Keras adds the weight decay.
 
     Returns:
         The metrics of an epoch, Keras's own of the loss, "loss", first.
@@ -113,8 +144,8 @@ def compile_for_training(
         LargestValue(),
     ]
     model.compile(
-        optimizer=keras.optimizers.SGD(learning_rate=learning_rate, momentum=momentum),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        optimizer=optimizer,
+        loss=cross_entropy(label_smoothing),
         metrics=metrics,
         jit_compile=jit,
         steps_per_execution=steps_per_execution,

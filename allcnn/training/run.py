@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from allcnn.backend import choose_backend, load_keras, prefer_backend
 from allcnn.runs.lock import only_process
@@ -61,6 +61,7 @@ def train(
     progress: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     announce: Callable[[str], None] | None = None,
+    **numbers: Any,
 ) -> TrainingResult:
     """Train a network by a recipe and leave a run folder.
 
@@ -68,8 +69,9 @@ def train(
         model: a name ("strided-b") or a network in the spec language; only a resumed run can do without.
         dataset: "cifar10" (the default), "cifar100", "digits", or a `Dataset`.
         data_dir, image_size, mirror, stream, skip_damaged: where the images are; see `allcnn.load_data`.
-        recipe: "paper", "review", "imagenet" or "large", or a `Recipe`; by default the network's own, which is "paper"
-            for all but "large-all" and "imagenet-all-b". The next ten replace numbers of it.
+        recipe: "paper", "fast", "review", "imagenet" or "large", or a `Recipe`; by default the network's own, which is
+            "paper" for all but "large-all" and "imagenet-all-b". The next ten replace numbers of it, and `numbers` any
+            other, such as label_smoothing=0.2; see `allcnn.runs.recipe.Recipe`.
         epochs, steps: whichever the recipe counts; scales its milestones with it.
         field: height and width, in pixels, of a square of zeros in whose middle the preprocessed images lie.
         precision: "auto", "float32" or "mixed_bfloat16".
@@ -115,7 +117,7 @@ def train(
             preprocessing=preprocessing, initializer=initializer, weight_decay=weight_decay, precision=precision,
             validation=validation, test_every=test_every, save_every=save_every, patience=patience,
             tensorboard=tensorboard, deterministic=deterministic, devices=devices, seed=seed, run_dir=run_dir,
-            resume=resume, allow=allow,
+            resume=resume, allow=allow, **numbers,
         )  # fmt: skip
         if plan.stored is not None:
             prefer_backend(plan.stored["backend"])
