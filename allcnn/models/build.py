@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 
 #: Where the biases of the layer that gives the classes their values start. Above 0, so that the ReLU after it lives.
 DEFAULT_CLASS_BIAS = 1.0
-# Measured on CIFAR-10 (RESULTS.md, "Initialisers"): it got more networks off the plateau at ln 10 than Glorot uniform
-# or He normal did; none got all. Caffe's "xavier", though uniform, has the same variance, 1 / fan_in.
-DEFAULT_INITIALIZER = "lecun_normal"
-#: Keras's initializers that draw a kernel by its shape and take a seed.
+# He's kernels keep the signal's size from layer to layer, forwards and backwards, whatever the width; that size is the
+# first layer's to choose. At full size the class values, all driven by the same mean of the features below, move together and
+# too far in each step: the ReLUs die (RESULTS.md, "Starts"). At a quarter they live, and all published networks start.
+DEFAULT_INITIALIZER = "quiet_he_normal"
+#: The size of the first layer's kernel under "quiet_he_normal", a part of He's.
+QUIET = 0.25
+#: Keras's initializers that draw a kernel by its shape and take a seed; and "quiet_he_normal": He normal, with the kernel of
+#: the first layer times `QUIET`.
 INITIALIZERS = (
     "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
-    "orthogonal", "random_normal", "random_uniform", "truncated_normal", "variance_scaling",
+    "orthogonal", "random_normal", "random_uniform", "truncated_normal", "variance_scaling", "quiet_he_normal",
 )  # fmt: skip
 
 
@@ -144,6 +148,7 @@ class _LayerMaker:
         self.dtype = dtype
         self.dropout_scale = dropout_scale
         self.cheap_dropout = cheap_dropout
+        self.first = True  # until a layer has weights
 
     def make(self, row: LayerShape, index: int) -> list[keras.layers.Layer]:
         import keras
@@ -202,8 +207,14 @@ class _LayerMaker:
         """The arguments for a layer's weights; `filters` is None for the layer that gives the classes their values."""
         import keras
 
-        config = {"seed": layer_seed(self.seed, index)}
-        kernel = keras.initializers.get({"class_name": self.initializer, "config": config})
+        seed = layer_seed(self.seed, index)
+        if self.initializer == "quiet_he_normal":
+            # He normal is a scale, of the variance, of 2.
+            scale = 2 * QUIET**2 if self.first else 2.0
+            kernel = keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal", seed=seed)
+        else:
+            kernel = keras.initializers.get({"class_name": self.initializer, "config": {"seed": seed}})
+        self.first = False
         regularizer = keras.regularizers.L2(self.decay) if self.decay else None
         return {
             "kernel_initializer": kernel,

@@ -68,9 +68,7 @@ class TrainingLoop:
         shape = plan.data.image_shape
         self.preprocessed_once = not plan.data.streamed and preprocess_once(shape, len(plan.kept))
         value_bytes = 4 if self.preprocessed_once else 1
-        self.health = Health(
-            self.recipe, plan.data.classes, plan.patience or default_patience(self.epochs, steps_per_epoch)
-        )
+        self.health = Health(self.recipe, plan.data.classes, plan.patience or default_patience(steps_per_epoch))
         self.display: ProgressDisplay | None = None
         self.saver: StateSaver | None = None
         self.final_is_last_epoch = False
@@ -284,8 +282,6 @@ class TrainingLoop:
         saver.after_epoch(epochs_done)
         record_damage(self.plan)
         self.health.check_epoch(self.rows, logs["largest_value"])
-        if warning := self.health.warning(self.rows):
-            self.announce(warning)
 
     def _interrupted(self, forced: bool) -> Interrupted:
         """Leave what is needed to look at the run and to go on with it, and say how.

@@ -181,7 +181,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not() -> None:
             kernels += 1
             assert not np.array_equal(np.asarray(weight), np.asarray(different))
         elif "bias" in weight.path:
-            assert not np.asarray(weight).any()
+            assert (np.asarray(weight) == ("fc2" in weight.path)).all()  # the classes' start at 1
     assert kernels == 6
     # Layers of the same shape start from different numbers.
     assert not np.array_equal(first.get_layer("conv3").get_weights()[0], first.get_layer("conv4").get_weights()[0])
@@ -211,13 +211,31 @@ def test_initializers_by_their_spread() -> None:
     assert np.asarray(kernel).std() == pytest.approx(np.sqrt(1 / 576), rel=0.02)
 
 
+def test_quiet_he_normal_is_he_normal_with_a_quarter_in_the_first_layer() -> None:
+    text = "D.2-MP2/2-24C3-24C3/2-NC1-GAP"
+    quiet, he = (build_model(text, (16, 16, 3), seed=3, initializer=name) for name in ("quiet_he_normal", "he_normal"))
+    np.testing.assert_allclose(quiet.get_layer("conv1").kernel, he.get_layer("conv1").kernel / 4, rtol=1e-6)
+    for name in ("conv2", "conv3"):
+        np.testing.assert_array_equal(quiet.get_layer(name).kernel, he.get_layer(name).kernel)
+
+
+def test_the_signal_keeps_its_size_in_narrow_wide_and_deep_networks() -> None:
+    images = np.random.default_rng(0).normal(size=(8, 16, 16, 3)).astype(np.float32)
+    for text in ("12C3-16C3-NC1:linear-GAP", "256C3-32C3-256C1-NC1:linear-GAP", "-".join(["32C3"] * 16) + "-NC1:linear-GAP"):
+        model = build_model(text, (16, 16, 3), seed=0, class_bias=0.0)
+        below = keras.Model(model.inputs, model.layers[-3].output)
+        deviation = np.asarray(below({"image": images}), np.float32).std()
+        assert 0.25 / 4 < deviation < 0.25 * 4, text
+
+
 @pytest.mark.parametrize("initializer", ["xavier", "zeros", ""])
 def test_an_unknown_initializer(initializer) -> None:
     with pytest.raises(InputError) as caught:
         build_model("NC1-GAP", initializer=initializer)
     assert str(caught.value) == (
         f'unknown initializer "{initializer}"; expected one of: glorot_uniform, glorot_normal, he_uniform, he_normal, '
-        "lecun_uniform, lecun_normal, orthogonal, random_normal, random_uniform, truncated_normal, variance_scaling."
+        "lecun_uniform, lecun_normal, orthogonal, random_normal, random_uniform, truncated_normal, variance_scaling, "
+        "quiet_he_normal."
     )
 
 
