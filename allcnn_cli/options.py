@@ -132,7 +132,7 @@ Patience = Annotated[
     typer.Option(
         "--patience",
         metavar="E",
-        help="Give a run up after E epochs in a row that learn nothing. [default: a fifth of the epochs]",
+        help="Give a run up after E epochs in a row that learn nothing. [default: 5, and at least 1,000 steps]",
     ),
 ]
 Deterministic = Annotated[

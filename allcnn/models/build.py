@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 #: Where the biases of the layer that gives the classes their values start. Above 0, so that the ReLU after it lives.
 DEFAULT_CLASS_BIAS = 1.0
-# He's kernels keep the signal's size from layer to layer, forwards and backwards, whatever the width; that size is the
-# first layer's to choose. At full size the class values, all driven by the same mean of the features below, move together and
-# too far in each step: the ReLUs die (RESULTS.md, "Starts"). At a quarter they live, and all published networks start.
+# He's kernels keep the signal's size from layer to layer, forwards and backwards, whatever the widths; how large it is,
+# the first layer says. At full size all class values, which share the mean of the features below, are moved too far
+# together by each step, and the ReLUs die. At a tenth every published network starts (RESULTS.md, "Starts").
 DEFAULT_INITIALIZER = "quiet_he_normal"
 #: The size of the first layer's kernel under "quiet_he_normal", a part of He's.
-QUIET = 0.25
-#: Keras's initializers that draw a kernel by its shape and take a seed; and "quiet_he_normal": He normal, with the kernel of
-#: the first layer times `QUIET`.
+QUIET = 0.1
+#: Keras's initializers that draw a kernel by its shape and take a seed; and "quiet_he_normal": He normal, with the
+#: kernel of the first layer times `QUIET`.
 INITIALIZERS = (
     "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
     "orthogonal", "random_normal", "random_uniform", "truncated_normal", "variance_scaling", "quiet_he_normal",

@@ -78,8 +78,8 @@ def train(
         validation: fraction of the training images held out, on which "validation_error" is measured.
         test_every: measure the errors every so many epochs, and after the last; 1 by default.
         save_every: save the training state every so many steps too, not only after each epoch.
-        patience: epochs in a row on the plateau of guessing after which the run is given up; by default a fifth of
-            the epochs, and no fewer than 500 steps.
+        patience: epochs in a row on the plateau of guessing after which the run is given up; by default five, and no
+            fewer than 1,000 steps.
         tensorboard: write the figures of every epoch as TensorBoard's event files too (extra `allcnn[tensorboard]`).
         deterministic: the same bits every time on a GPU too; on a CPU they are anyway. It holds for the whole process.
         devices: how many of this host's accelerators share every batch; on JAX, all of them by default. More than one,

@@ -211,21 +211,21 @@ def test_initializers_by_their_spread() -> None:
     assert np.asarray(kernel).std() == pytest.approx(np.sqrt(1 / 576), rel=0.02)
 
 
-def test_quiet_he_normal_is_he_normal_with_a_quarter_in_the_first_layer() -> None:
+def test_quiet_he_normal_is_he_normal_with_a_tenth_in_the_first_layer() -> None:
     text = "D.2-MP2/2-24C3-24C3/2-NC1-GAP"
     quiet, he = (build_model(text, (16, 16, 3), seed=3, initializer=name) for name in ("quiet_he_normal", "he_normal"))
-    np.testing.assert_allclose(quiet.get_layer("conv1").kernel, he.get_layer("conv1").kernel / 4, rtol=1e-6)
+    np.testing.assert_allclose(quiet.get_layer("conv1").kernel, he.get_layer("conv1").kernel / 10, rtol=1e-6)
     for name in ("conv2", "conv3"):
         np.testing.assert_array_equal(quiet.get_layer(name).kernel, he.get_layer(name).kernel)
 
 
 def test_the_signal_keeps_its_size_in_narrow_wide_and_deep_networks() -> None:
     images = np.random.default_rng(0).normal(size=(8, 16, 16, 3)).astype(np.float32)
-    for text in ("12C3-16C3-NC1:linear-GAP", "256C3-32C3-256C1-NC1:linear-GAP", "-".join(["32C3"] * 16) + "-NC1:linear-GAP"):
-        model = build_model(text, (16, 16, 3), seed=0, class_bias=0.0)
+    for body in ("12C3-16C3", "256C3-32C3-256C1", "-".join(["32C3"] * 16)):
+        model = build_model(f"{body}-NC1-GAP", (16, 16, 3), seed=0)
         below = keras.Model(model.inputs, model.layers[-3].output)
         deviation = np.asarray(below({"image": images}), np.float32).std()
-        assert 0.25 / 4 < deviation < 0.25 * 4, text
+        assert 0.1 / 4 < deviation < 0.1 * 4, body
 
 
 @pytest.mark.parametrize("initializer", ["xavier", "zeros", ""])

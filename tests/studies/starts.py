@@ -3,14 +3,14 @@
     python tests/studies/starts.py DATA_DIR [--models paper,review] [--learning-rates 0.05,0.01] [--seeds 0,1,2]
                                    [--starts NAME[:CLASS_BIAS],...] [--backend jax] [--why] [--out FILE.csv]
 
-A cell is a network, a learning rate, a seed and a start, trained by the recipe `paper`: SGD with momentum 0.9, dropout and
-weight decay, on whitened images. It takes steps of 50 images until its running cross-entropy (decay 0.98) is under 2.2,
-1,000 at most. Those that are slower begin again, after all others, with the recipe's own batches of 200, for five
+A cell is a network, a learning rate, a seed and a start, trained by the recipe `paper`: SGD with momentum 0.9, dropout
+and weight decay, on whitened images. It takes steps of 50 images until its running cross-entropy (decay 0.98) is under
+2.2, 1,000 at most. Those that are slower begin again, after all others, with the recipe's own batches of 200, for five
 epochs at most. A cell ends early when every class value has been zero for ten steps, or the loss is no number.
 
 Each cell is a row of the CSV file; the study goes on where the file stopped. The order is by seed, then by the
-multiply-adds of the network, so that a part of the study says something too. `--why` also prints, at some of the steps, the
-state of each layer: dead units, deviation, mean, gradient and relative step.
+multiply-adds of the network, so that a part of the study says something too. `--why` also prints, at some of the steps,
+the state of each layer: dead units, deviation, mean, gradient and relative step.
 """
 
 from __future__ import annotations
@@ -132,8 +132,7 @@ class Layers:
 
     def outputs(self) -> list[np.ndarray]:
         """(images x positions, filters) of each layer."""
-        outputs = self.probe.predict({"images": self.images}, batch_size=len(self.images), verbose=0)
-        outputs = outputs if isinstance(outputs, list) else [outputs]
+        outputs = self.probe({"images": self.images}, training=False)
         return [np.asarray(output, np.float32).reshape(-1, output.shape[-1]) for output in outputs]
 
     def dead_percent(self) -> list[float]:
