@@ -17,7 +17,7 @@ OPTIMIZERS = ("sgd", "muon")
 SCHEDULES = ("drops", "linear")
 #: Numbers that joined the recipe later, with what was done before they did; older run folders lack them.
 _JOINED_LATER: dict[str, Any] = {
-    "field": None, "class_bias": 0.0, "optimizer": "sgd", "schedule": "drops", "warmup": 0.0,
+    "field": None, "class_bias": 0.0, "optimizer": "sgd", "schedule": "drops",
     "label_smoothing": 0.0, "dropout_scale": 1.0, "alternate_flips": False,
 }  # fmt: skip
 
@@ -48,8 +48,8 @@ class Recipe:
     unit: what `length` and `milestones` count, "epochs" or "steps".
     optimizer: "sgd", with momentum as the paper has it, or "muon" (`allcnn.optimizers.Muon`), whose learning rate is
         the relative change of a kernel in a step.
-    schedule: "drops", the learning rate multiplied by `multiplier` after each milestone; or "linear", falling to 0 at
-        the end. Before it, the rate rises from a tenth over the first `warmup` of the run, a fraction of its length.
+    schedule: "drops", the learning rate multiplied by `multiplier` after each milestone; or "linear", falling in a
+        straight line to 0 at the end.
     milestones: as published for a run of `milestones_of`; `drops` has them for this run's length.
     weight_decay: lambda as Caffe means it, gradient + lambda w, that is a penalty of lambda / 2 ||w||^2.
     decay_biases: whether biases decay too.
@@ -76,7 +76,6 @@ class Recipe:
     milestones: tuple[int, ...] = (200, 250, 300)
     milestones_of: int = 350
     multiplier: float = 0.1
-    warmup: float = 0.0
     momentum: float = 0.9
     weight_decay: float = 0.001
     decay_biases: bool = True
@@ -110,7 +109,6 @@ class Recipe:
             raise InputError(f"the milestones must be rising and 0 or more; got {self.milestones}.")
         for what, value, example in (
             ("momentum", self.momentum, 0.9),
-            ("warmup", self.warmup, 0.1),
             ("label smoothing", self.label_smoothing, 0.1),
         ):
             if not 0 <= value < 1:
@@ -235,23 +233,23 @@ RECIPES: dict[str, Recipe] = {
         Recipe("large", preprocessing="center", augmentation="large", field=126),
         # No recipe of the paper's: its networks, trained to its errors in a ninth of its image passes (RESULTS.md).
         Recipe(
-            "fast", length=40, optimizer="muon", learning_rate=0.03, schedule="linear", momentum=0.95, warmup=0.1,
+            "fast", length=40, optimizer="muon", learning_rate=0.03, schedule="linear", momentum=0.95,
             weight_decay=0.0, initializer="he_normal", dropout_scale=0.0, label_smoothing=0.1,
             preprocessing="standardize", augmentation="flip-shift", alternate_flips=True,
         ),
     )
 }  # fmt: skip
 
-# Measured with strided-b: at learning rate 0.05 classes die at the start, whatever the batch; see RESULTS.md.
-_DATASET_NUMBERS: dict[str, dict[str, Any]] = {
-    "digits": {
-        "learning_rate": 0.02,
-        "length": 40,
-        "batch_size": 25,
-        "initializer": "glorot_uniform",
-        "preprocessing": "standardize",
-    },
+# Measured with strided-b (RESULTS.md, "Digits").
+_DIGITS: dict[str, Any] = {
+    "learning_rate": 0.02,
+    "length": 40,
+    "batch_size": 25,
+    "initializer": "glorot_uniform",
+    "preprocessing": "standardize",
 }
+# A mirrored digit is no digit.
+_DIGITS_FAST: dict[str, Any] = {"length": 8, "batch_size": 25, "augmentation": "none"}
 #: The size of images to crop from and that of the crop, where the recipe crops: 256 and 224 (section 3.3).
 CROPPED_FROM, CROP_SIZE = 256, 224
 
@@ -276,7 +274,9 @@ def recipe_for(name: str, dataset: str, image_shape: tuple[int, int, int] = (32,
     """
     if name not in RECIPES:
         raise InputError(f'unknown recipe "{name}"; expected one of: {", ".join(RECIPES)}.')
-    recipe = RECIPES[name].with_overrides(**_DATASET_NUMBERS.get(dataset, {}))
+    recipe = RECIPES[name]
+    if dataset == "digits":
+        recipe = recipe.with_overrides(**(_DIGITS_FAST if name == "fast" else _DIGITS))
     if recipe.preprocessing == "gcn-zca" and max(image_shape[:2]) > LARGEST_WHITENED_SIDE:
         recipe = replace(recipe, preprocessing="standardize")
     return recipe
