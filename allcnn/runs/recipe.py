@@ -27,7 +27,7 @@ def _one_of(what: str, value: str, expected: tuple[str, ...]) -> None:
         raise InputError(f'unknown {what} "{value}"; expected one of: {", ".join(expected)}.')
 
 
-def _at_least_one(what: str, value: int) -> None:
+def _at_least_one(what: str, value: int | None) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InputError(f"the {what} must be a whole number of at least 1; got {value}.")
 
@@ -50,7 +50,7 @@ class Recipe:
         the relative change of a kernel in a step.
     schedule: "drops", the learning rate multiplied by `multiplier` after each milestone; or "linear", falling in a
         straight line to 0 at the end.
-    milestones: as published for a run of `milestones_of`; `drops` has them for this run's length.
+    milestones: for a run of `milestones_of`, by default as long as this one; `drops` has them for this run's length.
     weight_decay: lambda as Caffe means it, gradient + lambda w, that is a penalty of lambda / 2 ||w||^2.
     decay_biases: whether biases decay too.
     batch_size: images in a step; a last, smaller batch is dropped.
@@ -74,7 +74,7 @@ class Recipe:
     learning_rate: float = 0.05
     schedule: str = "drops"
     milestones: tuple[int, ...] = (200, 250, 300)
-    milestones_of: int = 350
+    milestones_of: int | None = None
     multiplier: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 0.001
@@ -98,7 +98,9 @@ class Recipe:
         _one_of("augmentation", self.augmentation, AUGMENTATIONS)
         check_initializer(self.initializer)
         _at_least_one(f"number of {self.unit}", self.length)
-        _at_least_one("length that the milestones are published for", self.milestones_of)
+        if self.milestones_of is None:
+            object.__setattr__(self, "milestones_of", self.length)
+        _at_least_one("length that the milestones are for", self.milestones_of)
         _at_least_one("batch size", self.batch_size)
         if self.field is not None:
             _at_least_one("field's height and width in pixels", self.field)
@@ -124,11 +126,11 @@ class Recipe:
 
     @property
     def drops(self) -> tuple[int, ...]:
-        """The milestones for this run's length: m of a published length p comes at ceil(m * length / p)."""
-        return tuple(-(-milestone * self.length // self.milestones_of) for milestone in self.milestones)
+        """The milestones for this run's length: m of a length l comes at ceil(m * length / l)."""
+        return tuple(-(-milestone * self.length // (self.milestones_of or 1)) for milestone in self.milestones)
 
     def with_overrides(self, **overrides: Any) -> Recipe:
-        """The same recipe with the given numbers replaced where they are not None.
+        """The same recipe with the given numbers replaced where they are not None; new milestones are for its length.
 
         Raises:
             InputError: a number that makes no sense, or one that a recipe does not have.
@@ -136,6 +138,8 @@ class Recipe:
         given = {name: value for name, value in overrides.items() if value is not None}
         for name in given:
             _check_name(name)
+        if "milestones" in given:
+            given = {"milestones_of": None, **given}
         return replace(self, **given)
 
     def as_dict(self) -> dict[str, Any]:
@@ -148,7 +152,7 @@ class Recipe:
         names = {field.name for field in fields(cls)}
         if isinstance(values, dict):
             # Before, milestones were kept as they were for the run's own length.
-            values = {**_JOINED_LATER, "milestones_of": values.get("length"), **values}
+            values = {**_JOINED_LATER, "milestones_of": None, **values}
         if not isinstance(values, dict) or set(values) != names:
             odd = sorted(set(values) ^ names) if isinstance(values, dict) else type(values).__name__
             raise InputError(f"this is not a recipe of this version of allcnn (unexpected or missing: {odd}).")
@@ -226,8 +230,7 @@ RECIPES: dict[str, Recipe] = {
         # Section 3.3.
         Recipe(
             "imagenet", unit="steps", length=450_000, learning_rate=0.01, milestones=(200_000, 400_000),
-            milestones_of=450_000, weight_decay=0.0005, batch_size=64,
-            preprocessing="channel-mean", augmentation="crop-mirror",
+            weight_decay=0.0005, batch_size=64, preprocessing="channel-mean", augmentation="crop-mirror",
         ),
         # Section 3.2.3 and Table 5; it gives no numbers of its own, so the schedule is CIFAR's.
         Recipe("large", preprocessing="center", augmentation="large", field=126),

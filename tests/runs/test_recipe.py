@@ -80,6 +80,13 @@ def test_steps_move_too() -> None:
     assert RECIPES["imagenet"].with_overrides(length=1000).drops == (445, 889)  # 444.4, 888.9
 
 
+def test_milestones_of_ones_own_are_for_the_length_that_they_come_with() -> None:
+    assert Recipe("mine", length=15, milestones=(8, 11)).drops == (8, 11)
+    mine = RECIPES["paper"].with_overrides(length=30, milestones=(10, 20))
+    assert mine.drops == (10, 20)
+    assert mine.with_overrides(length=60).drops == (20, 40)
+
+
 def test_runs_of_before_keep_their_drops() -> None:
     """Their milestones were scaled when the run was begun."""
     values = RECIPES["paper"].as_dict() | {"length": 3, "milestones": [2, 3, 3]}
