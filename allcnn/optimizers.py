@@ -1,4 +1,4 @@
-"""What Keras lacks for the recipe `fast`: Muon for convolution kernels, and its schedule."""
+"""What Keras lacks for the recipe `fast`: Muon for convolution kernels."""
 
 from __future__ import annotations
 
@@ -115,32 +115,6 @@ class Muon(keras.optimizers.Optimizer):
             "beta_2": self.beta_2,
         }
         return {**super().get_config(), **own}
-
-
-@keras.saving.register_keras_serializable(package="allcnn")
-class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that rises for a while, then falls in a straight line to 0 at the end.
-
-    Args:
-        learning_rate: the highest.
-        steps: of the whole run.
-        warmup_steps: steps in which it rises, from a tenth of the highest.
-    """
-
-    def __init__(self, learning_rate: float, steps: int, warmup_steps: int = 0):
-        self.learning_rate = learning_rate
-        self.steps = steps
-        self.warmup_steps = warmup_steps
-
-    def __call__(self, step: Any) -> Any:
-        step = ops.cast(step, "float32")
-        rising = 0.1 + 0.9 * step / max(self.warmup_steps, 1)
-        falling = (self.steps - step) / max(self.steps - self.warmup_steps, 1)
-        return self.learning_rate * ops.maximum(ops.where(step < self.warmup_steps, rising, falling), 0.0)
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments, for saving with the optimizer."""
-        return {"learning_rate": self.learning_rate, "steps": self.steps, "warmup_steps": self.warmup_steps}
 
 
 def orthogonalize(matrix: Any, steps: int = 5) -> Any:

@@ -22,6 +22,14 @@ def bench(
     spec: Annotated[
         str | None, typer.Option("--spec", metavar="TEXT", help="A network of your own, such as 96C3-96C3/2-NC1-GAP.")
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            metavar="NAME",
+            help="Whose training step to measure: paper, fast, review, imagenet, large. [default: that for the size]",
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option("--batch-size", metavar="IMAGES", help="In a training step. [default: the recipe's, 200]"),
@@ -68,6 +76,7 @@ def bench(
 
         result = benchmark(
             network,
+            recipe=recipe,
             batch_size=batch_size,
             precision=precision,
             augmentation=augmentation,
@@ -90,7 +99,8 @@ def _show(result: BenchmarkResult) -> None:
     show(f"{result.model}: {result.multiply_adds / 1e6:,.1f} M multiply-adds an image of {height} x {width}")
     more = f"{device.count} x " if device.count > 1 else ""
     augmented = "" if result.augmentation == "none" else f", {result.augmentation}"
-    show(f"{more}{device.name}, {device.backend}, {result.precision}, batches of {result.batch_size:,}{augmented}")
+    step = f"{result.precision}, {result.recipe}, batches of {result.batch_size:,}{augmented}"
+    show(f"{more}{device.name}, {device.backend}, {step}")
     show()
     speeds = {"training": result.training, "prediction": result.prediction}
     # One unit for the whole table, so that its figures can be compared.
@@ -125,7 +135,7 @@ def _show(result: BenchmarkResult) -> None:
             times.setdefault(row, []).append(recipe.recipe)
         headings = ("recipe", "length", "training", "test passes", "total")
         show_table(headings, [(", ".join(names), *row) for row, names in times.items()], left=2)
-        show("Counted: steps, and a test pass an epoch; not start-up, whitening, saving.")
+        show(f"Counted, at the rates above ({result.recipe}): steps, and a test pass an epoch.")
     else:
         show(f"No published recipe is for images of {height} x {width}.")
     show()

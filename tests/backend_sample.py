@@ -12,7 +12,8 @@ EXACT = ("order", "draws", "large_draws", "batches", "moved", "held_out")
 
 
 def sample() -> dict[str, np.ndarray]:
-    """Order, draws, batches, flipped and shifted images, whitened and standardised images, a network's answers."""
+    """Order, draws, batches, flipped and shifted images, whitened and standardised images, a network's answers,
+    kernels that Muon has moved."""
     from allcnn.data.order import epoch_order, flip_shift_draws, hold_out, large_draws
     from allcnn.data.pipeline import BatchOrder, training_batches
     from allcnn.models.build import build_model
@@ -44,7 +45,25 @@ def sample() -> dict[str, np.ndarray]:
         "white_few": few.apply(images),
         "standardized": make_preprocessing("standardize").adapt(images).apply(images),
         "chances": network.predict_on_batch(images),
+        "moved_kernels": moved_kernels(),
     }
+
+
+def moved_kernels() -> np.ndarray:
+    """A convolution kernel after each of five steps of Muon along the same made-up gradients."""
+    import keras
+
+    from allcnn.optimizers import Muon
+
+    random = np.random.default_rng(1)
+    kernel = keras.Variable(random.normal(size=(3, 3, 16, 24)), dtype="float32")
+    optimizer = Muon(learning_rate=0.05)
+    optimizer.build([kernel])
+    steps = []
+    for _ in range(5):
+        optimizer.apply([keras.ops.convert_to_tensor(random.normal(size=kernel.shape).astype(np.float32))])
+        steps.append(keras.ops.convert_to_numpy(kernel.value))
+    return np.stack(steps)
 
 
 if __name__ == "__main__":

@@ -54,9 +54,10 @@ def run_python() -> Callable[..., subprocess.CompletedProcess]:
     """Run Python in a process of its own, which finds this package: run_python("-c", program, KERAS_BACKEND="jax").
 
     Keyword arguments are environment variables; None takes one away. The process must end well unless `check=False`.
+    `timeout` guards against a process that hangs; a slow machine must not meet it.
     """
 
-    def run(*arguments: str, check: bool = True, timeout: float = 300, **environment: str | None):
+    def run(*arguments: str, check: bool = True, timeout: float = 1800, **environment: str | None):
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         merged = {**os.environ, "PYTHONPATH": path, **environment}
         result = subprocess.run(

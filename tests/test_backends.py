@@ -27,7 +27,7 @@ def on_jax(run_python, tmp_path):
     }
 
     def run(*arguments: str, check: bool = True):
-        return run_python(*arguments, check=check, timeout=900, KERAS_BACKEND="jax", **compiled)
+        return run_python(*arguments, check=check, timeout=7200, KERAS_BACKEND="jax", **compiled)
 
     return run
 

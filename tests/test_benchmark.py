@@ -84,7 +84,7 @@ def test_imagenet_takes_450_000_steps_of_64_and_no_test_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("side", "names"), [(32, ["paper", "review"]), (126, ["large"]), (224, ["imagenet"]), (64, [])]
+    ("side", "names"), [(32, ["paper", "review", "fast"]), (126, ["large"]), (224, ["imagenet"]), (64, [])]
 )
 def test_recipes_are_for_images_of_a_size(side, names) -> None:
     assert [recipe.name for recipe in fitting_recipes((side, side, 3))] == names
@@ -136,13 +136,21 @@ def test_a_small_network_through_the_real_pipeline(small_products) -> None:
     assert len(result.training.products) == 2
     assert (result.precision, result.batch_size, result.augmentation) == ("float32", 20, "flip-shift")
     assert result.noise_images % 20 == 0 and result.noise_images >= 100
-    assert [time.recipe for time in result.recipes] == ["paper", "review"]
+    assert [time.recipe for time in result.recipes] == ["paper", "review", "fast"]
+    assert result.recipe == "paper"
     assert result.recipes[0].training_seconds == 17_500_000 / result.training.images_per_second
     assert result.recipes[0].test_seconds == 3_500_000 / result.prediction.images_per_second
     # Keras and a backend alone take more than 100 MB.
     assert result.memory_peak_bytes is None or 1e8 < result.memory_peak_bytes < 1e12
     assert lines[0] == "measuring matrix products in float32 ..."
     json.dumps(result.as_dict(), allow_nan=False)
+
+
+def test_the_step_of_another_recipe(small_products) -> None:
+    result = benchmark(SMALL, recipe="fast", seconds=0.1, image_size=16)
+    assert (result.recipe, result.batch_size) == ("fast", RECIPES["fast"].batch_size)
+    with pytest.raises(InputError, match='unknown recipe "slow"'):
+        benchmark(SMALL, recipe="slow")
 
 
 def test_images_lie_in_the_field_of_the_recipe_for_the_size(small_products) -> None:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # In the order in which data flows.
 ROOMS = (
     "errors", "files", "backend", "device", "spread", "specs", "data", "preprocessing", "models", "scores",
-    "evaluation", "runs", "reports", "training", "sweep", "visualize", "benchmark", "export", "page",
+    "evaluation", "optimizers", "runs", "reports", "training", "sweep", "visualize", "benchmark", "export", "page",
 )  # fmt: skip
 # Elsewhere Keras is enough, and either backend will do.
 MAY_NAME_A_BACKEND = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from allcnn.data.order import epoch_order, flip_shift_draws
+from allcnn.data.order import FLIP, epoch_order, flip_shift_draws
 from allcnn.data.pipeline import BatchOrder, training_batches
 
 
@@ -33,6 +33,19 @@ def test_draws_are_those_of_the_epoch_and_the_step_in_it() -> None:
     assert np.array_equal(steps[4][1], flip_shift_draws(4, 1, 1, 3))
     assert steps[4][1].shape == (3, 3)
     assert all(draws is None for _, draws in BatchOrder(images=10, batch_size=3, seed=4).steps(0, 5))
+
+
+def test_alternating_flips_show_every_image_both_ways_in_two_epochs() -> None:
+    order = BatchOrder(images=60, batch_size=20, seed=4, augmentation="flip-shift", alternate_flips=True)
+    chance = BatchOrder(images=60, batch_size=20, seed=4, augmentation="flip-shift")
+    mirrored = np.full((4, 60), -1)
+    for step, ((indices, draws), (_, drawn)) in enumerate(zip(order.steps(0, 12), chance.steps(0, 12), strict=True)):
+        assert draws is not None and drawn is not None
+        mirrored[step // 3, indices] = draws[:, FLIP]
+        assert np.array_equal(draws[:, 1:], drawn[:, 1:])  # the shifts are still by chance
+    assert set(mirrored[0]) == {0, 1}
+    assert np.array_equal(mirrored[0] + mirrored[1], np.ones(60))
+    assert np.array_equal(mirrored[:2], mirrored[2:])
 
 
 def test_fewer_images_than_a_batch_are_one_batch() -> None:

@@ -36,7 +36,7 @@ def test_the_table_gives_every_network_its_exact_count(network):
 def test_both_commands_are_one_line_each_and_ci_runs_the_second():
     commands = [line for line in README.splitlines() if line.startswith("python3 -m venv .venv && ")]
     assert len(commands) == 2
-    assert commands[0].endswith("allcnn train --model strided-b --dataset digits")
+    assert commands[0].endswith("allcnn train --model strided-b --dataset digits --recipe fast")
     assert [line for line in README.splitlines() if line.endswith("-m pytest")] == [commands[1]]
 
 

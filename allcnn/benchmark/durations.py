@@ -1,4 +1,4 @@
-"""How long the published recipes would take at given rates, by arithmetic alone."""
+"""How long the recipes would take at given rates, by arithmetic alone."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class RecipeData:
 RECIPE_DATA = {
     "paper": RecipeData(32, 50_000, 10_000),
     "review": RecipeData(32, 50_000, 10_000),
+    "fast": RecipeData(32, 50_000, 10_000),
     "large": RecipeData(126, 50_000, 10_000),
     "imagenet": RecipeData(224, 1_281_167, 0),
 }
@@ -56,7 +57,7 @@ class RecipeTime:
 
 
 def fitting_recipes(image_shape: tuple[int, int, int]) -> list[Recipe]:
-    """The published recipes for images of this shape, (height, width, channels); none for most."""
+    """The recipes for images of this shape, (height, width, channels); none for most."""
     return [
         recipe
         for name, recipe in RECIPES.items()
@@ -65,7 +66,7 @@ def fitting_recipes(image_shape: tuple[int, int, int]) -> list[Recipe]:
 
 
 def recipe_time(recipe: Recipe, training_rate: float, prediction_rate: float) -> RecipeTime:
-    """How long a published recipe takes at rates in images per second."""
+    """How long a recipe takes at rates in images per second."""
     data = RECIPE_DATA[recipe.name]
     if recipe.unit == "steps":
         training_images, test_images = recipe.length * recipe.batch_size, 0

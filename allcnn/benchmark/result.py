@@ -62,7 +62,8 @@ class BenchmarkResult:
 
     image_shape: what the network sees: (height, width, channels) of the images, or of the field that they lie in.
     multiply_adds: of one image's forward pass. Training counts 6 operations for each, prediction 2; the real
-    number is slightly below, for nothing is passed back to the pixels. noise_images: how many it was trained on.
+    number is slightly below, for nothing is passed back to the pixels. recipe: whose training step was measured.
+    noise_images: how many images it was trained on.
     memory_peak_bytes: the most that this process had resident, from its start; device_memory_peak_bytes: the
     most that it took on the accelerator. None where the system does not say.
     """
@@ -75,6 +76,7 @@ class BenchmarkResult:
     multiply_adds: int
     device: Device
     precision: str
+    recipe: str
     batch_size: int
     augmentation: str
     noise_images: int

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from allcnn.evaluation import BATCH_SIZE, probabilities
 from allcnn.models.passes import fitting_batch
 from allcnn.models.saved import load_model
 from allcnn.runs.folder import RunFolder, read_metrics
-from allcnn.runs.recipe import AUGMENTATIONS, RECIPES, Recipe
+from allcnn.runs.recipe import AUGMENTATIONS, Recipe, recipe_for
 from allcnn.specs import Spec, count_multiply_adds, count_parameters, resolve
 from allcnn.training.run import train
 
@@ -55,6 +56,7 @@ _LEAST_PREDICTIONS = 3
 def benchmark(
     model: str | Spec = "all-c",
     *,
+    recipe: str | None = None,
     batch_size: int | None = None,
     precision: str = "auto",
     augmentation: str = "none",
@@ -71,7 +73,9 @@ def benchmark(
 
     Args:
         model: a name ("strided-b") or a network in the spec language.
-        batch_size: images in a training step; by default that of the published recipe for this size, else 200.
+        recipe: whose step is measured, with its optimizer, dropout and loss; by default that of the first published
+            recipe for this size, else "paper".
+        batch_size: images in a training step; by default the recipe's.
         precision: "auto", "float32" or "mixed_bfloat16", of the training; prediction is float32.
         augmentation: "none", "flip-shift" or "large".
         image_size: height and width of what the network sees; by default the published network's own, else 32. Where
@@ -92,9 +96,10 @@ def benchmark(
         shape = (image_size, image_size, 3)
     classes = classes if classes is not None else network.classes if network else 10
     multiply_adds = count_multiply_adds(spec, shape, classes)
-    recipe = _training_recipe(shape, batch_size, augmentation)
-    _refuse_large(recipe.batch_size, shape)
-    image_shape = shape if recipe.field is None else _IMAGE_SHAPE
+    measured = recipe or next((fitting.name for fitting in fitting_recipes(shape)), "paper")
+    training_recipe = _training_recipe(measured, batch_size, augmentation)
+    _refuse_large(training_recipe.batch_size, shape)
+    image_shape = shape if training_recipe.field is None else _IMAGE_SHAPE
     if precision not in PRECISIONS:
         raise InputError(f'unknown precision "{precision}"; expected one of: {", ".join(PRECISIONS)}.')
     if not (math.isfinite(seconds) and seconds > 0):
@@ -110,11 +115,15 @@ def benchmark(
     ceilings = {dtype: max(p.operations_per_second for p in products if p.dtype == dtype) for dtype in dtypes}
 
     ceiling = ceilings[product_dtype(precision)]
-    images = images_per_epoch(recipe.batch_size, shape, _TRAINING * multiply_adds, ceiling, device.kind, seconds)
+    images = images_per_epoch(
+        training_recipe.batch_size, shape, _TRAINING * multiply_adds, ceiling, device.kind, seconds
+    )
     announce(f"training on {images:,} images of noise, epoch after epoch ...")
     with tempfile.TemporaryDirectory(prefix="allcnn-bench-") as folder:
         run = Path(folder) / "run"
-        training_rates = _train(spec, noise_dataset(images, classes, image_shape), recipe, precision, run, seconds)
+        training_rates = _train(
+            spec, noise_dataset(images, classes, image_shape), training_recipe, precision, run, seconds
+        )
         trained = load_model(run)
     # Again and again: what else runs on a machine comes and goes, and a ceiling should have seen the best moment.
     announce("measuring matrix products again ...")
@@ -139,7 +148,8 @@ def benchmark(
         multiply_adds=multiply_adds,
         device=device,
         precision=precision,
-        batch_size=recipe.batch_size,
+        recipe=measured,
+        batch_size=training_recipe.batch_size,
         augmentation=augmentation,
         noise_images=images,
         training=training,
@@ -192,17 +202,15 @@ def process_memory_peak() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _training_recipe(shape: tuple[int, int, int], batch_size: int | None, augmentation: str) -> Recipe:
-    """What to train by: the step is a published recipe's, the learning rate too small to diverge on noise."""
+def _training_recipe(recipe: str, batch_size: int | None, augmentation: str) -> Recipe:
+    """What to train by: the step is the recipe's, the learning rate too small to diverge on noise."""
     measured = [name for name in AUGMENTATIONS if name not in DRAWS or not DRAWS[name].on_host]
     if augmentation not in measured:
         raise InputError(f'unknown augmentation "{augmentation}"; expected one of: {", ".join(measured)}.')
-    published = (fitting_recipes(shape) or [RECIPES["paper"]])[0]
-    return Recipe(
-        "benchmark", length=10**6, learning_rate=1e-4, milestones=(), preprocessing="standardize",
-        weight_decay=published.weight_decay, augmentation=augmentation, field=published.field,
-        batch_size=batch_size if batch_size is not None else published.batch_size,
-    )  # fmt: skip
+    return replace(
+        recipe_for(recipe, "cifar10"), name="benchmark", unit="epochs", length=10**6, learning_rate=1e-4, milestones=(),
+        preprocessing="standardize", augmentation=augmentation,
+    ).with_overrides(batch_size=batch_size)  # fmt: skip
 
 
 def _refuse_large(batch_size: int, shape: tuple[int, int, int]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from allcnn.reports.summaries import Search, Setting, Statistic, Trial
-from allcnn.runs.recipe import LEARNING_RATES, Recipe, recipe_for
+from allcnn.runs.recipe import LEARNING_RATES, RECIPES, Recipe, recipe_for
 from allcnn.specs.zoo import Network
 
 MISSING = "-"
@@ -106,12 +106,10 @@ def notes_of(search: Search | None, recipe: str) -> list[str]:
     """What is to be said of a row: how far from the recipe it was trained, how chosen, and what does not count."""
     if search is None:
         return []
-    setting, best = search.setting, search.best
+    best = search.best
     notes = []
     if best:
-        reference = recipe_for(recipe, setting.dataset, (32, 32, 3))
-        if changed := changes(setting.recipe, reference):
-            notes.append(f"{'; '.join(changed)}.")
+        notes += recipe_notes(search, recipe)
         notes += _image_notes(search, best)
         notes += _choice_notes(search, best)
     for trial in search.trials:
@@ -121,6 +119,15 @@ def notes_of(search: Search | None, recipe: str) -> list[str]:
     if left := count_text({key: n for key, n in not_counted([search]).items() if key not in ("diverged", "dead")}):
         notes.append(f"Not counted: {left}.")
     return notes
+
+
+def recipe_notes(search: Search, expected: str) -> list[str]:
+    """In what a search's numbers are not those of the recipe that it names, and its name if it is not the expected."""
+    name = search.recipe_name if search.recipe_name in RECIPES else expected
+    changed = changes(search.setting.recipe, recipe_for(name, search.setting.dataset, (32, 32, 3)))
+    if name == expected:
+        return [f"{'; '.join(changed)}."] if changed else []
+    return [f"Recipe {name}" + (f" with {'; '.join(changed)}." if changed else ".")]
 
 
 def changes(recipe: Recipe, reference: Recipe) -> list[str]:
@@ -169,7 +176,8 @@ def _choice_notes(search: Search, best: Trial) -> list[str]:
         notes.append("Learning rate chosen by the last epoch's test error, as in the paper.")
     if search.tied:
         notes.append("Two learning rates have the same mean; of these the one of more seeds, else the smaller.")
-    if search.setting.dataset != "digits" and best.learning_rate not in LEARNING_RATES:
+    searched = search.setting.recipe.optimizer == "sgd" and search.setting.dataset != "digits"
+    if searched and best.learning_rate not in LEARNING_RATES:
         notes.append("The learning rate is none of the paper's four (0.25, 0.1, 0.05, 0.01).")
     if len({(run.config.get("backend"), run.config.get("precision")) for run in best.counted}) > 1:
         notes.append("Its runs differ in backend or precision.")

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from allcnn.reports.comparison import MISSING, changes, count_text, error_text, images_note, rate_text
+from allcnn.reports.comparison import MISSING, count_text, error_text, images_note, rate_text, recipe_notes
 from allcnn.reports.structure import Column, Footnotes, Row, Table
 from allcnn.reports.summaries import Search, Trial
-from allcnn.runs.recipe import RECIPES, recipe_for
 
 _COLUMNS = (
     Column("network", left=True), Column("data set", left=True), Column("epochs"), Column("lr"), Column("n"),
@@ -112,15 +111,10 @@ def _short_name(search: Search) -> str:
 
 def _notes(search: Search, searches: Sequence[Search], trial: Trial) -> list[str]:
     setting = search.setting
-    name = search.recipe_name if search.recipe_name in RECIPES else "paper"
-    reference = replace(recipe_for(name, setting.dataset), length=setting.recipe.length)
     notes = []
     if setting.network is None and len(setting.spec) > _LONGEST_NAME:
         notes.append(f"Network: {setting.spec}")
-    if changed := changes(setting.recipe, reference):
-        notes.append(f"Recipe {name} with {'; '.join(changed)}.")
-    elif name != "paper":
-        notes.append(f"Recipe {name}.")
+    notes += recipe_notes(search, "paper")
     if setting.validation:
         notes.append(f"A part of {setting.validation:.3g} of the training images held out.")
     notes += [

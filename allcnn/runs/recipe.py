@@ -17,7 +17,7 @@ OPTIMIZERS = ("sgd", "muon")
 SCHEDULES = ("drops", "linear")
 #: Numbers that joined the recipe later, with what was done before they did; older run folders lack them.
 _JOINED_LATER: dict[str, Any] = {
-    "field": None, "class_bias": 0.0, "optimizer": "sgd", "schedule": "drops", "warmup": 0.0,
+    "field": None, "class_bias": 0.0, "optimizer": "sgd", "schedule": "drops",
     "label_smoothing": 0.0, "dropout_scale": 1.0, "alternate_flips": False,
 }  # fmt: skip
 
@@ -27,7 +27,7 @@ def _one_of(what: str, value: str, expected: tuple[str, ...]) -> None:
         raise InputError(f'unknown {what} "{value}"; expected one of: {", ".join(expected)}.')
 
 
-def _at_least_one(what: str, value: int) -> None:
+def _at_least_one(what: str, value: int | None) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InputError(f"the {what} must be a whole number of at least 1; got {value}.")
 
@@ -48,9 +48,9 @@ class Recipe:
     unit: what `length` and `milestones` count, "epochs" or "steps".
     optimizer: "sgd", with momentum as the paper has it, or "muon" (`allcnn.optimizers.Muon`), whose learning rate is
         the relative change of a kernel in a step.
-    schedule: "drops", the learning rate multiplied by `multiplier` after each milestone; or "linear", falling to 0 at
-        the end. Before it, the rate rises from a tenth over the first `warmup` of the run, a fraction of its length.
-    milestones: as published for a run of `milestones_of`; `drops` has them for this run's length.
+    schedule: "drops", the learning rate multiplied by `multiplier` after each milestone; or "linear", falling in a
+        straight line to 0 at the end.
+    milestones: for a run of `milestones_of`, by default as long as this one; `drops` has them for this run's length.
     weight_decay: lambda as Caffe means it, gradient + lambda w, that is a penalty of lambda / 2 ||w||^2.
     decay_biases: whether biases decay too.
     batch_size: images in a step; a last, smaller batch is dropped.
@@ -74,9 +74,8 @@ class Recipe:
     learning_rate: float = 0.05
     schedule: str = "drops"
     milestones: tuple[int, ...] = (200, 250, 300)
-    milestones_of: int = 350
+    milestones_of: int | None = None
     multiplier: float = 0.1
-    warmup: float = 0.0
     momentum: float = 0.9
     weight_decay: float = 0.001
     decay_biases: bool = True
@@ -99,7 +98,9 @@ class Recipe:
         _one_of("augmentation", self.augmentation, AUGMENTATIONS)
         check_initializer(self.initializer)
         _at_least_one(f"number of {self.unit}", self.length)
-        _at_least_one("length that the milestones are published for", self.milestones_of)
+        if self.milestones_of is None:
+            object.__setattr__(self, "milestones_of", self.length)
+        _at_least_one("length that the milestones are for", self.milestones_of)
         _at_least_one("batch size", self.batch_size)
         if self.field is not None:
             _at_least_one("field's height and width in pixels", self.field)
@@ -110,7 +111,6 @@ class Recipe:
             raise InputError(f"the milestones must be rising and 0 or more; got {self.milestones}.")
         for what, value, example in (
             ("momentum", self.momentum, 0.9),
-            ("warmup", self.warmup, 0.1),
             ("label smoothing", self.label_smoothing, 0.1),
         ):
             if not 0 <= value < 1:
@@ -126,11 +126,11 @@ class Recipe:
 
     @property
     def drops(self) -> tuple[int, ...]:
-        """The milestones for this run's length: m of a published length p comes at ceil(m * length / p)."""
-        return tuple(-(-milestone * self.length // self.milestones_of) for milestone in self.milestones)
+        """The milestones for this run's length: m of a length l comes at ceil(m * length / l)."""
+        return tuple(-(-milestone * self.length // (self.milestones_of or 1)) for milestone in self.milestones)
 
     def with_overrides(self, **overrides: Any) -> Recipe:
-        """The same recipe with the given numbers replaced where they are not None.
+        """The same recipe with the given numbers replaced where they are not None; new milestones are for its length.
 
         Raises:
             InputError: a number that makes no sense, or one that a recipe does not have.
@@ -138,6 +138,8 @@ class Recipe:
         given = {name: value for name, value in overrides.items() if value is not None}
         for name in given:
             _check_name(name)
+        if "milestones" in given:
+            given = {"milestones_of": None, **given}
         return replace(self, **given)
 
     def as_dict(self) -> dict[str, Any]:
@@ -150,7 +152,7 @@ class Recipe:
         names = {field.name for field in fields(cls)}
         if isinstance(values, dict):
             # Before, milestones were kept as they were for the run's own length.
-            values = {**_JOINED_LATER, "milestones_of": values.get("length"), **values}
+            values = {**_JOINED_LATER, "milestones_of": None, **values}
         if not isinstance(values, dict) or set(values) != names:
             odd = sorted(set(values) ^ names) if isinstance(values, dict) else type(values).__name__
             raise InputError(f"this is not a recipe of this version of allcnn (unexpected or missing: {odd}).")
@@ -229,30 +231,30 @@ RECIPES: dict[str, Recipe] = {
         # variance at each layer, from a deviation of some 65 to about 1 at the class values.
         Recipe(
             "imagenet", unit="steps", length=450_000, learning_rate=0.01, milestones=(200_000, 400_000),
-            milestones_of=450_000, weight_decay=0.0005, batch_size=64, initializer="lecun_normal",
-            preprocessing="channel-mean", augmentation="crop-mirror",
+            weight_decay=0.0005, batch_size=64, initializer="lecun_normal", preprocessing="channel-mean",
+            augmentation="crop-mirror",
         ),
         # Section 3.2.3 and Table 5; it gives no numbers of its own, so the schedule is CIFAR's.
         Recipe("large", preprocessing="center", augmentation="large", field=126),
         # No recipe of the paper's: its networks, trained to its errors in a ninth of its image passes (RESULTS.md).
         Recipe(
-            "fast", length=40, optimizer="muon", learning_rate=0.03, schedule="linear", momentum=0.95, warmup=0.1,
-            weight_decay=0.0, initializer="he_normal", dropout_scale=0.0, label_smoothing=0.1,
+            "fast", length=40, optimizer="muon", learning_rate=0.03, schedule="linear", momentum=0.95,
+            weight_decay=0.0, initializer="he_normal", dropout_scale=0.25, label_smoothing=0.1,
             preprocessing="standardize", augmentation="flip-shift", alternate_flips=True,
         ),
     )
 }  # fmt: skip
 
-# Measured with strided-b: at learning rate 0.05 classes die at the start, whatever the batch; see RESULTS.md.
-_DATASET_NUMBERS: dict[str, dict[str, Any]] = {
-    "digits": {
-        "learning_rate": 0.02,
-        "length": 40,
-        "batch_size": 25,
-        "initializer": "glorot_uniform",
-        "preprocessing": "standardize",
-    },
+# Measured with strided-b (RESULTS.md, "Digits").
+_DIGITS: dict[str, Any] = {
+    "learning_rate": 0.02,
+    "length": 40,
+    "batch_size": 25,
+    "initializer": "glorot_uniform",
+    "preprocessing": "standardize",
 }
+# A mirrored digit is no digit.
+_DIGITS_FAST: dict[str, Any] = {"length": 8, "batch_size": 25, "augmentation": "none"}
 #: The size of images to crop from and that of the crop, where the recipe crops: 256 and 224 (section 3.3).
 CROPPED_FROM, CROP_SIZE = 256, 224
 
@@ -277,7 +279,9 @@ def recipe_for(name: str, dataset: str, image_shape: tuple[int, int, int] = (32,
     """
     if name not in RECIPES:
         raise InputError(f'unknown recipe "{name}"; expected one of: {", ".join(RECIPES)}.')
-    recipe = RECIPES[name].with_overrides(**_DATASET_NUMBERS.get(dataset, {}))
+    recipe = RECIPES[name]
+    if dataset == "digits":
+        recipe = recipe.with_overrides(**(_DIGITS_FAST if name == "fast" else _DIGITS))
     if recipe.preprocessing == "gcn-zca" and max(image_shape[:2]) > LARGEST_WHITENED_SIDE:
         recipe = replace(recipe, preprocessing="standardize")
     return recipe

@@ -56,6 +56,8 @@ class Channel:
         self._given: dict[str, dict[int, Any]] = {}
         self._gathered: dict[str, list[Any]] = {}
         self._closing = False
+        self._opened = time.monotonic()
+        self._answered = 0
         self._leaving: threading.Timer | None = None
         self._listener: socket.socket | None = None
 
@@ -117,11 +119,17 @@ class Channel:
         self._end(ending, force=False)
 
     def close(self) -> None:
-        """Take leave: wait, briefly, until the other hosts have gone, or have heard how the run ended."""
+        """Take leave: wait, briefly, until the other hosts have gone, or have heard how the run ended.
+
+        If another host ended the run before all had called, host 0 also waits for the others' calls, within `JOIN`
+        seconds of its start. They would find a closed port otherwise, and wait in vain.
+        """
         until = time.monotonic() + (GRACE + 4.0 if self.host == 0 else 0.0)
         with self._changed:
             self._closing = True
-            while any(not peer.gone for peer in self._peers.values()) and time.monotonic() < until:
+            while self._expects_calls() or (
+                any(not peer.gone for peer in self._peers.values()) and time.monotonic() < until
+            ):
                 self._changed.wait(0.2)
         if self._leaving:
             self._leaving.cancel()
@@ -131,6 +139,15 @@ class Channel:
             close(self._listener)
 
     # Host 0's side of a connection.
+
+    def _expects_calls(self) -> bool:
+        """Whether hosts that have not called yet must still hear of an end that is not of host 0's own making."""
+        return (
+            self.host == 0
+            and self._leaving is not None
+            and self._answered < self.count - 1
+            and time.monotonic() < self._opened + JOIN
+        )
 
     def _accept(self) -> None:
         assert self._listener is not None  # noqa: S101
@@ -164,7 +181,8 @@ class Channel:
                 ending = self.ending
         if not wrong:
             if ending:  # it came too late to be told with the others
-                peer.send({"end": asdict(ending)})
+                peer.send({"end": asdict(_as_told(ending))})
+            self._count_answered()
             if self._closing:
                 peer.close()
             self._listen_to(peer)
@@ -172,8 +190,17 @@ class Channel:
         what = f"says that it is host {host} of {count}" if not taken else f"is a second host {host}"
         message = f"a process on {name} {what}; expected one each of 1 to {self.count - 1} of {self.count}."
         ending = Ending(f"{message}\nGive each host its own --host-index and all the same --host-count.", 2, 0)
-        Peer(connection, host, name).send({"end": asdict(ending)})
+        refused = Peer(connection, host, name)
+        refused.send({"end": asdict(ending)})
+        refused.close()
         self._end(ending, force=True)
+        self._count_answered()
+
+    def _count_answered(self) -> None:
+        """Another process has called as a host, and has been sent what there was to say."""
+        with self._changed:
+            self._answered += 1
+            self._changed.notify_all()
 
     def _take(self, host: int, name: str, value: Any) -> None:
         """Collect what is given under a name; once complete, tell everybody."""
@@ -247,8 +274,10 @@ class Channel:
         told = False
         while not self._closing:
             time.sleep(_PING)
-            self._send({"stop": True} if self.stop_wanted and not told else {"ping": True})
-            told = told or (self.stop_wanted and bool(self._peers))
+            # Read once: what is set while this is sent, the next round tells.
+            tell = self.stop_wanted and not told and bool(self._peers)
+            self._send({"stop": True} if tell else {"ping": True})
+            told = told or tell
 
     def _send(self, message: dict[str, Any]) -> None:
         for peer in list(self._peers.values()):
@@ -264,10 +293,7 @@ class Channel:
                 self._leaving = threading.Timer(GRACE, self._leave)
                 self._leaving.daemon = True
                 self._leaving.start()
-        # The others are told the first line, what to do next is to be read once; of a wrong call they hear it all.
-        line = ending.message.partition("\n")[0].removesuffix(" Go on with:")
-        told = ending if ending.code == 2 else replace(ending, message=line)
-        self._send({"end": asdict(told)})
+        self._send({"end": asdict(_as_told(ending))})
 
     def _leave(self) -> None:
         """The main thread is in a step that waits for a host that will not come: nothing but this ends it."""
@@ -288,3 +314,10 @@ class Channel:
                 return False
             self._changed.wait(0.5)  # woken now and then, so that Python hears signals
         return True
+
+
+def _as_told(ending: Ending) -> Ending:
+    """What other hosts hear: the first line, since advice is to be read once; of a wrong call all of it."""
+    if ending.code == 2:
+        return ending
+    return replace(ending, message=ending.message.partition("\n")[0].removesuffix(" Go on with:"))

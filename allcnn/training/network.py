@@ -10,7 +10,7 @@ import numpy as np
 from allcnn.data.order import DRAWS
 from allcnn.data.stored_images import StoredImages
 from allcnn.models.build import DEFAULT_CLASS_BIAS, make_layers
-from allcnn.optimizers import LinearDecay, Muon
+from allcnn.optimizers import Muon
 from allcnn.preprocessing.augment import augmentation_layer
 from allcnn.preprocessing.field import field_layers
 from allcnn.runs.recipe import Recipe
@@ -109,7 +109,7 @@ def make_optimizer(recipe: Recipe, total_steps: int) -> keras.optimizers.Optimiz
     """
     rate: Any = recipe.learning_rate
     if recipe.schedule == "linear":
-        rate = LinearDecay(rate, total_steps, round(recipe.warmup * total_steps))
+        rate = keras.optimizers.schedules.PolynomialDecay(rate, total_steps, end_learning_rate=0.0)
     kind = {"sgd": keras.optimizers.SGD, "muon": Muon}[recipe.optimizer]
     return kind(learning_rate=rate, momentum=recipe.momentum)
 

@@ -130,7 +130,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         loss = logs.get("cross_entropy", logs.get("loss"))
         parts = [
             f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}",
-            f"lr {logs.get('learning_rate', float(self.model.optimizer.learning_rate)):g}",
+            f"lr {logs.get('learning_rate', float(self.model.optimizer.learning_rate)):.3g}",
             f"loss {_figure(loss, '.4f')}",
             f"train error {_figure(_train_error(logs), '.2f')} %",
             f"test error {_figure(logs.get('test_error'), '.2f')} %",

@@ -75,7 +75,7 @@ def bare(model: str, seconds: float) -> None:
         resolve(model)[0], (32, 32, 3), 10, initializer="lecun_normal", seed=0, weight_decay=0.001, decay_biases=True,
         augmentation="none", dtype=resolve_precision("auto", device),
     )  # fmt: skip
-    compile_for_training(network, 0.01, 0.9, jit_compile(device))
+    compile_for_training(network, keras.optimizers.SGD(0.01, 0.9), jit_compile(device))
     random = np.random.default_rng(0)
     images = random.standard_normal((IMAGES, 32, 32, 3)).astype(np.float32)
     labels = random.integers(0, 10, IMAGES).astype(np.int32)

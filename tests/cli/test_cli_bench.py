@@ -15,8 +15,8 @@ SMALL = ("bench", "--spec", "8C3/2-NC1:linear-GAP", "--seconds", "0.1")
 
 RESULT = BenchmarkResult(
     model="all-c", spec="96C3-NC1-GAP", image_shape=(32, 32, 3), classes=10, parameters=1, multiply_adds=250_000_000,
-    device=Device("tensorflow", "cpu", "Some processor", 1, True), precision="mixed_bfloat16", batch_size=200,
-    augmentation="flip-shift", noise_images=1000,
+    device=Device("tensorflow", "cpu", "Some processor", 1, True), precision="mixed_bfloat16",
+    recipe="fast", batch_size=200, augmentation="flip-shift", noise_images=1000,
     training=Speed("bfloat16", (400.0,), 1_500_000_000, (Product("bfloat16", 16384, 1024, 256, 2.4e12),)),
     prediction=Speed("float32", (500.0,), 500_000_000, (Product("float32", 2048, 2048, 2048, 1e12),)),
     recipes=tuple(recipe_time(RECIPES[name], 400.0, 500.0) for name in ("paper", "review")),
@@ -33,18 +33,18 @@ def test_a_person_sees_speeds_durations_and_memory(allcnn, monkeypatch):
 
     monkeypatch.setattr("allcnn.benchmark.benchmark", measured)
     outcome = allcnn(
-        "bench", "--batch-size", "50", "--precision", "float32", "--augment", "flip-shift", "--seconds", "3",
-        "--image-size", "64", "--classes", "7",
+        "bench", "--recipe", "fast", "--batch-size", "50", "--precision", "float32", "--augment", "flip-shift",
+        "--seconds", "3", "--image-size", "64", "--classes", "7",
     )  # fmt: skip
     assert outcome.code == 0
     asked.pop("announce")
     assert asked == {
-        "network": "all-c", "batch_size": 50, "precision": "float32", "augmentation": "flip-shift", "seconds": 3.0,
-        "image_size": 64, "classes": 7,
+        "network": "all-c", "recipe": "fast", "batch_size": 50, "precision": "float32", "augmentation": "flip-shift",
+        "seconds": 3.0, "image_size": 64, "classes": 7,
     }  # fmt: skip
     lines = outcome.out.splitlines()
     assert lines[0] == "all-c: 250.0 M multiply-adds an image of 32 x 32"
-    assert lines[1] == "Some processor, tensorflow, mixed_bfloat16, batches of 200, flip-shift"
+    assert lines[1] == "Some processor, tensorflow, mixed_bfloat16, fast, batches of 200, flip-shift"
     cells = [line.split() for line in lines]
     # 400 x 1.5e9 of 2.4e12, and 500 x 0.5e9 of 1e12.
     assert "training bfloat16 400 600 2,400 25.0 %".split() in cells
@@ -73,8 +73,8 @@ def test_json_is_one_document_with_the_same_figures(allcnn, monkeypatch):
     assert outcome.code == 0
     document = outcome.document
     assert set(document) == {
-        "model", "spec", "image_shape", "classes", "parameters", "multiply_adds", "device", "precision", "batch_size",
-        "augmentation", "noise_images", "training", "prediction", "recipes", "memory_peak_bytes",
+        "model", "spec", "image_shape", "classes", "parameters", "multiply_adds", "device", "precision", "recipe",
+        "batch_size", "augmentation", "noise_images", "training", "prediction", "recipes", "memory_peak_bytes",
         "device_memory_peak_bytes",
     }  # fmt: skip
     training = document["training"]

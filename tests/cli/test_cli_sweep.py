@@ -37,7 +37,7 @@ def start(arguments: list[str]) -> subprocess.Popen:
     )  # fmt: skip
 
 
-def wait_until(condition, seconds: float = 60.0) -> None:
+def wait_until(condition, seconds: float = 600.0) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until
@@ -51,7 +51,7 @@ def swept(tmp_path_factory) -> tuple[Path, dict]:
     process = start(call(runs))
     wait_until(lambda: sweep_kill.training(runs))
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 130
     assert "interrupted: 0 of 2 runs are done. Go on with:\nallcnn sweep --models" in errors, errors
     assert sweep_kill.training(runs) == []
@@ -60,7 +60,7 @@ def swept(tmp_path_factory) -> tuple[Path, dict]:
     process.send_signal(signal.SIGKILL)
     process.communicate()
     process = start(call(runs, "--jobs", "2"))  # at once: the killed one's child may still save its state
-    out, errors = process.communicate(timeout=120)
+    out, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     return runs, json.loads(out)
 

@@ -50,7 +50,7 @@ def test_every_option_reaches_the_run(allcnn, tmp_path):
     options = {
         "--lr": "0.01", "--epochs": "1", "--batch-size": "100", "--augment": "flip-shift", "--preprocessing": "center",
         "--initializer": "he_normal", "--weight-decay": "0.002", "--precision": "float32", "--validation": "0.2",
-        "--seed": "7", "--image-size": "16", "--recipe": "review",
+        "--seed": "7", "--image-size": "16", "--recipe": "review", "--set": "label_smoothing=0.2",
     }  # fmt: skip
     arguments = [part for option in options.items() for part in option]
     assert allcnn(*SMALL, *arguments, "--run-dir", run).code == 0
@@ -60,6 +60,7 @@ def test_every_option_reaches_the_run(allcnn, tmp_path):
     assert (recipe["learning_rate"], recipe["length"], recipe["batch_size"]) == (0.01, 1, 100)
     assert (recipe["augmentation"], recipe["preprocessing"]) == ("flip-shift", "center")
     assert (recipe["initializer"], recipe["weight_decay"]) == ("he_normal", 0.002)
+    assert recipe["label_smoothing"] == 0.2
     assert (config["precision"], config["validation"], config["seed"]) == ("float32", 0.2, 7)
     assert config["image_shape"] == [16, 16, 3]
 
@@ -82,7 +83,10 @@ def test_resume_needs_only_the_folder(allcnn, digits_run):
             ("--precision", "half"),
             'error: unknown precision "half"; expected one of: auto, float32, mixed_bfloat16.\n',
         ),
-        (("--recipe", "papers"), 'error: unknown recipe "papers"; expected one of: paper, review, imagenet, large.\n'),
+        (
+            ("--recipe", "papers"),
+            'error: unknown recipe "papers"; expected one of: paper, review, imagenet, large, fast.\n',
+        ),
         (
             ("--augment", "flip"),
             'error: unknown augmentation "flip"; expected one of: none, flip-shift, crop-mirror, large.\n',

@@ -60,7 +60,9 @@ def run_saved_models(
         jobs.append([str(folder), str(place / f"images{index}.npy"), sizes, str(place / f"results{index}.npz")])
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-I", "-c", _SAVED_MODEL]
-    done = subprocess.run(command, input=json.dumps(jobs), env=environment, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        command, input=json.dumps(jobs), env=environment, capture_output=True, text=True, timeout=1800
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     found = []
     for *_, out in jobs:
@@ -72,6 +74,19 @@ def run_saved_models(
 def run_keras(model: keras.Model, images: np.ndarray, sizes: tuple[int, ...]) -> list[np.ndarray]:
     """What Keras gives for the first images, in batches of these sizes."""
     return [np.asarray(model.predict_on_batch(images[:size])) for size in sizes]
+
+
+def run_float64(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """The probabilities that the model's layers and weights give in float64."""
+
+    def in_float64(layer: keras.Layer) -> keras.Layer:
+        return type(layer).from_config({**layer.get_config(), "dtype": "float64"})
+
+    clone = keras.models.clone_model(model, clone_function=in_float64)
+    clone.set_weights(model.get_weights())
+    found = np.asarray(clone.predict_on_batch(images))
+    assert found.dtype == np.float64
+    return found
 
 
 def make_decided(model: keras.Model, images: np.ndarray, seed: int = 0) -> None:

@@ -24,8 +24,8 @@ def test_refused(name, tmp_path, capfd):
     assert os.listdir(tmp_path) == [name]
 
 
-def test_none_of_them_takes_much_memory_or_time(tmp_path, run_python):
-    """In a process that is ended at 1 GiB of addresses and at 20 seconds; 20,000 x 20,000 pixels take more."""
+def test_none_of_them_takes_much_memory(tmp_path, run_python):
+    """In a process that is ended at 1 GiB of addresses; 20,000 x 20,000 pixels take more."""
     for name, (content, _) in REFUSED.items():
         (tmp_path / name).write_bytes(content)
     program = """
@@ -42,7 +42,7 @@ for path in Path(sys.argv[1]).iterdir():
         assert "MemoryError" not in str(error), error
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
-    megabytes = run_python("-c", program, str(tmp_path), timeout=20).stdout
+    megabytes = run_python("-c", program, str(tmp_path)).stdout
     assert int(megabytes) < 200
 
 

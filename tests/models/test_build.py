@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from allcnn.errors import InputError, SpecError
-from allcnn.models.build import build_model, layer_seed
+from allcnn.models.build import DEFAULT_CLASS_BIAS, build_model, layer_seed
 from allcnn.specs import ZOO, layer_shapes, parse
 
 backends = pytest.mark.backends
@@ -181,7 +181,8 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not() -> None:
             kernels += 1
             assert not np.array_equal(np.asarray(weight), np.asarray(different))
         elif "bias" in weight.path:
-            assert (np.asarray(weight) == ("fc2" in weight.path)).all()  # the classes' start at 1
+            # The classes' begin above 0, for the ReLU after them.
+            assert np.all(np.asarray(weight) == (DEFAULT_CLASS_BIAS if weight.path.startswith("fc2/") else 0))
     assert kernels == 6
     # Layers of the same shape start from different numbers.
     assert not np.array_equal(first.get_layer("conv3").get_weights()[0], first.get_layer("conv4").get_weights()[0])

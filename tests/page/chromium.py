@@ -18,7 +18,7 @@ from typing import Any
 
 #: What Debian, others and the vendor call it.
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-_WAIT_SECONDS = 60.0
+_WAIT_SECONDS = 600.0
 _OPTIONS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-extensions", "--hide-scrollbars",
     "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
@@ -179,4 +179,4 @@ def chromium() -> Iterator[Page]:
             os.close(to_browser[1])  # it leaves when nobody speaks to it any more
             os.close(to_us[0])
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=300)

@@ -15,6 +15,11 @@ from allcnn.preprocessing.store import load_preprocessing, save_preprocessing
 
 backends = pytest.mark.backends
 
+# An image of norm 55 is stretched by up to 1 / sqrt(0.1). Rounding it once to float32 costs as much as this, in the
+# directions that are stretched most; the layers round a few times: the image, the matrix, products and sums.
+ROUNDING = 55 / np.sqrt(0.1) * 2.0**-24  # 1.0e-5
+TOLERANCE = 16 * ROUNDING
+
 
 def normalized(images: np.ndarray) -> np.ndarray:
     """Rows (n, values) of mean 0 and norm 55, in float64."""
@@ -48,7 +53,7 @@ def test_two_images_by_hand(copies) -> None:
     images = np.array([[[[0, 0, 90]]], [[[0, 90, 0]]]] * copies, np.uint8)
     expected = np.sqrt(2268.75 / 2268.85 / 2) * np.array([0, -1, 1])
     white = ZCAWhitening().adapt(images).apply(images)[:2, 0, 0]
-    np.testing.assert_allclose(white, [expected, -expected], atol=2e-5)
+    np.testing.assert_allclose(white, [expected, -expected], atol=TOLERANCE)
 
 
 @backends
@@ -60,8 +65,8 @@ def test_two_images_by_hand(copies) -> None:
 def test_fit_and_layers_agree_with_float64(count, side) -> None:
     train, others = noise(count, side), noise(40, side)
     zca = ZCAWhitening().adapt(train)
-    np.testing.assert_allclose(zca.apply(train), reference(train, train), atol=1e-4)
-    np.testing.assert_allclose(zca.apply(others), reference(train, others), atol=1e-4)
+    np.testing.assert_allclose(zca.apply(train), reference(train, train), atol=TOLERANCE)
+    np.testing.assert_allclose(zca.apply(others), reference(train, others), atol=TOLERANCE)
 
 
 @backends
@@ -70,8 +75,8 @@ def test_small_photographs(cifar10_photographs, count) -> None:
     small = cifar10_photographs[:, ::4, ::4]
     train, others = small[:count], small[1000:1100]
     zca = ZCAWhitening().adapt(train)
-    np.testing.assert_allclose(zca.apply(train), reference(train, train), atol=1e-4)
-    np.testing.assert_allclose(zca.apply(others), reference(train, others), atol=1e-4)
+    np.testing.assert_allclose(zca.apply(train), reference(train, train), atol=TOLERANCE)
+    np.testing.assert_allclose(zca.apply(others), reference(train, others), atol=TOLERANCE)
 
 
 def test_photographs_at_their_full_size(cifar10_photographs) -> None:
@@ -86,7 +91,7 @@ def test_photographs_at_their_full_size(cifar10_photographs) -> None:
     along = rows @ directions.T
     expected = along / np.sqrt(singular**2 / 300 + 0.1) @ directions + (rows - along @ directions) / np.sqrt(0.1)
     white = ZCAWhitening().adapt(train).apply(images)
-    np.testing.assert_allclose(white.reshape(100, -1), expected, atol=1e-4)
+    np.testing.assert_allclose(white.reshape(100, -1), expected, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("count", [2000, pytest.param(300, marks=backends)])
@@ -95,7 +100,7 @@ def test_photographs_at_a_third_of_their_size(cifar10_photographs, photographs, 
         images = np.concatenate([cifar10_photographs, arrays["x_test"]])[:, ::3, ::3]
     train, others = images[:count], images[2000:2100]
     zca = ZCAWhitening().adapt(train)
-    np.testing.assert_allclose(zca.apply(others), reference(train, others), atol=1e-4)
+    np.testing.assert_allclose(zca.apply(others), reference(train, others), atol=TOLERANCE)
 
 
 def test_memory_does_not_grow_with_the_number_of_images() -> None:
@@ -129,14 +134,14 @@ def test_saved_read_back_and_inside_a_saved_model(tmp_path, count) -> None:
     save_preprocessing(zca, tmp_path / "preprocessing.h5")
     restored = load_preprocessing(tmp_path / "preprocessing.h5")
     assert isinstance(restored, ZCAWhitening)
-    np.testing.assert_allclose(restored.apply(others), expected, atol=1e-4)
+    np.testing.assert_allclose(restored.apply(others), expected, atol=TOLERANCE)
     assert np.array_equal(restored.apply(others), zca.apply(others))
 
     model = build_model("NC1-GAP", (8, 8, 3), preprocessing=restored)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     white = keras.Model(loaded.input, loaded.get_layer("zca_image").output).predict_on_batch(others)
-    np.testing.assert_allclose(white, expected, atol=1e-4)
+    np.testing.assert_allclose(white, expected, atol=TOLERANCE)
 
 
 def test_the_layers_are_stock_frozen_and_float32() -> None:
@@ -160,7 +165,7 @@ def test_restored_from_its_arrays() -> None:
         "matrix": ((48, 48), "float32"),
     }
     restored = ZCAWhitening().restore((4, 4, 3), arrays)
-    np.testing.assert_allclose(restored.apply(others), reference(train, others), atol=1e-4)
+    np.testing.assert_allclose(restored.apply(others), reference(train, others), atol=TOLERANCE)
 
 
 def test_a_matrix_that_would_not_fit_is_refused_with_its_size() -> None:

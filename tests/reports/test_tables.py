@@ -48,11 +48,19 @@ def test_it_says_that_held_out_images_chose(write_run, runs_below) -> None:
 
 
 def test_fewer_epochs_and_changed_numbers_are_marked(write_run, runs_below) -> None:
-    write_run("all-c", 40.0, length=3, milestones=(2, 3, 3), batch_size=100)
+    write_run("all-c", 40.0, length=3, batch_size=100)
     table = report_table(runs_below(), "3")
     notes = table.notes_of(row_of(table, "ALL-CNN-C"))
     assert "3 epochs instead of 350; batch size 100 instead of 200." in notes
     assert "Only one learning rate was run." in notes
+
+
+def test_another_recipe_is_named_and_held_against_itself(write_run, runs_below) -> None:
+    write_run("all-c", 9.0, lr=0.03, recipe="fast", augmentation="none", length=20)
+    table = report_table(runs_below(), "3")
+    notes = table.notes_of(row_of(table, "ALL-CNN-C"))
+    assert "Recipe fast with 20 epochs instead of 40." in notes
+    assert not any("none of the paper's four" in note for note in notes)
 
 
 def test_a_learning_rate_of_ones_own_is_marked(write_run, runs_below) -> None:

@@ -23,7 +23,7 @@ def make(text: str = "D.2-4C3-BN-D.5-NC1-GAP", dtype: str = "float32", seed: int
         parse(text), (6, 6, 3), 3, initializer="glorot_uniform", seed=seed, weight_decay=0.001, decay_biases=True,
         augmentation="none", dtype=dtype,
     )  # fmt: skip
-    compile_for_training(model, 0.05, 0.9, keras.backend.backend() == "jax")
+    compile_for_training(model, keras.optimizers.SGD(0.05, 0.9), keras.backend.backend() == "jax")
     model.optimizer.build(model.trainable_variables)
     return model
 

@@ -20,7 +20,7 @@ from allcnn.runs.folder import RunFolder
 from allcnn.runs.lock import only_process
 with only_process(RunFolder(Path(sys.argv[1]))):
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from allcnn.errors import InputError
-from allcnn.runs.recipe import LEARNING_RATES, RECIPES, Recipe, recipe_for
+from allcnn.runs.recipe import LEARNING_RATES, RECIPES, Recipe, read_settings, recipe_for, write_settings
 from allcnn.specs import ZOO
 
 
@@ -70,18 +70,33 @@ def test_every_network_names_a_recipe_that_fits_it(network) -> None:
     ],
 )
 def test_milestones_move_with_the_length(length, milestones) -> None:
-    recipe = RECIPES["paper"].with_length(length)
-    assert (recipe.length, recipe.milestones) == (length, milestones)
-    assert replace(recipe, length=350, milestones=(200, 250, 300)) == RECIPES["paper"]
+    recipe = RECIPES["paper"].with_overrides(length=length)
+    assert (recipe.length, recipe.drops, recipe.milestones) == (length, milestones, (200, 250, 300))
+    # However often the length changes: the drops are scaled from the published length, once.
+    assert recipe.with_overrides(length=7).with_overrides(length=350) == RECIPES["paper"]
 
 
 def test_steps_move_too() -> None:
-    assert RECIPES["imagenet"].with_length(1000).milestones == (445, 889)  # 444.4, 888.9
+    assert RECIPES["imagenet"].with_overrides(length=1000).drops == (445, 889)  # 444.4, 888.9
+
+
+def test_milestones_of_ones_own_are_for_the_length_that_they_come_with() -> None:
+    assert Recipe("mine", length=15, milestones=(8, 11)).drops == (8, 11)
+    mine = RECIPES["paper"].with_overrides(length=30, milestones=(10, 20))
+    assert mine.drops == (10, 20)
+    assert mine.with_overrides(length=60).drops == (20, 40)
+
+
+def test_runs_of_before_keep_their_drops() -> None:
+    """Their milestones were scaled when the run was begun."""
+    values = RECIPES["paper"].as_dict() | {"length": 3, "milestones": [2, 3, 3]}
+    del values["milestones_of"]
+    assert Recipe.from_dict(values).drops == (2, 3, 3)
 
 
 def test_overrides() -> None:
     recipe = RECIPES["paper"].with_overrides(length=3, learning_rate=0.01, batch_size=None, augmentation="flip-shift")
-    assert (recipe.length, recipe.milestones, recipe.learning_rate) == (3, (2, 3, 3), 0.01)
+    assert (recipe.length, recipe.drops, recipe.learning_rate) == (3, (2, 3, 3), 0.01)
     assert (recipe.batch_size, recipe.augmentation) == (200, "flip-shift")
     assert RECIPES["paper"].with_overrides() == RECIPES["paper"]
 
@@ -130,14 +145,19 @@ KINDS = "gcn-zca, none, scale, center, gcn, standardize, channel-mean"
         ({"batch_size": 0}, "the batch size must be a whole number of at least 1; got 0."),
         ({"field": 0}, "the field's height and width in pixels must be a whole number of at least 1; got 0."),
         ({"field": 12.5}, "the field's height and width in pixels must be a whole number of at least 1; got 12.5."),
+        ({"optimizer": "adam"}, 'unknown optimizer "adam"; expected one of: sgd, muon.'),
+        ({"schedule": "cosine"}, 'unknown schedule "cosine"; expected one of: drops, linear.'),
+        ({"label_smoothing": -0.1}, "the label smoothing must be at least 0 and below 1, such as 0.1; got -0.1."),
+        ({"dropout_scale": 1.5}, "the dropout scale must be from 0 to 1, such as 0.5; got 1.5."),
+        ({"class_bias": float("inf")}, "the class bias must be 0 or more; got inf."),
         ({"learning_rate": -0.05}, "the learning rate must be a number above 0, such as 0.05; got -0.05."),
         ({"learning_rate": 0.0}, "the learning rate must be a number above 0, such as 0.05; got 0.0."),
         ({"learning_rate": float("nan")}, "the learning rate must be a number above 0, such as 0.05; got nan."),
         ({"learning_rate": float("inf")}, "the learning rate must be a number above 0, such as 0.05; got inf."),
         ({"momentum": 1.0}, "the momentum must be at least 0 and below 1, such as 0.9; got 1.0."),
         ({"momentum": -0.1}, "the momentum must be at least 0 and below 1, such as 0.9; got -0.1."),
-        ({"weight_decay": -1e-3}, "the weight decay must be 0 or more, such as 0.001; got -0.001."),
-        ({"weight_decay": float("nan")}, "the weight decay must be 0 or more, such as 0.001; got nan."),
+        ({"weight_decay": -1e-3}, "the weight decay must be 0 or more; got -0.001."),
+        ({"weight_decay": float("nan")}, "the weight decay must be 0 or more; got nan."),
     ],
 )
 def test_numbers_that_make_no_sense(changes, message) -> None:
@@ -148,7 +168,7 @@ def test_numbers_that_make_no_sense(changes, message) -> None:
 
 def test_a_length_that_makes_no_sense() -> None:
     with pytest.raises(InputError) as caught:
-        RECIPES["imagenet"].with_length(0)
+        RECIPES["imagenet"].with_overrides(length=0)
     assert str(caught.value) == "the number of steps must be a whole number of at least 1; got 0."
 
 
@@ -158,7 +178,7 @@ def test_data_sets_bring_their_defaults() -> None:
     assert (digits.preprocessing, digits.momentum, digits.weight_decay) == ("standardize", 0.9, 0.001)
     assert digits.batch_size < 200 and digits.length < 350
     # The milestones stay where they are in the run: 4/7, 5/7 and 6/7 of it.
-    assert digits.milestones == tuple(-(-sevenths * digits.length // 7) for sevenths in (4, 5, 6))
+    assert digits.drops == tuple(-(-sevenths * digits.length // 7) for sevenths in (4, 5, 6))
     # Whitening of 224x224 would not fit; an explicit option comes later and wins.
     assert recipe_for("paper", "flowers", (224, 224, 3)).preprocessing == "standardize"
     assert recipe_for("paper", "flowers", (64, 64, 3)).preprocessing == "gcn-zca"
@@ -167,4 +187,39 @@ def test_data_sets_bring_their_defaults() -> None:
 def test_an_unknown_recipe() -> None:
     with pytest.raises(InputError) as caught:
         recipe_for("adam", "cifar10")
-    assert str(caught.value) == 'unknown recipe "adam"; expected one of: paper, review, imagenet, large.'
+    assert str(caught.value) == 'unknown recipe "adam"; expected one of: paper, review, imagenet, large, fast.'
+
+
+def test_settings_are_read_from_text_by_the_type_of_the_number() -> None:
+    texts = ["label_smoothing=0.2", "alternate_flips=true", "milestones=10,20", "milestones_of=30", "optimizer=muon"]
+    settings = read_settings(texts)
+    assert settings == {
+        "label_smoothing": 0.2, "alternate_flips": True, "milestones": (10, 20), "milestones_of": 30,
+        "optimizer": "muon",
+    }  # fmt: skip
+    assert write_settings(settings) == texts
+    assert RECIPES["paper"].with_overrides(**settings).drops == (117, 234)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("label_smoothing", "--set label_smoothing: expected NAME=VALUE, such as label_smoothing=0.1."),
+        ("smoothing=0.1", 'a recipe has no number "smoothing"; did you mean label_smoothing?'),
+        ("momentum=high", "--set momentum=high: expected a number, such as 0.9."),
+        ("shuffle=yes", "--set shuffle=yes: expected true or false, such as true."),
+        ("milestones=1;2", "--set milestones=1;2: expected whole numbers joined by commas, such as 200,250,300."),
+        ("learning_rate=0.1", "--set learning_rate=0.1: expected --lr for this."),
+        ("length=3", "--set length=3: expected --epochs or --steps for this."),
+    ],
+)
+def test_settings_that_make_no_sense(text, message) -> None:
+    with pytest.raises(InputError) as caught:
+        read_settings([text])
+    assert str(caught.value) == message
+
+
+def test_a_number_that_no_recipe_has() -> None:
+    with pytest.raises(InputError) as caught:
+        RECIPES["paper"].with_overrides(colour="red")
+    assert str(caught.value).startswith('a recipe has no number "colour"; expected one of: length, optimizer, ')

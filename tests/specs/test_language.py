@@ -228,7 +228,7 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
 
 @pytest.mark.parametrize(("text", "pieces"), WRONG, ids=[text[:24] or "empty" for text, _ in WRONG])
 def test_a_wrong_text_gives_its_message(text: str, pieces: tuple[str, ...]) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(SpecError) as caught:
         parse(text)
     message = str(caught.value)
@@ -236,7 +236,7 @@ def test_a_wrong_text_gives_its_message(text: str, pieces: tuple[str, ...]) -> N
         assert piece in message
     assert "\n" not in message
     assert len(message) < 420
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_only_text_is_parsed() -> None:

@@ -142,9 +142,10 @@ def disturbed(study: Study, number: int, kills: int | None = None) -> tuple[list
     wanted, moments = kills or choice.randint(1, 5), []
     while len(moments) < wanted:
         if (run / "summary.json").exists():  # it came to its end before it could be killed so often
-            if moments:
+            if moments and kills is None:
                 break
             shutil.rmtree(run)
+            moments.clear()
         process = study.start(run, seed, save_every)
         if (moment := kill_at_random(process, run, choice, duration)) is not None:
             moments.append(moment)

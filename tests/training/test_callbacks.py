@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 
 import keras
 import numpy as np
@@ -103,10 +104,12 @@ def read(path) -> list[dict[str, str]]:
 
 
 def test_run_record_in_anybody_s_fit(tmp_path) -> None:
+    begun = time.perf_counter()
     history = classifier().fit(
         IMAGES[:30], LABELS[:30], batch_size=10, epochs=3, verbose=0,
         validation_data=(IMAGES[30:], LABELS[30:]), callbacks=[RunRecord(tmp_path / "metrics.csv")],
     ).history  # fmt: skip
+    elapsed = time.perf_counter() - begun
     rows = read(tmp_path / "metrics.csv")
     assert list(rows[0]) == [
         "epoch", "learning_rate", "loss", "penalty", "train_error", "test_error", "seconds", "images_per_second",
@@ -120,8 +123,9 @@ def test_run_record_in_anybody_s_fit(tmp_path) -> None:
         assert float(row["train_error"]) == pytest.approx(100 * (1 - accuracy), abs=1e-9)
         assert float(row["test_error"]) == pytest.approx(100 * (1 - test_accuracy), abs=1e-9)
         assert round(float(row["test_error"]), 4) in range(0, 101, 10)
-        assert 0 < float(row["seconds"]) < 60
+        assert float(row["seconds"]) > 0
         assert row["images_per_second"] == ""
+    assert sum(float(row["seconds"]) for row in rows) < elapsed
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
 
 
@@ -142,8 +146,6 @@ def test_run_record_tells_the_cross_entropy_from_the_penalty(tmp_path) -> None:
 
 
 def test_measured_errors_are_recorded_and_do_not_count_as_training(tmp_path) -> None:
-    import time
-
     def measure(epochs_done: int) -> dict[str, float]:
         time.sleep(0.5)
         return {"test_error": 12.5, "validation_error": 25.0} if epochs_done != 2 else {}

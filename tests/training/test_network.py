@@ -51,7 +51,7 @@ def test_two_steps_by_hand(decay_biases) -> None:
     images, labels = random.normal(size=(5, *SHAPE)).astype(np.float32), np.array([0, 1, 2, 1, 1], np.int32)
     decay, rate, momentum = 0.1, 0.5, 0.9
     model = make("NFC", weight_decay=decay, decay_biases=decay_biases)
-    compile_for_training(model, rate, momentum, jit())
+    compile_for_training(model, keras.optimizers.SGD(rate, momentum), jit())
     start = [random.normal(size=(12, 3)).astype(np.float32), np.array([0.5, -1, 2], np.float32)]
     model.get_layer("fc1").set_weights(start)
 
@@ -81,7 +81,7 @@ def test_convolutions_decay_as_well() -> None:
     images, labels = np.zeros((2, 4, 4, 3), np.float32), np.array([0, 1], np.int32)
     for decay_biases in (True, False):
         model = make("2C3-NC1-GAP", (4, 4, 3), weight_decay=0.01, decay_biases=decay_biases)
-        compile_for_training(model, 0.5, 0.9, jit())
+        compile_for_training(model, keras.optimizers.SGD(0.5, 0.9), jit())
         before = model.get_layer("conv1").get_weights()[0]
         model.get_layer("conv1").set_weights([before, np.array([-3, -5], np.float32)])  # dead units: no gradient either
         model.train_on_batch({"images": images}, labels)
@@ -138,7 +138,7 @@ def test_preprocessing_and_augmentation_inside_the_step_are_those_outside() -> N
     unmoved = outside.predict_on_batch({"images": zca.apply(images), "draws": np.zeros_like(draws)})
     assert abs(unmoved - values[1]).max() > 1e-2
     # What was fitted does not train.
-    compile_for_training(inside, 0.1, 0.9, jit())
+    compile_for_training(inside, keras.optimizers.SGD(0.1, 0.9), jit())
     before = inside.get_layer("zca").get_weights()
     inside.train_on_batch({"images": images.astype(np.float32), "draws": draws}, labels)
     assert all(np.array_equal(a, b) for a, b in zip(before, inside.get_layer("zca").get_weights(), strict=True))
@@ -171,7 +171,7 @@ def test_dropout_masks_depend_on_layer_and_step_alone() -> None:
 @backends
 def test_a_training_step_draws_one_mask_a_layer() -> None:
     model = make("D.5-4C1-D0-D.25-NC1-GAP", (4, 4, 3))
-    compile_for_training(model, 0.1, 0.9, jit())
+    compile_for_training(model, keras.optimizers.SGD(0.1, 0.9), jit())
     assert len(dropout_seeds(model)) == 2  # D0 draws none
     set_dropout_step(model, 41)
     model.train_on_batch({"images": np.ones((2, 4, 4, 3), np.float32)}, np.array([0, 1], np.int32))
@@ -185,7 +185,7 @@ def test_the_same_seed_trains_to_the_same_bits() -> None:
 
     def train(seed: int) -> list[np.ndarray]:
         model = make("D.2-8C3-D.5-NC1-GAP", (6, 6, 3), seed=seed, weight_decay=0.001)
-        compile_for_training(model, 0.05, 0.9, jit())
+        compile_for_training(model, keras.optimizers.SGD(0.05, 0.9), jit())
         for _ in range(3):
             model.train_on_batch({"images": images}, labels)
         return [np.asarray(weight) for weight in model.trainable_weights]

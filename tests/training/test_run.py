@@ -52,6 +52,27 @@ def test_a_run_leaves_its_folder_and_repeats_and_resumes_to_the_same_bits(stripe
     assert config["spec"] == SPEC and config["digest"] == stripes.digest and config["precision"] == "float32"
 
 
+def test_a_fast_run_leaves_the_same_network_as_any_other(stripes, numbers, tmp_path):
+    """Only the values of the weights tell: what the recipe needs in training is nothing that is saved."""
+    slow, fast = tmp_path / "slow", tmp_path / "fast"
+    train(SPEC, dataset=stripes, run_dir=slow, **{**numbers, "epochs": 1})
+    result = train(SPEC, dataset=stripes, run_dir=fast, recipe="fast", **{**numbers, "epochs": 5})
+    models = [keras.saving.load_model(run / "model.keras") for run in (slow, fast)]
+    assert models[0].count_params() == models[1].count_params()
+    initial = ("kernel_initializer", "bias_initializer")  # how the weights started
+    configs = [
+        [
+            {key: value for key, value in layer.get_config().items() if key not in initial}
+            for layer in model.layers
+            if layer.name not in ("standardize_mean", "standardize_scale")
+        ]
+        for model in models
+    ]
+    assert configs[0] == configs[1]
+    measured = allcnn.evaluate(fast, stripes.test_images, stripes.test_labels)
+    assert measured.error_percent == read_metrics(fast / "metrics.csv")[-1]["test_error"] == result.test_error
+
+
 def test_of_two_runs_in_one_folder_the_second_is_refused(stripes, numbers, tmp_path, monkeypatch):
     """The folder is free when both look; only one may begin."""
     run_dir = tmp_path / "run"

@@ -17,7 +17,7 @@ from allcnn.data.pack import pack_images
 from allcnn.errors import InputError, Interrupted, TrainingError
 from allcnn.evaluation import evaluate_saved
 from allcnn.runs.folder import RunFolder, read_json
-from allcnn.runs.recipe import RECIPES
+from allcnn.runs.recipe import RECIPES, Recipe
 
 # 41 training images of 12 classes in batches of 8: an epoch is 5 steps; 13 steps are 2 epochs and 3 steps.
 NUMBERS = {"recipe": "imagenet", "image_size": 16, "batch_size": 8, "steps": 13, "seed": 3, "learning_rate": 0.001}
@@ -50,10 +50,10 @@ def test_the_recipe_counts_steps_and_crops(undisturbed, photos):
     config = read_json(RunFolder(undisturbed.run_dir).config)
     assert config["streamed"] and config["image_shape"] == [16, 16, 3] and not config["preprocessed_once"]
     assert config["resize"] == "shorter side to 18, bilinear with antialiasing, centre crop of 16"
-    recipe = config["recipe"]
+    recipe = Recipe.from_dict(config["recipe"])
     # 450,000 steps with drops after 200,000 and 400,000.
-    assert (recipe["unit"], recipe["length"], recipe["milestones"]) == ("steps", 13, [6, 12])
-    assert RECIPES["imagenet"].weight_decay == 0.0005 and recipe["preprocessing"] == "channel-mean"
+    assert (recipe.unit, recipe.length, recipe.drops) == ("steps", 13, (6, 12))
+    assert RECIPES["imagenet"].weight_decay == 0.0005 and recipe.preprocessing == "channel-mean"
     rows = list(csv.DictReader((undisturbed.run_dir / "metrics.csv").open()))
     assert [float(row["learning_rate"]) for row in rows] == [0.001, 0.0001, 0.00001]
     # The last epoch is cut short: 3 steps of 8 images.

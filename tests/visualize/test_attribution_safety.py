@@ -62,11 +62,13 @@ def test_other_threads_see_the_model_as_ever() -> None:
         thread.start()
     try:
         together = {method: FUNCTIONS[method](model, images, 1).maps for method in METHODS}
+        while len(results) < 5 and any(thread.is_alive() for thread in threads):  # they may have been slower to begin
+            together = {method: FUNCTIONS[method](model, images, 1).maps for method in METHODS}
     finally:
         done.set()
         for thread in threads:
-            thread.join(60)
-    assert len(results) > 4 and all(results)
+            thread.join(600)
+    assert len(results) >= 5 and all(results)
     assert np.array_equal(together["guided"], alone)
     assert np.abs(together["deconvnet"] - alone).max() > 0.05 * np.abs(alone).max()
     assert the_same(own_gradients(model, images), before)
