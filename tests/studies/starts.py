@@ -6,7 +6,7 @@
 A cell is a network, a learning rate, a seed and a start, trained by the recipe `paper`: SGD with momentum 0.9, dropout
 and weight decay, on whitened images. It takes steps of 50 images until its running cross-entropy (decay 0.98) is under
 2.2, 1,000 at most. Those that are slower begin again, after all others, with the recipe's own batches of 200, for five
-epochs at most. A cell ends early when every class value has been zero for ten steps, or the loss is no number.
+epochs at most. A cell ends early when a whole layer is dead, or the loss is no number.
 
 Each cell is a row of the CSV file; the study goes on where the file stopped. The order is by seed, then by the
 multiply-adds of the network, so that a part of the study says something too. `--why` also prints, at some of the steps,
@@ -44,7 +44,8 @@ MOST_STEPS = {50: 1000, 200: 1250}
 #: Images with which units are found dead: zero for all of them, everywhere.
 PROBES = 200
 _WHY_AT = (0, 5, 10, 25, 50, 100, 150, 200, 300, 500)
-_ZERO_STEPS = 10
+#: Every so many steps a cell ends if it has a layer without a living unit.
+_LOOK_EVERY = 100
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,7 @@ def start(
     )  # fmt: skip
     compile_for_training(model, make_optimizer(recipe, most_steps), jit=jit_compile(find_device()))
     layers = Layers(model, images[:PROBES], labels[:PROBES])
-    guessing = math.log(classes)
-    running, zero_steps = guessing, 0
+    running = math.log(classes)
     for step, indices in enumerate(itertools.islice(_batches(cell, len(images)), most_steps), 1):
         if why and step - 1 in _WHY_AT:
             layers.report(step - 1, running)
@@ -97,8 +97,9 @@ def start(
         if why and step - 1 in _WHY_AT:
             layers.report_step()
         running = DECAY * running + (1 - DECAY) * float(logs["cross_entropy"])
-        zero_steps = zero_steps + 1 if float(logs["largest_value"]) == 0 else 0
-        if not math.isfinite(running) or running < TARGET or zero_steps == _ZERO_STEPS:
+        if not math.isfinite(running) or running < TARGET:
+            break
+        if step % _LOOK_EVERY == 0 and max(layers.dead_percent()) == 100:
             break
     started = running < TARGET
     return {"steps": step if started else None, "cross_entropy": running, "dead_percent": layers.dead_percent()}
