@@ -1,7 +1,8 @@
 """Which start gets every network off the plateau at ln 10 on CIFAR-10? The figures are in RESULTS.md, "Starts".
 
     python tests/studies/starts.py DATA_DIR [--models paper,review] [--learning-rates 0.05,0.01] [--seeds 0,1,2]
-                                   [--starts NAME[:CLASS_BIAS],...] [--backend jax] [--why] [--out FILE.csv]
+                                   [--starts NAME[:CLASS_BIAS],...] [--backend jax] [--why] [--most-steps N]
+                                   [--out FILE.csv]
 
 A cell is a network, a learning rate, a seed and a start, trained by the recipe `paper`: SGD with momentum 0.9, dropout
 and weight decay, on whitened images. It takes steps of 50 images until its running cross-entropy (decay 0.98) is under
@@ -10,7 +11,7 @@ epochs at most. A cell ends early when a whole layer is dead, or the loss is no 
 
 Each cell is a row of the CSV file; the study goes on where the file stopped. The order is by seed, then by the
 multiply-adds of the network, so that a part of the study says something too. `--why` also prints, at some of the steps,
-the state of each layer: dead units, deviation, mean, gradient and relative step.
+the state of each layer: dead units, deviation, mean, gradients and relative step.
 """
 
 from __future__ import annotations
@@ -147,7 +148,9 @@ class Layers:
         _row("dead units, %", self.dead_percent())
         _row("deviation", [output.std() for output in outputs])
         _row("norm of the mean", [np.linalg.norm(output.mean(axis=0)) for output in outputs])
-        _row("gradient's norm", self._gradient_norms())
+        of_loss, of_means = self._gradient_norms()
+        _row("loss's gradient", of_loss)
+        _row("class's gradient²", of_means)
         last = self.weighted[-1]
         kernel = np.asarray(last.kernel).reshape(-1, outputs[-1].shape[-1])
         if len(kernel) == outputs[-2].shape[-1]:
@@ -167,20 +170,27 @@ class Layers:
         ]
         _row("relative step", ratios)
 
-    def _gradient_norms(self) -> list[float]:
-        """TensorFlow only; elsewhere not a number."""
+    def _gradient_norms(self) -> tuple[list[float], list[float]]:
+        """Of each layer's kernel: the norm of the loss's gradient, and the squared norm of the gradient of a class
+        value's mean over the images, a mean over the classes. TensorFlow only; elsewhere not a number.
+        """
         import keras
 
         if keras.backend.backend() != "tensorflow":
-            return [math.nan] * len(self.weighted)
+            return [math.nan] * len(self.weighted), [math.nan] * len(self.weighted)
         import tensorflow
 
-        with tensorflow.GradientTape() as tape:
+        kernels = [layer.kernel.value for layer in self.weighted]
+        with tensorflow.GradientTape(persistent=True) as tape:
             values = self.model({"images": self.images}, training=False)
             losses = keras.losses.sparse_categorical_crossentropy(self.labels, values, from_logits=True)
             loss = tensorflow.reduce_mean(losses)
-        gradients = tape.gradient(loss, [layer.kernel.value for layer in self.weighted])
-        return [float(tensorflow.norm(gradient)) for gradient in gradients]
+            means = tensorflow.unstack(tensorflow.reduce_mean(values, axis=0))
+        of_loss = [float(tensorflow.norm(gradient)) for gradient in tape.gradient(loss, kernels)]
+        of_means = [
+            [float(tensorflow.norm(gradient)) ** 2 for gradient in tape.gradient(mean, kernels)] for mean in means
+        ]
+        return of_loss, list(np.mean(of_means, axis=0))
 
 
 def _row(name: str, values: list[float]) -> None:
@@ -244,6 +254,7 @@ def main() -> None:
     parser.add_argument("--starts", default=DEFAULT_INITIALIZER, help="NAME or NAME:CLASS_BIAS, joined by commas")
     parser.add_argument("--backend", choices=("tensorflow", "jax"), default="tensorflow")
     parser.add_argument("--why", action="store_true", help="print the state of each layer on the way")
+    parser.add_argument("--most-steps", type=int, help="instead of 1,000 of 50 and five epochs of 200")
     parser.add_argument("--out", type=Path, default=Path("starts.csv"))
     args = parser.parse_args()
     os.environ["KERAS_BACKEND"] = args.backend
@@ -259,13 +270,13 @@ def main() -> None:
             args.seeds.split(","), _models(args.models), args.learning_rates.split(","), _starts(args.starts)
         )
     ]
-    for batch_size in MOST_STEPS:
+    for batch_size in [50] if args.most_steps else MOST_STEPS:
         for cell in cells:
             longer = Cell(**{**asdict(cell), "batch_size": batch_size})
             if longer in record.started or (batch_size != 50 and record.started[cell]):
                 continue
             began = time.perf_counter()
-            result = start(longer, images, data.train_labels, precision, why=args.why)
+            result = start(longer, images, data.train_labels, precision, most_steps=args.most_steps, why=args.why)
             record.add(longer, result, time.perf_counter() - began)
 
 
