@@ -26,8 +26,7 @@ def quintic(values: np.ndarray, steps: int) -> np.ndarray:
 
 
 @backends
-@pytest.mark.parametrize("steps", [1, 3, 5])
-@pytest.mark.parametrize("shape", [(1728, 192), (27, 96), (64, 64), (10, 1)])
+@pytest.mark.parametrize(("shape", "steps"), [((864, 96), 5), ((27, 96), 3), ((10, 1), 1)])
 def test_orthogonalisation_is_the_quintic_of_the_singular_values(shape, steps) -> None:
     """X = U S V^T gives U q(S) V^T, in float64 by NumPy's SVD; the singular vectors stay."""
     matrix = np.random.default_rng(0).normal(size=shape).astype(np.float32)
