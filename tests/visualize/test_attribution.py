@@ -149,7 +149,7 @@ def test_preprocessing_inside_by_hand() -> None:
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (50, 6, 6, 3)).astype(np.uint8)
     standardize = make_preprocessing("standardize").adapt(images)
-    model = build_model("4C3-NC1-GAP", (6, 6, 3), 3, preprocessing=standardize, seed=0)
+    model = build_model("4C3-NC1-GAP", (6, 6, 3), 3, preprocessing=standardize, seed=0, initializer="he_normal")
     names = [layer.name for layer in model.layers]
     last = names[names.index("conv1") - 1]
     raw = guided_backpropagation(model, images[:4], 2)
