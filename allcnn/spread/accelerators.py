@@ -12,6 +12,8 @@ from allcnn.spread.tunnel import free_port, open_tunnel
 
 # Longer than our own watch over the hosts, which ends a run with a line that can be read; JAX's ends it without one.
 _HEARTBEAT_SECONDS = 100
+# Of the beginning and of the end; only a hang takes so long. On a busy machine half a minute was too short.
+_BARRIER_SECONDS = 120
 #: Whether this process left others behind, which may leave a step of its own without an end.
 abandoned = False
 
@@ -35,8 +37,8 @@ def connect(channel: Channel, devices: int | None) -> None:
         jax.distributed.initialize(
             coordinator_address=f"127.0.0.1:{port}", coordinator_bind_address=f"127.0.0.1:{port}",
             num_processes=channel.count, process_id=channel.host, cluster_detection_method="deactivate",
-            local_device_ids=_own_devices(channel.hosts.place, devices or 1), initialization_timeout=60,
-            heartbeat_timeout_seconds=_HEARTBEAT_SECONDS, shutdown_timeout_seconds=30,
+            local_device_ids=_own_devices(channel.hosts.place, devices or 1), initialization_timeout=_BARRIER_SECONDS,
+            heartbeat_timeout_seconds=_HEARTBEAT_SECONDS, shutdown_timeout_seconds=_BARRIER_SECONDS,
         )  # fmt: skip
 
 
