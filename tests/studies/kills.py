@@ -2,6 +2,7 @@
 
     python tests/studies/kills.py --runs 50
     python tests/studies/kills.py --runs 10 --backend jax
+    python tests/studies/kills.py --runs 10 --recipe fast
 
 Each run trains a small network with dropout, flips and shifts on the digits with the real command, is killed one to
 five times, and resumed after each. A moment is drawn by the clock (start-up, training, the test pass, the end), after a
@@ -46,8 +47,9 @@ LONGEST = 300.0
 class Study:
     """The command, and its undisturbed runs, one a seed."""
 
-    def __init__(self, folder: Path, backend: str):
+    def __init__(self, folder: Path, backend: str, recipe: str = "paper"):
         self.folder = folder
+        self.recipe = recipe
         self.environment = {
             **os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3",
             "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
@@ -61,7 +63,13 @@ class Study:
             command += ["--resume"]
         else:
             command += ["--spec", SPEC, "--dataset", "digits", "--epochs", str(EPOCHS), "--augment", "flip-shift"]
-            command += ["--seed", str(seed), *(["--save-every", str(save_every)] if save_every else [])]
+            command += [
+                "--recipe",
+                self.recipe,
+                "--seed",
+                str(seed),
+                *(["--save-every", str(save_every)] if save_every else []),
+            ]
         return subprocess.Popen(
             command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
@@ -190,16 +198,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--backend", default="tensorflow")
+    parser.add_argument("--recipe", default="paper")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     arguments = parser.parse_args()
     begun, moments, equal = time.monotonic(), Counter(), 0
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(arguments.jobs) as pool:
-        study = Study(Path(folder), arguments.backend)
+        study = Study(Path(folder), arguments.backend, arguments.recipe)
         for number, (kills, odd) in enumerate(pool.map(lambda n: disturbed(study, n), range(arguments.runs))):
             moments.update(kills)
             equal += not odd
             print(f"run {number}: {len(kills)} kills; {'; '.join(odd) or 'the same bits'}", flush=True)
-    print(f"\n{arguments.backend}: {equal} of {arguments.runs} runs ended in the same bits")
+    print(f"\n{arguments.backend}, {arguments.recipe}: {equal} of {arguments.runs} runs ended in the same bits")
     print(f"{sum(moments.values())} kills in {(time.monotonic() - begun) / 60:.0f} minutes:")
     for moment, count in moments.most_common():
         print(f"  {count:4} {moment}")

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> kills.Study:
-    return kills.Study(tmp_path_factory.mktemp("kills"), "tensorflow")
+    return kills.Study(tmp_path_factory.mktemp("kills"), "tensorflow", "fast")
 
 
 def test_a_run_killed_with_sigkill_and_resumed_ends_in_the_same_bits(study) -> None:
