@@ -236,7 +236,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         # Section 3.2.3 and Table 5; it gives no numbers of its own, so the schedule is CIFAR's.
         Recipe("large", preprocessing="center", augmentation="large", field=126),
-        # No recipe of the paper's: its networks, trained to its errors in a ninth of its image passes (RESULTS.md).
+        # The paper's networks in a ninth of its image passes; what that gives is in RESULTS.md, "The recipe fast".
         Recipe(
             "fast", length=40, optimizer="muon", learning_rate=0.02, schedule="linear", momentum=0.95,
             weight_decay=0.0, initializer="he_normal", dropout_scale=0.25, label_smoothing=0.1,
