@@ -31,7 +31,7 @@ def train(
     skip_damaged: options.SkipDamaged = False,
     recipe: options.Recipe = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--lr", metavar="RATE", help="Learning rate. [default: 0.05; digits: 0.02]")
+        float | None, typer.Option("--lr", metavar="RATE", help="Learning rate. [default: 0.05; fast, digits: 0.02]")
     ] = None,
     epochs: options.Epochs = None,
     steps: options.Steps = None,
