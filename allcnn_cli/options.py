@@ -92,7 +92,8 @@ Preprocessing = Annotated[
     typer.Option(
         "--preprocessing",
         metavar="KIND",
-        help="gcn-zca, none, scale, center, gcn, standardize or channel-mean. [default: gcn-zca; fast, digits: standardize]",
+        help="gcn-zca, none, scale, center, gcn, standardize or channel-mean. "
+        "[default: gcn-zca; fast, digits: standardize]",
     ),
 ]
 Initializer = Annotated[
