@@ -225,7 +225,8 @@ RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe("paper"),
-        # Lasagne's penalty lambda ||w||^2 with lambda 0.001 has the gradient 0.002 w, on the kernels only.
+        # Lasagne's penalty lambda ||w||^2 with lambda 0.001 has the gradient 0.002 w, on the kernels only. Its
+        # biases all start at 0; the classes' start at 1 here as everywhere, so that no start dies.
         Recipe("review", weight_decay=0.002, decay_biases=False, shuffle=False, initializer="glorot_uniform"),
         # Section 3.3. Its images keep the range of 0..255, so they start with LeCun's kernels: these halve the signal's
         # variance at each layer, from a deviation of some 65 to about 1 at the class values.
@@ -245,7 +246,7 @@ RECIPES: dict[str, Recipe] = {
     )
 }  # fmt: skip
 
-# Measured with strided-b (RESULTS.md, "Digits").
+# Measured with strided-b (RESULTS.md, "The digits" and "The recipe fast").
 _DIGITS: dict[str, Any] = {
     "learning_rate": 0.02,
     "length": 40,
