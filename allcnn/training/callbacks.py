@@ -84,8 +84,8 @@ class RunRecord(keras.callbacks.Callback):
 
     Errors are percent. They come from the logs: train_error from the training accuracy, test_error from
     "test_error" or the accuracy of `validation_data`. `loss` is the cross-entropy where that is a metric named
-    "cross_entropy", and the rest of Keras's loss is `penalty`; without one, `loss` is Keras's and `penalty` is
-    empty. Put it after the callbacks that add to the logs.
+    "cross_entropy", and the rest of Keras's loss (weight decay, label smoothing) is `penalty`; without one, `loss` is
+    Keras's and `penalty` is empty. Put it after the callbacks that add to the logs.
     """
 
     def __init__(
