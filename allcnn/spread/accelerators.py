@@ -12,7 +12,7 @@ from allcnn.spread.tunnel import free_port, open_tunnel
 
 # Longer than our own watch over the hosts, which ends a run with a line that can be read; JAX's ends it without one.
 _HEARTBEAT_SECONDS = 100
-# Of the beginning and of the end; only a hang takes so long. On a busy machine half a minute was too short.
+# Of the beginning and of the end; only a hang takes so long, on a busy machine too.
 _BARRIER_SECONDS = 120
 #: Whether this process left others behind, which may leave a step of its own without an end.
 abandoned = False
