@@ -1,13 +1,14 @@
 """Which start gets every network off the plateau at ln 10 on CIFAR-10? The figures are in RESULTS.md, "Starts".
 
     python tests/studies/starts.py DATA_DIR [--models paper,review] [--learning-rates 0.05,0.01] [--seeds 0,1,2]
-                                   [--starts NAME[:CLASS_BIAS],...] [--backend jax] [--why] [--most-steps N]
-                                   [--out FILE.csv]
+                                   [--starts NAME[:CLASS_BIAS],...] [--recipe fast] [--backend jax] [--why]
+                                   [--most-steps N] [--out FILE.csv]
 
 A cell is a network, a learning rate, a seed and a start, trained by the recipe `paper`: SGD with momentum 0.9, dropout
-and weight decay, on whitened images. It takes steps of 50 images until its running cross-entropy (decay 0.98) is under
-2.2, 1,000 at most. Those that are slower begin again, after all others, with the recipe's own batches of 200, for five
-epochs at most. A cell ends early when a whole layer is dead, or the loss is no number.
+and weight decay, on whitened images; or by another recipe, with its own learning rate and start if none are given. It
+takes steps of 50 images until its running cross-entropy (decay 0.98) is under 2.2, 1,000 at most. Those that are slower
+begin again, after all others, with the recipe's own batches of 200, for five epochs at most. A cell ends early when a
+whole layer is dead, or the loss is no number.
 
 Each cell is a row of the CSV file; the study goes on where the file stopped. The order is by seed, then by the
 multiply-adds of the network, so that a part of the study says something too. `--why` also prints, at some of the steps,
@@ -32,7 +33,6 @@ from allcnn.backend import load_keras
 from allcnn.data.load import load_data
 from allcnn.data.order import epoch_order
 from allcnn.device import find_device, jit_compile, resolve_precision
-from allcnn.models.build import DEFAULT_CLASS_BIAS, DEFAULT_INITIALIZER
 from allcnn.preprocessing import make_preprocessing
 from allcnn.runs.recipe import RECIPES, Recipe
 from allcnn.specs import count_multiply_adds
@@ -53,6 +53,7 @@ _LOOK_EVERY = 100
 class Cell:
     """What is started, and how."""
 
+    recipe: str
     model: str
     learning_rate: float
     seed: int
@@ -85,9 +86,15 @@ def start(
     model = make_training_model(
         resolve(cell.model)[0], images.shape[1:], classes,
         initializer=recipe.initializer, class_bias=recipe.class_bias, seed=cell.seed,
-        weight_decay=recipe.weight_decay, decay_biases=recipe.decay_biases, augmentation="none", dtype=precision,
+        dropout_scale=recipe.dropout_scale, weight_decay=recipe.weight_decay, decay_biases=recipe.decay_biases,
+        augmentation="none", dtype=precision,
     )  # fmt: skip
-    compile_for_training(model, make_optimizer(recipe, most_steps), jit=jit_compile(find_device()))
+    compile_for_training(
+        model,
+        make_optimizer(recipe, most_steps),
+        jit=jit_compile(find_device()),
+        label_smoothing=recipe.label_smoothing,
+    )
     layers = Layers(model, images[:PROBES], labels[:PROBES])
     running = math.log(classes)
     for step, indices in enumerate(itertools.islice(_batches(cell, len(images)), most_steps), 1):
@@ -107,7 +114,7 @@ def start(
 
 
 def _recipe(cell: Cell) -> Recipe:
-    return RECIPES["paper"].with_overrides(
+    return RECIPES[cell.recipe].with_overrides(
         learning_rate=cell.learning_rate, batch_size=cell.batch_size,
         initializer=cell.initializer, class_bias=cell.class_bias,
     )  # fmt: skip
@@ -207,7 +214,7 @@ class Record:
             with open(path, newline="") as file:
                 for row in csv.DictReader(file):
                     cell = Cell(
-                        row["model"], float(row["learning_rate"]), int(row["seed"]), row["initializer"],
+                        row["recipe"], row["model"], float(row["learning_rate"]), int(row["seed"]), row["initializer"],
                         float(row["class_bias"]), int(row["batch_size"]), row["backend"],
                     )  # fmt: skip
                     self.started[cell] = row["steps"] != "no"
@@ -240,18 +247,19 @@ def _models(text: str) -> list[str]:
     return sorted(models, key=lambda model: count_multiply_adds(resolve(model)[0]))
 
 
-def _starts(text: str) -> list[tuple[str, float]]:
+def _starts(text: str, class_bias: float) -> list[tuple[str, float]]:
     pairs = (word.partition(":") for word in text.split(","))
-    return [(name, float(bias) if colon else DEFAULT_CLASS_BIAS) for name, colon, bias in pairs]
+    return [(name, float(bias) if colon else class_bias) for name, colon, bias in pairs]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("--models", default="paper,review", help="paper, review, names or texts, joined by commas")
-    parser.add_argument("--learning-rates", default="0.05,0.01")
+    parser.add_argument("--recipe", choices=RECIPES, default="paper")
+    parser.add_argument("--learning-rates", help="of paper: 0.05,0.01")
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--starts", default=DEFAULT_INITIALIZER, help="NAME or NAME:CLASS_BIAS, joined by commas")
+    parser.add_argument("--starts", help="NAME or NAME:CLASS_BIAS, joined by commas")
     parser.add_argument("--backend", choices=("tensorflow", "jax"), default="tensorflow")
     parser.add_argument("--why", action="store_true", help="print the state of each layer on the way")
     parser.add_argument("--most-steps", type=int, help="instead of 1,000 of 50 and five epochs of 200")
@@ -260,14 +268,16 @@ def main() -> None:
     os.environ["KERAS_BACKEND"] = args.backend
     load_keras()
     precision = resolve_precision("auto", find_device())
+    recipe = RECIPES[args.recipe]
+    learning_rates = args.learning_rates or ("0.05,0.01" if args.recipe == "paper" else str(recipe.learning_rate))
+    starts = _starts(args.starts or recipe.initializer, recipe.class_bias)
     data = load_data("cifar10", args.data_dir)
-    # The images that 1,000 steps visit, whitened with the statistics of the whole training set.
-    images = make_preprocessing("gcn-zca").adapt(data.train_images).apply(data.train_images)
+    images = make_preprocessing(recipe.preprocessing).adapt(data.train_images).apply(data.train_images)
     record = Record(args.out)
     cells = [
-        Cell(model, float(learning_rate), int(seed), initializer, bias, 50, args.backend)
+        Cell(args.recipe, model, float(learning_rate), int(seed), initializer, bias, 50, args.backend)
         for seed, model, learning_rate, (initializer, bias) in itertools.product(
-            args.seeds.split(","), _models(args.models), args.learning_rates.split(","), _starts(args.starts)
+            args.seeds.split(","), _models(args.models), learning_rates.split(","), starts
         )
     ]
     for batch_size in [50] if args.most_steps else MOST_STEPS:

@@ -30,7 +30,7 @@ def pictures(request) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["strided-a", "strided-b", "strided-c"])
 def test_a_network_starts_at_the_first_try(model, pictures) -> None:
-    cell = Cell(model, 0.05, 0, DEFAULT_INITIALIZER, DEFAULT_CLASS_BIAS, 50, "tensorflow")
+    cell = Cell("paper", model, 0.05, 0, DEFAULT_INITIALIZER, DEFAULT_CLASS_BIAS, 50, "tensorflow")
     result = start(cell, *pictures, resolve_precision("auto", find_device()))
     assert result["steps"], f"still at a cross-entropy of {result['cross_entropy']:.3f}"
     assert result["dead_percent"][-1] == 0, "dead classes"
