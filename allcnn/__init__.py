@@ -41,6 +41,8 @@ __all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "optimizers":
+        return import_module("allcnn.optimizers")
     if name not in _HOMES:
         raise AttributeError(f"module 'allcnn' has no attribute '{name}'")
     return getattr(import_module(_HOMES[name]), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -16,20 +17,22 @@ _TINY = 1e-7
 
 @keras.saving.register_keras_serializable(package="allcnn")
 class Muon(keras.optimizers.Optimizer):
-    """Momentum, orthogonalised, for kernels of any rank; Adam for biases and all else of rank 0 or 1.
+    """Momentum, orthogonalised, for variables of rank 2 and more (kernels); Adam for those of rank 0 and 1 (biases).
 
     A kernel counts as the matrix (kernel height * kernel width * channels, filters). Each step goes along the
     orthogonalised Nesterov momentum, by `learning_rate` times the kernel's own norm; then the kernel is brought back
     to the norm that it had. So a learning rate means the same for every layer, whatever its shape and scale, and a
-    kernel never grows or vanishes. A kernel that starts at zero stays there.
+    kernel never grows or vanishes, unless by `weight_decay`. A variable of rank 2 and more that starts at zero stays
+    there, such as the biases of Keras's MultiHeadAttention: leave them out (`use_bias=False`), or start them elsewhere.
 
     Keras's own `Muon` leaves convolution kernels to Adam.
 
     Args:
         learning_rate: the relative change of a kernel in a step, or a Keras schedule of it.
         momentum: of the kernels' gradients, at least 0 and below 1.
-        newton_schulz_steps: how many iterations orthogonalise; 5 bring the singular values that count to 0.7..1.2.
-        bias_ratio: Adam's learning rate, as a part of `learning_rate`.
+        newton_schulz_steps: how many iterations orthogonalise; 5 bring the singular values above 1/500 of the matrix's
+            Frobenius norm to 0.68..1.21.
+        bias_ratio: Adam's learning rate as a fraction of `learning_rate`, 0 or more.
         beta_1, beta_2: Adam's decay rates.
         kwargs: as for every Keras optimizer (`clipnorm`, `use_ema`, `weight_decay`, ...).
 
@@ -55,6 +58,8 @@ class Muon(keras.optimizers.Optimizer):
         for what, value in (("momentum", momentum), ("beta_1", beta_1), ("beta_2", beta_2)):
             if not 0 <= value < 1:
                 raise InputError(f"{what} must be at least 0 and below 1; got {value}.")
+        if not (math.isfinite(bias_ratio) and bias_ratio >= 0):
+            raise InputError(f"bias_ratio must be 0 or more; got {bias_ratio}.")
         if newton_schulz_steps < 1:
             raise InputError(f"the number of Newton-Schulz steps must be at least 1; got {newton_schulz_steps}.")
         self.momentum = momentum
@@ -89,10 +94,10 @@ class Muon(keras.optimizers.Optimizer):
         self.assign(momentum, self.momentum * momentum + gradient)
         matrix = ops.reshape(gradient + self.momentum * momentum, (-1, kernel.shape[-1]))
         direction = orthogonalize(matrix, self.newton_schulz_steps)
-        direction = ops.reshape(direction / (ops.norm(direction) + _TINY), kernel.shape)
+        direction = ops.reshape(direction / ops.maximum(ops.norm(direction), _TINY), kernel.shape)
         norm = ops.norm(ops.reshape(kernel, (-1,)))
         moved = kernel - learning_rate * norm * direction
-        self.assign(kernel, moved * (norm / (ops.norm(ops.reshape(moved, (-1,))) + _TINY)))
+        self.assign(kernel, moved * (norm / ops.maximum(ops.norm(ops.reshape(moved, (-1,))), _TINY)))
 
     def _adam_step(
         self, gradient: Any, variable: keras.Variable, learning_rate: Any, mean: keras.Variable, square: keras.Variable

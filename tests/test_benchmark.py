@@ -154,11 +154,13 @@ def test_the_step_of_another_recipe(small_products) -> None:
 
 
 def test_images_lie_in_the_field_of_the_recipe_for_the_size(small_products) -> None:
-    result = benchmark("4C5/4-NC1-GAP", seconds=0.1, batch_size=10, image_size=126, augmentation="large")
+    result = benchmark("4C5/4-NC1-GAP", recipe="large", seconds=0.1, batch_size=10, augmentation="large")
     # 32 x 32 positions of 4 filters of 5 x 5 x 3, then a 1x1 convolution.
     assert result.multiply_adds == 32 * 32 * (4 * 75 + 10 * 4)
     assert result.image_shape == (126, 126, 3) and result.augmentation == "large"
     assert [time.recipe for time in result.recipes] == ["large"]
+    with pytest.raises(InputError, match="has a field of 126 pixels; got --image-size 64"):
+        benchmark("4C5/4-NC1-GAP", recipe="large", image_size=64)
 
 
 def test_mixed_precision_is_compared_with_products_of_its_own(small_products) -> None:

@@ -39,7 +39,7 @@ def test_orthogonalisation_is_the_quintic_of_the_singular_values(shape, steps) -
 
 @backends
 def test_five_steps_bring_singular_values_near_one() -> None:
-    """Those within a hundredth of the largest possible; U V^T, the nearest orthogonal matrix, is near."""
+    """The smallest of them is a fiftieth of the Frobenius norm."""
     random = np.random.default_rng(1)
     left, _ = np.linalg.qr(random.normal(size=(300, 40)))
     right, _ = np.linalg.qr(random.normal(size=(40, 40)))
@@ -96,11 +96,13 @@ def test_kernels_keep_their_norms_in_anybodys_fit_and_a_gradient_of_zero_moves_n
         after = numpy_of(kernel.value)
         assert np.abs(after - start).max() > 0.01
         assert np.linalg.norm(after) == pytest.approx(np.linalg.norm(start), rel=60 * 2**-22)
-    still = keras.Variable(before[0], dtype="float32")
+    small = before[0] / 1000
+    still = keras.Variable(small, dtype="float32")
     optimizer = Muon()
     optimizer.build([still])
-    optimizer.apply([keras.ops.zeros(still.shape)])
-    np.testing.assert_allclose(numpy_of(still.value), before[0], rtol=2**-20)
+    for _ in range(10):
+        optimizer.apply([keras.ops.zeros(still.shape)])
+    np.testing.assert_allclose(numpy_of(still.value), small, rtol=10 * 2**-22)
 
 
 @backends
@@ -136,6 +138,7 @@ def test_it_is_saved_and_loaded_with_the_model_and_goes_on_to_the_same_bits(tmp_
     [
         ({"momentum": 1.0}, "momentum must be at least 0 and below 1; got 1.0."),
         ({"beta_2": -0.1}, "beta_2 must be at least 0 and below 1; got -0.1."),
+        ({"bias_ratio": -1.0}, "bias_ratio must be 0 or more; got -1.0."),
         ({"newton_schulz_steps": 0}, "the number of Newton-Schulz steps must be at least 1; got 0."),
     ],
 )

@@ -46,6 +46,11 @@ def test_alternating_flips_show_every_image_both_ways_in_two_epochs() -> None:
     assert set(mirrored[0]) == {0, 1}
     assert np.array_equal(mirrored[0] + mirrored[1], np.ones(60))
     assert np.array_equal(mirrored[:2], mirrored[2:])
+    late = np.full(60, -1)
+    for indices, draws in order.steps(600, 603):
+        assert draws is not None
+        late[indices] = draws[:, FLIP]
+    assert np.array_equal(late, mirrored[0])
 
 
 def test_fewer_images_than_a_batch_are_one_batch() -> None:

@@ -94,10 +94,14 @@ def benchmark(
     shape = network.input_shape if network else (32, 32, 3)
     if image_size is not None:
         shape = (image_size, image_size, 3)
-    classes = classes if classes is not None else network.classes if network else 10
-    multiply_adds = count_multiply_adds(spec, shape, classes)
     measured = recipe or next((fitting.name for fitting in fitting_recipes(shape)), "paper")
     training_recipe = _training_recipe(measured, batch_size, augmentation)
+    if (field := training_recipe.field) is not None:
+        if image_size not in (None, field):
+            raise InputError(f"the recipe {measured} has a field of {field} pixels; got --image-size {image_size}.")
+        shape = (field, field, 3)
+    classes = classes if classes is not None else network.classes if network else 10
+    multiply_adds = count_multiply_adds(spec, shape, classes)
     _refuse_large(training_recipe.batch_size, shape)
     image_shape = shape if training_recipe.field is None else _IMAGE_SHAPE
     if precision not in PRECISIONS:

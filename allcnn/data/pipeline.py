@@ -66,7 +66,7 @@ class BatchOrder:
             indices = order[position * size : (position + 1) * size]
             drawn = draws.draw(self.seed, epoch, position, size) if draws else None
             if drawn is not None and self.alternate_flips:
-                drawn[:, FLIP] = (self.first_flips[indices] + epoch) % 2
+                drawn[:, FLIP] = (self.first_flips[indices] + epoch % 2) % 2
             yield indices[own], None if drawn is None else drawn[own]
 
     @cached_property

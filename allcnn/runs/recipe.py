@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
+from numbers import Real
 from typing import Any
 
 from allcnn.errors import InputError
@@ -15,7 +16,9 @@ from allcnn.preprocessing import PREPROCESSINGS
 AUGMENTATIONS = ("none", "flip-shift", "crop-mirror", "large")
 OPTIMIZERS = ("sgd", "muon")
 SCHEDULES = ("drops", "linear")
-#: Numbers that joined the recipe later, with what was done before they did; older run folders lack them.
+#: Section 3.1, in epochs.
+PAPERS_LENGTH, PAPERS_MILESTONES = 350, (200, 250, 300)
+#: Fields added later, with the value that older runs used; their folders lack them.
 _JOINED_LATER: dict[str, Any] = {
     "field": None, "class_bias": 0.0, "optimizer": "sgd", "schedule": "drops",
     "label_smoothing": 0.0, "dropout_scale": 1.0, "alternate_flips": False,
@@ -32,11 +35,23 @@ def _at_least_one(what: str, value: int | None) -> None:
         raise InputError(f"the {what} must be a whole number of at least 1; got {value}.")
 
 
-def _check_name(name: str, options: Container[str] = ()) -> None:
-    """Refuse what is no number of a recipe, or has one of the `options` instead. Raises InputError."""
-    names = [field.name for field in fields(Recipe) if field.name not in ("name", "unit") and field.name not in options]
+def _typed(name: str, kind: str, value: Any) -> Any:
+    """A value as a recipe's field of that type holds it. Raises InputError for one of another type."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if kind == "float" and number:
+        return float(value)
+    if kind == "tuple[int, ...]" and isinstance(value, tuple | list) and all(isinstance(one, int) for one in value):
+        return tuple(value)
+    if kind.startswith("int") or (kind, type(value)) in (("str", str), ("bool", bool)):
+        return value  # whole numbers are checked one by one
+    raise InputError(f"a recipe's {name} must be {_READERS[kind][1]}; got {value!r}.")
+
+
+def check_number(name: str, without: Collection[str] = ()) -> None:
+    """Refuse what is no number of a recipe, or is one that is set in another way. Raises InputError."""
+    names = [field.name for field in fields(Recipe) if field.name not in ("name", "unit", *without)]
     if name not in names:
-        near = get_close_matches(name, names, n=1)
+        near = get_close_matches(name, [*names, "epochs", "steps"], n=1)
         expected = f"did you mean {near[0]}?" if near else f"expected one of: {', '.join(names)}."
         raise InputError(f'a recipe has no number "{name}"; {expected}')
 
@@ -50,7 +65,8 @@ class Recipe:
         the relative change of a kernel in a step.
     schedule: "drops", the learning rate multiplied by `multiplier` after each milestone; or "linear", falling in a
         straight line to 0 at the end.
-    milestones: for a run of `milestones_of`, by default as long as this one; `drops` has them for this run's length.
+    milestones: for a run of `milestones_of`, by default 350 for the paper's and this run's length for others; `drops`
+        has them for this run's length.
     weight_decay: lambda as Caffe means it, gradient + lambda w, that is a penalty of lambda / 2 ||w||^2.
     decay_biases: whether biases decay too.
     batch_size: images in a step; a last, smaller batch is dropped.
@@ -69,11 +85,11 @@ class Recipe:
 
     name: str
     unit: str = "epochs"
-    length: int = 350
+    length: int = PAPERS_LENGTH
     optimizer: str = "sgd"
     learning_rate: float = 0.05
     schedule: str = "drops"
-    milestones: tuple[int, ...] = (200, 250, 300)
+    milestones: tuple[int, ...] = PAPERS_MILESTONES
     milestones_of: int | None = None
     multiplier: float = 0.1
     momentum: float = 0.9
@@ -91,6 +107,9 @@ class Recipe:
     field: int | None = None
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value = _typed(field.name, str(field.type), getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
         _one_of("unit", self.unit, ("epochs", "steps"))
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("schedule", self.schedule, SCHEDULES)
@@ -99,7 +118,8 @@ class Recipe:
         check_initializer(self.initializer)
         _at_least_one(f"number of {self.unit}", self.length)
         if self.milestones_of is None:
-            object.__setattr__(self, "milestones_of", self.length)
+            own = PAPERS_LENGTH if self.milestones == PAPERS_MILESTONES else self.length
+            object.__setattr__(self, "milestones_of", own)
         _at_least_one("length that the milestones are for", self.milestones_of)
         _at_least_one("batch size", self.batch_size)
         if self.field is not None:
@@ -137,9 +157,9 @@ class Recipe:
         """
         given = {name: value for name, value in overrides.items() if value is not None}
         for name in given:
-            _check_name(name)
+            check_number(name)
         if "milestones" in given:
-            given = {"milestones_of": None, **given}
+            given = {"milestones_of": given.get("length", self.length), **given}
         return replace(self, **given)
 
     def as_dict(self) -> dict[str, Any]:
@@ -157,9 +177,9 @@ class Recipe:
             odd = sorted(set(values) ^ names) if isinstance(values, dict) else type(values).__name__
             raise InputError(f"this is not a recipe of this version of allcnn (unexpected or missing: {odd}).")
         try:
-            return cls(**{**values, "milestones": tuple(int(milestone) for milestone in values["milestones"])})
-        except TypeError as error:
-            raise InputError(f"this is not a recipe: {error}.") from None
+            return cls(**values)
+        except InputError as error:
+            raise InputError(f"this is not a recipe: {error}") from None
 
 
 #: The numbers for which commands have an option of their own.
@@ -194,7 +214,7 @@ def read_settings(texts: Sequence[str]) -> dict[str, Any]:
             raise InputError(f"--set {text}: expected NAME=VALUE, such as label_smoothing=0.1.")
         if name in _OPTIONS:
             raise InputError(f"--set {text}: expected {_OPTIONS[name]} for this.")
-        _check_name(name, _OPTIONS)
+        check_number(name, without=_OPTIONS)
         read, expected = _READERS[types[name]]
         try:
             settings[name] = read(value)
@@ -213,7 +233,7 @@ def _default(name: str) -> Any:
 
 
 def _written(value: Any) -> str:
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 

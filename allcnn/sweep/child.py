@@ -51,7 +51,8 @@ class Work:
         for key, option in _OPTIONS.items():
             if self.options.get(key) is not None:
                 command += [option, str(self.options[key])]
-        numbers = {key: value for key, value in self.options.items() if key not in (*_OPTIONS, "deterministic")}
+        others = {key: value for key, value in self.options.items() if key not in (*_OPTIONS, "deterministic")}
+        numbers = {key: value for key, value in others.items() if value is not None}
         command += [word for text in write_settings(numbers) for word in ("--set", text)]
         command += ["--deterministic"] if self.options.get("deterministic") else []
         command += ["--devices", "1", "--run-dir", str(cell.folder.path)]

@@ -93,7 +93,8 @@ def make_grid(
             raise InputError(f"a sweep's {key} must be named, since each run is a process of its own; expected a name.")
     if learning_rates is None:
         recipe = recipe_for(options.get("recipe") or "paper", options.get("dataset") or "cifar10")
-        learning_rates = LEARNING_RATES if recipe.optimizer == "sgd" else (recipe.learning_rate,)
+        sgd = (options.get("optimizer") or recipe.optimizer) == "sgd"
+        learning_rates = LEARNING_RATES if sgd else (recipe.learning_rate,)
     try:  # NumPy's numbers too, which would not be read back from a command line
         rates = tuple(dict.fromkeys(float(rate) for rate in learning_rates))
         seeds = tuple(dict.fromkeys(index(seed) for seed in seeds))

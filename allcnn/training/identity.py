@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from allcnn.errors import InputError, RunError
+from allcnn.runs.recipe import Recipe
 
 #: What two runs must share to be one, by the words that a person would use for it.
 IDENTITY = {
@@ -64,8 +65,9 @@ def differences(stored: dict[str, Any], config: dict[str, Any]) -> list[Differen
         before, now = stored.get(key), config.get(key)
         if before == now:
             continue
-        if key == "recipe":
-            found += _in_parts("recipe's ", before, now, {"length": "epochs", "milestones": "epochs"})
+        if key == "recipe" and isinstance(before, dict):
+            allowed = dict.fromkeys(("length", "milestones", "milestones_of"), "epochs")
+            found += _in_parts("recipe's ", Recipe.from_dict(before).as_dict(), now, allowed)
         elif key == "device":
             found += _in_parts("machine's ", before, now, dict.fromkeys(_MACHINE, "machine"), only=_MACHINE)
         elif key == "versions":

@@ -22,7 +22,7 @@ from allcnn.errors import InputError, RunError
 from allcnn.preprocessing.field import network_shape
 from allcnn.preprocessing.whitening import refuse_large
 from allcnn.runs.folder import RunFolder, read_json
-from allcnn.runs.recipe import Recipe, crop_sizes, recipe_for
+from allcnn.runs.recipe import Recipe, check_number, crop_sizes, recipe_for
 from allcnn.specs import ZOO, Network, Spec, count_parameters, resolve
 from allcnn.training.identity import IDENTITY, check_allowed, installed_versions
 
@@ -258,6 +258,8 @@ def _choose_recipe(
     notes: list[str],
 ) -> Recipe:
     """The recipe with the given numbers put in; what that does to the schedule is said in `notes`."""
+    for name in numbers:
+        check_number(name, without=("length",))  # that is epochs or steps
     if isinstance(recipe, Recipe):
         base = recipe
     elif stored is not None and recipe in (None, stored["recipe"].get("name")):

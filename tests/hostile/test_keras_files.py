@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from keras_forgery import config_with, function, layer_with, write_keras
 
+import allcnn
 from allcnn.errors import CheckpointError
 from allcnn.models.archive import seal_archive
 from allcnn.models.saved import CARD_MEMBER, find_model_file, load_model, open_saved, read_card
@@ -282,6 +283,7 @@ def test_honest_strangers_are_read(tmp_path) -> None:
     inner = keras.Sequential([keras.Input((3,)), layers.Dense(3, activation=keras.activations.gelu)])
     inner.compile("adam", "mse", metrics=["mae"])
     model = keras.Model(image, inner(values))
+    model.compile(allcnn.optimizers.Muon(), "mse")
     model.save(tmp_path / "mine.keras")
     found = load_model(tmp_path / "mine.keras")
     images = np.random.default_rng(0).normal(size=(2, 8, 8, 3))

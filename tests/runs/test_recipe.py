@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from allcnn.errors import InputError
@@ -82,6 +83,9 @@ def test_steps_move_too() -> None:
 
 def test_milestones_of_ones_own_are_for_the_length_that_they_come_with() -> None:
     assert Recipe("mine", length=15, milestones=(8, 11)).drops == (8, 11)
+    # The paper's own are for its 350 epochs, unless they are given anew.
+    assert Recipe("mine", length=35).drops == RECIPES["fast"].with_overrides(length=35).drops == (20, 25, 30)
+    assert RECIPES["paper"].with_overrides(length=400, milestones=[200, 250, 300]).drops == (200, 250, 300)
     mine = RECIPES["paper"].with_overrides(length=30, milestones=(10, 20))
     assert mine.drops == (10, 20)
     assert mine.with_overrides(length=60).drops == (20, 40)
@@ -217,6 +221,20 @@ def test_settings_that_make_no_sense(text, message) -> None:
     with pytest.raises(InputError) as caught:
         read_settings([text])
     assert str(caught.value) == message
+
+
+def test_numbers_from_python_are_held_to_their_type() -> None:
+    found = RECIPES["paper"].with_overrides(momentum=np.float32(0.5), milestones=[8, 11])
+    assert json.loads(json.dumps(found.as_dict()))["momentum"] == 0.5 and found.milestones == (8, 11)
+    for name, value, expected in (
+        ("label_smoothing", "0.1", "a number"),
+        ("shuffle", 1, "true or false"),
+        ("milestones", [3.5, 8], "whole numbers joined by commas"),
+        ("schedule", 3, "a word"),
+    ):
+        with pytest.raises(InputError) as caught:
+            RECIPES["paper"].with_overrides(**{name: value})
+        assert str(caught.value) == f"a recipe's {name} must be {expected}; got {value!r}."
 
 
 def test_a_number_that_no_recipe_has() -> None:

@@ -7,7 +7,7 @@ from sweep_folders import OPTIONS, SPECS, leave, small_grid
 
 from allcnn.errors import AllcnnError, InputError, RunError
 from allcnn.runs.folder import RunFolder
-from allcnn.runs.recipe import Recipe
+from allcnn.runs.recipe import Recipe, recipe_for
 from allcnn.specs import ZOO, parse
 from allcnn.sweep.child import Work
 from allcnn.sweep.grid import another_runs, make_grid, networks_of
@@ -102,3 +102,13 @@ def test_a_cell_is_begun_with_all_its_options_and_gone_on_with_where_it_was_begu
     assert "--augment" in begun and "--deterministic" in begun and "--resume" not in begun and "--allow" not in begun
     leave(cell, None, [])
     assert work.command == [*begun, "--resume", "--allow", "machine"]
+
+
+def test_other_numbers_of_the_recipe_are_handed_on_as_text(tmp_path) -> None:
+    numbers = {"milestones": [2, 3], "label_smoothing": None, "optimizer": "muon"}
+    grid = make_grid(["all-c"], None, [0], tmp_path, {**OPTIONS, **numbers})
+    assert grid.learning_rates == (
+        recipe_for("paper", "digits").learning_rate,
+    )  # the four that the paper tried are SGD's
+    command = Work(grid.cells[0], {**OPTIONS, **numbers}, tmp_path / "log").command
+    assert [word for word in command if "=" in word] == ["milestones=2,3", "optimizer=muon"]

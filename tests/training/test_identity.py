@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from allcnn.errors import InputError, RunError
-from allcnn.runs.recipe import RECIPES
+from allcnn.runs.recipe import RECIPES, Recipe
 from allcnn.training.identity import IDENTITY, check_allowed, differences, refuse_other_run, spread_differences
 
 CONFIG = {
@@ -32,6 +32,11 @@ def test_the_same_is_the_same() -> None:
     # Neither another Python nor another version of the backend that is not used makes another run.
     assert differences(CONFIG, changed("versions", "jax", to="0.11")) == []
     assert differences(CONFIG, changed("versions", "python", to="3.13.0")) == []
+    # A run that was begun before recipes had a start, an optimizer and a schedule goes on as it was.
+    before = {key: value for key, value in CONFIG["recipe"].items() if key not in ("class_bias", "optimizer")}
+    now = Recipe.from_dict(before)
+    assert now.class_bias == 0.0
+    assert differences(changed("recipe", to=before), changed("recipe", to=now.as_dict())) == []
 
 
 @pytest.mark.parametrize(
@@ -43,6 +48,7 @@ def test_the_same_is_the_same() -> None:
         (["validation"], 0.1, "the held-out fraction was 0.0, now 0.1", None),
         (["recipe", "momentum"], 0.8, "the recipe's momentum was 0.9, now 0.8", None),
         (["recipe", "length"], 400, "the recipe's length was 350, now 400", "epochs"),
+        (["recipe", "milestones_of"], 400, "the recipe's milestones of was 350, now 400", "epochs"),
         (["precision"], "mixed_bfloat16", "the precision was float32, now mixed_bfloat16", "precision"),
         (["deterministic"], True, "the determinism was False, now True", None),
         (["device", "name"], "Another", "the machine's name was A processor, now Another", "machine"),
