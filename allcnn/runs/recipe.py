@@ -146,7 +146,9 @@ class Recipe:
 
     @property
     def drops(self) -> tuple[int, ...]:
-        """The milestones for this run's length: m of a length l comes at ceil(m * length / l)."""
+        """The milestones for this run's length, m of a length l at ceil(m * length / l); none for "linear"."""
+        if self.schedule == "linear":
+            return ()
         return tuple(-(-milestone * self.length // (self.milestones_of or 1)) for milestone in self.milestones)
 
     def with_overrides(self, **overrides: Any) -> Recipe:

@@ -270,7 +270,7 @@ def _choose_recipe(
     if given is not None:
         raise InputError(f"the recipe {base.name} counts {base.unit}, not {other}; pass --{base.unit} instead.")
     chosen = base.with_overrides(length=epochs if base.unit == "epochs" else steps, **numbers)
-    if chosen.schedule == "drops" and chosen.drops != base.drops:
+    if base.drops and chosen.drops and chosen.drops != base.drops:
         before, now = (", ".join(map(str, recipe.drops)) for recipe in (base, chosen))
         notes.append(
             f"{base.unit} {chosen.length} instead of {base.length}: the learning rate drops after "
