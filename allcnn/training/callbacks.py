@@ -85,7 +85,9 @@ class RunRecord(keras.callbacks.Callback):
     Errors are percent. They come from the logs: train_error from the training accuracy, test_error from
     "test_error" or the accuracy of `validation_data`. `loss` is the cross-entropy where that is a metric named
     "cross_entropy", and the rest of Keras's loss (weight decay, label smoothing) is `penalty`; without one, `loss` is
-    Keras's and `penalty` is empty. Put it after the callbacks that add to the logs.
+    Keras's and `penalty` is empty. `learning_rate` is the last step's where it is constant within an epoch; where it
+    falls from step to step it is the next step's, so that 0 stands in the last row. Put it after the callbacks that
+    add to the logs.
     """
 
     def __init__(
