@@ -98,7 +98,10 @@ def benchmark(
     training_recipe = _training_recipe(measured, batch_size, augmentation)
     if (field := training_recipe.field) is not None:
         if image_size not in (None, field):
-            raise InputError(f"the recipe {measured} has a field of {field} pixels; got --image-size {image_size}.")
+            raise InputError(
+                f"the recipe {measured} has a field of {field} pixels; got --image-size {image_size}, "
+                f"expected none, or {field}."
+            )
         shape = (field, field, 3)
     classes = classes if classes is not None else network.classes if network else 10
     multiply_adds = count_multiply_adds(spec, shape, classes)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 WEIGHTS_MEMBER = "model.weights.h5"
 
 _CLASS_ROOMS = re.compile(
-    r"keras|allcnn\.(models\.layers|optimizers)|keras\.(src\.)?(activations|constraints|dtype_policies|initializers|layers|losses|"
+    r"keras|allcnn\.(models\.layers|optimizers)|"
+    r"keras\.(src\.)?(activations|constraints|dtype_policies|initializers|layers|losses|"
     r"metrics|models|ops|optimizers|quantizers|random|regularizers)(\.\w+)*"
 )
 _FUNCTION_ROOMS = re.compile(

@@ -51,8 +51,10 @@ class Work:
         for key, option in _OPTIONS.items():
             if self.options.get(key) is not None:
                 command += [option, str(self.options[key])]
-        others = {key: value for key, value in self.options.items() if key not in (*_OPTIONS, "deterministic")}
-        numbers = {key: value for key, value in others.items() if value is not None}
+        numbers = {
+            key: value for key, value in self.options.items()
+            if value is not None and key not in (*_OPTIONS, "deterministic")
+        }  # fmt: skip
         command += [word for text in write_settings(numbers) for word in ("--set", text)]
         command += ["--deterministic"] if self.options.get("deterministic") else []
         command += ["--devices", "1", "--run-dir", str(cell.folder.path)]

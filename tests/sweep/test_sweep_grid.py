@@ -107,8 +107,7 @@ def test_a_cell_is_begun_with_all_its_options_and_gone_on_with_where_it_was_begu
 def test_other_numbers_of_the_recipe_are_handed_on_as_text(tmp_path) -> None:
     numbers = {"milestones": [2, 3], "label_smoothing": None, "optimizer": "muon"}
     grid = make_grid(["all-c"], None, [0], tmp_path, {**OPTIONS, **numbers})
-    assert grid.learning_rates == (
-        recipe_for("paper", "digits").learning_rate,
-    )  # the four that the paper tried are SGD's
+    # The four that the paper tried are SGD's.
+    assert grid.learning_rates == (recipe_for("paper", "digits").learning_rate,)
     command = Work(grid.cells[0], {**OPTIONS, **numbers}, tmp_path / "log").command
     assert [word for word in command if "=" in word] == ["milestones=2,3", "optimizer=muon"]
