@@ -37,7 +37,9 @@ def bench(
     precision: Annotated[
         str, typer.Option("--precision", metavar="KIND", help="auto, float32 or mixed_bfloat16, of the training.")
     ] = "auto",
-    augmentation: Annotated[str, typer.Option("--augment", metavar="KIND", help="none, flip-shift or large.")] = "none",
+    augmentation: Annotated[
+        str, typer.Option("--augment", metavar="KIND", help="none, flip-shift, flip-reflect or large.")
+    ] = "none",
     seconds: Annotated[
         float,
         typer.Option(

@@ -47,7 +47,9 @@ def data(
     ] = None,
     augmentation: Annotated[
         str | None,
-        typer.Option("--augment", metavar="KIND", help="For --samples: show versions by flip-shift or large."),
+        typer.Option(
+            "--augment", metavar="KIND", help="For --samples: show versions by flip-shift, flip-reflect or large."
+        ),
     ] = None,
     field: Annotated[
         int | None,
@@ -77,7 +79,9 @@ def data(
         if samples is None and value is not None:
             raise InputError(f"{option} is for --samples FILE.png, which was not given.")
     if field is not None and augmentation is None:
-        raise InputError("--field is for augmented samples; expected --augment flip-shift or large beside it.")
+        raise InputError(
+            "--field is for augmented samples; expected --augment flip-shift, flip-reflect or large beside it."
+        )
     if samples is not None and (samples.suffix.lower() != ".png" or not samples.absolute().parent.is_dir()):
         raise InputError(f"--samples {samples}: expected the name of a .png file in a folder that exists.")
     from allcnn.backend import choose_backend

@@ -77,7 +77,11 @@ Steps = Annotated[
 BatchSize = Annotated[int | None, typer.Option("--batch-size", metavar="IMAGES", help="[default: 200; digits: 25]")]
 Augmentation = Annotated[
     str | None,
-    typer.Option("--augment", metavar="KIND", help="none, flip-shift, crop-mirror or large. [default: the recipe's]"),
+    typer.Option(
+        "--augment",
+        metavar="KIND",
+        help="none, flip-shift, flip-reflect, crop-mirror or large. [default: the recipe's]",
+    ),
 ]
 Field = Annotated[
     int | None,

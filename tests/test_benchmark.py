@@ -215,7 +215,10 @@ def test_ctrl_c_leaves_nothing_behind(monkeypatch, tmp_path, small_products) -> 
     [
         ({"seconds": 0.0}, "the seconds to measure for must be a number above 0, such as 20; got 0.0."),
         ({"precision": "half"}, 'unknown precision "half"; expected one of: auto, float32, mixed_bfloat16.'),
-        ({"augmentation": "crop"}, 'unknown augmentation "crop"; expected one of: none, flip-shift, large.'),
+        (
+            {"augmentation": "crop"},
+            'unknown augmentation "crop"; expected one of: none, flip-shift, flip-reflect, large.',
+        ),
         ({"batch_size": 0}, "the batch size must be a whole number of at least 1; got 0."),
     ],
 )

@@ -77,7 +77,7 @@ def benchmark(
             recipe for this size, else "paper".
         batch_size: images in a training step; by default the recipe's.
         precision: "auto", "float32" or "mixed_bfloat16", of the training; prediction is float32.
-        augmentation: "none", "flip-shift" or "large".
+        augmentation: "none", "flip-shift", "flip-reflect" or "large".
         image_size: height and width of what the network sees; by default the published network's own, else 32. Where
             the published recipe for this size has a field, the images lie in one, 32x32 as CIFAR-10's.
         classes: by default the published network's own, else 10.

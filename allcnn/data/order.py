@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-#: The columns of the draws of "flip-shift"; those of "large" begin with the same three. All augmentations mirror by
-#: the first column.
+#: The columns of the draws of "flip-shift" and "flip-reflect"; those of "large" begin with the same three. All
+#: augmentations mirror by the first column.
 FLIP, SHIFT_Y, SHIFT_X = 0, 1, 2
 #: The columns of the draws for crop-mirror.
 MIRROR, CROP_TOP, CROP_LEFT = 0, 1, 2
-#: The augmentation's largest shift in pixels (paper, section 3.2.1).
-MAX_SHIFT = 5
+#: The largest shift in pixels of "flip-shift" (paper, section 3.2.1) and of "flip-reflect".
+MAX_SHIFT, MAX_REFLECTED = 5, 4
 
 #: Images that lie one after the other and are read so, and how many such blocks are mixed with each other. Together
 #: they are what must be at hand to read a packed data set from one end of a block to the other.
@@ -164,6 +165,7 @@ class Draws:
 #: The draws of every augmentation that has any.
 DRAWS = {
     "flip-shift": Draws(3, "int32", flip_shift_draws),
+    "flip-reflect": Draws(3, "int32", partial(flip_shift_draws, max_shift=MAX_REFLECTED)),
     "crop-mirror": Draws(3, "int32", crop_mirror_draws, on_host=True),
     "large": Draws(LARGE_WIDTH, "float32", large_draws),
 }

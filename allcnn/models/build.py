@@ -106,19 +106,29 @@ def make_layers(
     decay_biases: bool = True,
     dtype: str | None = None,
     dropout_scale: float = 1.0,
+    input_dropout_scale: float = 1.0,
     cheap_dropout: bool = False,
 ) -> list[keras.layers.Layer]:
     """The network's Keras layers in order, up to the values before the softmax; see `build_model`.
 
-    `dropout_scale` multiplies the dropout rates. `cheap_dropout` takes `BitDropout` for Keras's: faster, but then the
-    model is not of stock layers alone.
+    `dropout_scale` multiplies the dropout rates, `input_dropout_scale` that of the input as well. `cheap_dropout`
+    takes `BitDropout` for Keras's: faster, but then the model is not of stock layers alone.
     """
     if not 0 <= weight_decay < float("inf"):
         raise InputError(f"the weight decay must be 0 or more; got {weight_decay}.")
     check_initializer(initializer)
     rows = layer_shapes(spec, input_shape, classes)
     maker = _LayerMaker(
-        initializer, class_bias, seed, weight_decay, decay_biases, classes, dtype, dropout_scale, cheap_dropout
+        initializer,
+        class_bias,
+        seed,
+        weight_decay,
+        decay_biases,
+        classes,
+        dtype,
+        dropout_scale,
+        input_dropout_scale,
+        cheap_dropout,
     )
     layers: list[keras.layers.Layer] = []
     for index, row in enumerate(rows[:-1]):
@@ -137,7 +147,7 @@ class _LayerMaker:
 
     def __init__(
         self, initializer: str, class_bias: float, seed: int | None, weight_decay: float, decay_biases: bool,
-        classes: int, dtype: str | None, dropout_scale: float, cheap_dropout: bool,
+        classes: int, dtype: str | None, dropout_scale: float, input_dropout_scale: float, cheap_dropout: bool,
     ):  # fmt: skip
         self.initializer = initializer
         self.class_bias = class_bias
@@ -147,6 +157,7 @@ class _LayerMaker:
         self.classes = classes
         self.dtype = dtype
         self.dropout_scale = dropout_scale
+        self.input_dropout_scale = input_dropout_scale
         self.cheap_dropout = cheap_dropout
         self.first = True  # until a layer has weights
 
@@ -189,7 +200,7 @@ class _LayerMaker:
                 dropout = layers.Dropout
                 if self.cheap_dropout:
                     from allcnn.models.dropout import BitDropout as dropout
-                rate *= self.dropout_scale
+                rate *= self.dropout_scale * (self.input_dropout_scale if self.first else 1)
                 return [dropout(rate, seed=layer_seed(self.seed, index), dtype=self.dtype, name=row.name)]
             case Norm():
                 return [layers.BatchNormalization(dtype=self.dtype, name=row.name)]

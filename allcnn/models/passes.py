@@ -44,7 +44,8 @@ def check_tests(tests: int, path: Path, card: ModelCard | None) -> None:
     if augmentation not in DRAWS:
         raise InputError(
             f"{path}: was trained without an augmentation that a test could repeat ({augmentation}), so {tests} tests "
-            "of an image would all give the same.\nTrain with --augment flip-shift or large, or leave --tests out."
+            "of an image would all give the same.\n"
+            "Train with --augment flip-shift, flip-reflect or large, or leave --tests out."
         )
 
 

@@ -43,8 +43,17 @@ class Section:
     rows: tuple[PublishedRow, ...]
 
 
+def papers_augmentation(augmentation: str) -> str:
+    """The augmentation of the published rows that a run stands beside.
+
+    "flip-reflect" mirrors and shifts as the paper's does, and differs in the range and in what moves in.
+    """
+    return "flip-shift" if augmentation == "flip-reflect" else augmentation
+
+
 def published_error(network: Network, dataset: str, augmentation: str) -> tuple[float | None, str | None]:
     """The published error in percent, and its table, of a network on a data set with an augmentation."""
+    augmentation = papers_augmentation(augmentation)
     for other in network.other_errors:
         if other.dataset == dataset and other.augmentation == augmentation:
             return other.error_percent, other.source

@@ -48,7 +48,8 @@ def _without_empty_columns(rows: Sequence[Row]) -> tuple[tuple[Column, ...], lis
 
 def _cells(search: Search, trial: Trial, marks: Sequence[int]) -> tuple[str, ...]:
     setting = search.setting
-    augmented = "" if setting.augmentation == "none" else f", {setting.augmentation}"
+    augmentation = setting.recipe.augmentation
+    augmented = "" if augmentation == "none" else f", {augmentation}"
     unit = "" if setting.recipe.unit == "epochs" else f" {setting.recipe.unit}"
     chosen = trial is search.best
     return (

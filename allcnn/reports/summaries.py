@@ -10,6 +10,7 @@ from functools import cached_property
 from statistics import fmean, stdev
 
 from allcnn.reports.collected import CollectedRun
+from allcnn.reports.published import papers_augmentation
 from allcnn.runs.recipe import Recipe
 from allcnn.specs.zoo import ZOO, Network
 
@@ -38,7 +39,8 @@ class Setting:
 
     @property
     def augmentation(self) -> str:
-        return self.recipe.augmentation
+        """As the paper's tables have it; the run's own is the recipe's."""
+        return papers_augmentation(self.recipe.augmentation)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from allcnn.errors import InputError
 from allcnn.models.build import DEFAULT_CLASS_BIAS, DEFAULT_INITIALIZER, check_initializer
 from allcnn.preprocessing import PREPROCESSINGS
 
-AUGMENTATIONS = ("none", "flip-shift", "crop-mirror", "large")
+AUGMENTATIONS = ("none", "flip-shift", "flip-reflect", "crop-mirror", "large")
 OPTIMIZERS = ("sgd", "muon")
 SCHEDULES = ("drops", "linear")
 #: Section 3.1, in epochs.
@@ -21,7 +21,8 @@ PAPERS_LENGTH, PAPERS_MILESTONES = 350, (200, 250, 300)
 #: Fields added later, with the value that older runs used; their folders lack them.
 _JOINED_LATER: dict[str, Any] = {
     "field": None, "class_bias": 0.0, "optimizer": "sgd", "schedule": "drops",
-    "label_smoothing": 0.0, "dropout_scale": 1.0, "alternate_flips": False,
+    "label_smoothing": 0.0, "dropout_scale": 1.0, "input_dropout_scale": 1.0,
+    "alternate_flips": False,
 }  # fmt: skip
 
 
@@ -71,10 +72,12 @@ class Recipe:
     decay_biases: whether biases decay too.
     batch_size: images in a step; a last, smaller batch is dropped.
     class_bias: where the biases of the layer with a filter for each class start (`build_model`).
-    dropout_scale: what the network's dropout rates are multiplied by, 0 to 1.
+    dropout_scale, input_dropout_scale: what the network's dropout rates are multiplied by, 0 to 1, and that of the
+        input once more.
     label_smoothing: the part of a label that is spread evenly over all classes.
     alternate_flips: where the augmentation mirrors, mirror each image in every other epoch, not by chance.
-    augmentation: "flip-shift" mirrors with probability 1/2 and shifts by up to 5 pixels (section 3.2.1); "crop-mirror"
+    augmentation: "flip-shift" mirrors with probability 1/2 and shifts by up to 5 pixels (section 3.2.1);
+        "flip-reflect" by up to 4, and the image reflected at its edge moves in, where there it is zeros; "crop-mirror"
         crops at random from larger images and mirrors, as they are decoded (section 3.3); "large" colours, scales,
         mirrors, shears or rotates, and shifts (section 3.2.3; `allcnn.data.order` has its ranges).
     field: height and width in pixels of the square of zeros in which each preprocessed image lies; None: there is none.
@@ -100,6 +103,7 @@ class Recipe:
     initializer: str = DEFAULT_INITIALIZER
     class_bias: float = DEFAULT_CLASS_BIAS
     dropout_scale: float = 1.0
+    input_dropout_scale: float = 1.0
     label_smoothing: float = 0.0
     preprocessing: str = "gcn-zca"
     augmentation: str = "none"
@@ -141,8 +145,9 @@ class Recipe:
         ):
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(f"the {what} must be 0 or more; got {value}.")
-        if not 0 <= self.dropout_scale <= 1:
-            raise InputError(f"the dropout scale must be from 0 to 1, such as 0.5; got {self.dropout_scale}.")
+        for what, value in (("dropout", self.dropout_scale), ("input's dropout", self.input_dropout_scale)):
+            if not 0 <= value <= 1:
+                raise InputError(f"the {what} scale must be from 0 to 1, such as 0.5; got {value}.")
 
     @property
     def drops(self) -> tuple[int, ...]:
@@ -262,8 +267,8 @@ RECIPES: dict[str, Recipe] = {
         # The paper's networks in a ninth of its image passes; what that gives is in RESULTS.md, "The recipe fast".
         Recipe(
             "fast", length=40, optimizer="muon", learning_rate=0.02, schedule="linear", momentum=0.95,
-            weight_decay=0.0, initializer="he_normal", dropout_scale=0.0, label_smoothing=0.1,
-            preprocessing="standardize", augmentation="flip-shift", alternate_flips=True,
+            weight_decay=0.0, initializer="he_normal", dropout_scale=0.2, input_dropout_scale=0.0, label_smoothing=0.1,
+            preprocessing="standardize", augmentation="flip-reflect", alternate_flips=True,
         ),
     )
 }  # fmt: skip

@@ -131,7 +131,8 @@ class TrainingLoop:
         self.training = make_training_model(
             plan.spec, plan.data.image_shape, plan.data.classes,
             initializer=recipe.initializer, class_bias=recipe.class_bias, seed=plan.seed,
-            weight_decay=recipe.weight_decay, decay_biases=recipe.decay_biases, dropout_scale=recipe.dropout_scale,
+            weight_decay=recipe.weight_decay, decay_biases=recipe.decay_biases,
+            dropout_scale=recipe.dropout_scale, input_dropout_scale=recipe.input_dropout_scale,
             augmentation=recipe.augmentation, dtype=self.precision,
             preprocessing=None if self.preprocessed_once else preprocessing,
             stored=len(plan.kept) if self.images_on_device else 0, field=recipe.field,

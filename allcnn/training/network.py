@@ -37,6 +37,7 @@ def make_training_model(
     seed: int,
     class_bias: float = DEFAULT_CLASS_BIAS,
     dropout_scale: float = 1.0,
+    input_dropout_scale: float = 1.0,
     weight_decay: float,
     decay_biases: bool,
     augmentation: str,
@@ -72,7 +73,8 @@ def make_training_model(
     layers = make_layers(
         spec, outputs.shape[1:], classes,
         initializer=initializer, class_bias=class_bias, seed=seed, weight_decay=weight_decay,
-        decay_biases=decay_biases, dtype=dtype, dropout_scale=dropout_scale, cheap_dropout=True,
+        decay_biases=decay_biases, dtype=dtype, dropout_scale=dropout_scale, input_dropout_scale=input_dropout_scale,
+        cheap_dropout=True,
     )  # fmt: skip
     for layer in layers:
         outputs = layer(outputs)

@@ -93,7 +93,7 @@ def test_json_is_one_document_with_the_same_figures(allcnn, monkeypatch):
         (("--model", "a", "--spec", "96C3-NC1-GAP"), "both --model and --spec were given; expected one of them."),
         (("--seconds", "nan"), "the seconds to measure for must be a number above 0, such as 20; got nan."),
         (("--batch-size", "0"), "the batch size must be a whole number of at least 1; got 0."),
-        (("--augment", "crop"), 'unknown augmentation "crop"; expected one of: none, flip-shift, large.'),
+        (("--augment", "crop"), 'unknown augmentation "crop"; expected one of: none, flip-shift, flip-reflect, large.'),
         (("--classes", "0"), "the number of classes must be a whole number from 1 to 65,536; got 0"),
     ],
 )

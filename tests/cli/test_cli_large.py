@@ -61,7 +61,7 @@ def test_wrong_numbers_of_tests(allcnn, augmented_run, digits_run):
         "",
         f"error: {digits_run / 'model.keras'}: was trained without an augmentation that a test could repeat (none), so "
         "12 tests of an image would all give the same.\n"
-        "Train with --augment flip-shift or large, or leave --tests out.\n",
+        "Train with --augment flip-shift, flip-reflect or large, or leave --tests out.\n",
     )
 
 
@@ -96,11 +96,11 @@ def test_samples_of_an_augmentation(allcnn, tmp_path):
         (("--field", "64"), "--field is for --samples FILE.png, which was not given."),
         (
             ("--samples", "s.png", "--field", "64"),
-            "--field is for augmented samples; expected --augment flip-shift or large beside it.",
+            "--field is for augmented samples; expected --augment flip-shift, flip-reflect or large beside it.",
         ),
         (
             ("--samples", "s.png", "--augment", "crop"),
-            'no augmentation "crop" to show; expected one of: flip-shift, large.',
+            'no augmentation "crop" to show; expected one of: flip-shift, flip-reflect, large.',
         ),
         (
             ("--samples", "s.png", "--augment", "large", "--field", "20"),

@@ -89,7 +89,8 @@ def test_resume_needs_only_the_folder(allcnn, digits_run):
         ),
         (
             ("--augment", "flip"),
-            'error: unknown augmentation "flip"; expected one of: none, flip-shift, crop-mirror, large.\n',
+            'error: unknown augmentation "flip"; '
+            "expected one of: none, flip-shift, flip-reflect, crop-mirror, large.\n",
         ),
     ],
 )

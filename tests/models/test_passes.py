@@ -88,7 +88,7 @@ def test_one_test_is_the_plain_evaluation() -> None:
         (
             12, "none",
             "model.keras: was trained without an augmentation that a test could repeat (none), so 12 tests of an image "
-            "would all give the same.\nTrain with --augment flip-shift or large, or leave --tests out.",
+            "would all give the same.\nTrain with --augment flip-shift, flip-reflect or large, or leave --tests out.",
         ),
         (
             2, None,

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from allcnn.data.order import flip_shift_draws
-from allcnn.preprocessing.augment import FlipShift
+from allcnn.data.order import DRAWS, SHIFT_X, SHIFT_Y, flip_shift_draws
+from allcnn.preprocessing.augment import FlipShift, augmentation_layer
 
 pytestmark = pytest.mark.backends
 
@@ -26,10 +26,17 @@ BY_HAND = {
 }
 
 
-def window_flip(images: np.ndarray, draws: np.ndarray, pad: int) -> np.ndarray:
-    """pylearn2's: zero-pad by `pad`, crop at (pad + dy, pad + dx), then mirror."""
+REFLECTED_BY_HAND = {
+    "up by one": ((0, 1, 0), [[5, 6, 7, 8], [9, 10, 11, 12], [13, 14, 15, 16], [9, 10, 11, 12]]),
+    "down by two": ((0, -2, 0), [[9, 10, 11, 12], [5, 6, 7, 8], [1, 2, 3, 4], [5, 6, 7, 8]]),
+    "left by one, then mirrored": ((1, 0, 1), [[3, 4, 3, 2], [7, 8, 7, 6], [11, 12, 11, 10], [15, 16, 15, 14]]),
+}
+
+
+def window_flip(images: np.ndarray, draws: np.ndarray, pad: int, mode: str = "constant") -> np.ndarray:
+    """pylearn2's: zero-pad by `pad`, crop at (pad + dy, pad + dx), then mirror. mode: NumPy's name of the padding."""
     _, height, width, _ = images.shape
-    padded = np.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    padded = np.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode)
     result = np.empty_like(images)
     for index, (flip, dy, dx) in enumerate(draws):
         crop = padded[index, pad + dy : pad + dy + height, pad + dx : pad + dx + width]
@@ -57,6 +64,22 @@ def test_each_image_follows_its_own_draws() -> None:
     result = flip_shift(images, draws)
     for index, (_, expected) in enumerate(BY_HAND.values()):
         assert np.array_equal(result[index, ..., 2], expected)
+
+
+@pytest.mark.parametrize("case", REFLECTED_BY_HAND)
+def test_reflected_by_hand(case) -> None:
+    draws, expected = REFLECTED_BY_HAND[case]
+    image = np.repeat(SQUARE[None, :, :, None], 3, axis=-1)
+    result = keras.ops.convert_to_numpy(FlipShift(reflect=True)(image, np.array([draws], np.int32)))
+    assert np.array_equal(result[0, ..., 1], expected)
+
+
+def test_flip_reflect_agrees_with_pad_crop_and_mirror() -> None:
+    images = np.random.default_rng(2).normal(size=(200, 12, 7, 3)).astype(np.float32)
+    draws = DRAWS["flip-reflect"].draw(1, 2, 3, 200)
+    assert set(draws[:, SHIFT_Y].tolist()) == set(draws[:, SHIFT_X].tolist()) == set(range(-4, 5))
+    result = keras.ops.convert_to_numpy(augmentation_layer("flip-reflect")(images, draws))
+    assert np.array_equal(result, window_flip(images, draws, 4, "reflect"))
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 3), (12, 7, 3)])

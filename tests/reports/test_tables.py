@@ -152,6 +152,13 @@ def test_table_4_puts_each_run_in_its_part(write_run, runs_below) -> None:
     assert "1 run of other networks" in said(table)
 
 
+def test_table_4_puts_flip_reflect_beside_the_papers_shifts(write_run, runs_below) -> None:
+    write_run("all-c", 7.4, recipe="fast", lr=0.02)
+    ours = [row for row in report_table(runs_below(), "4").rows if row.cells[0] == "ALL-CNN (Ours)"]
+    assert [row.cells[3:5] for row in ours][1] == ("7.40", "+0.15")
+    assert "cifar10, flip-reflect" in [cell for row in report_table(runs_below(), "lr").rows for cell in row.cells]
+
+
 def test_the_reviews_table_takes_its_own_networks_first(write_run, runs_below) -> None:
     write_run("all-c", 9.0)
     write_run("review-all-c", 11.0, recipe="review")

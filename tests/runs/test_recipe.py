@@ -142,7 +142,7 @@ KINDS = "gcn-zca, none, scale, center, gcn, standardize, channel-mean"
         ({"preprocessing": "zca"}, f'unknown preprocessing "zca"; expected one of: {KINDS}.'),
         (
             {"augmentation": "flip"},
-            'unknown augmentation "flip"; expected one of: none, flip-shift, crop-mirror, large.',
+            'unknown augmentation "flip"; expected one of: none, flip-shift, flip-reflect, crop-mirror, large.',
         ),
         ({"length": 0}, "the number of epochs must be a whole number of at least 1; got 0."),
         ({"length": 2.5}, "the number of epochs must be a whole number of at least 1; got 2.5."),
@@ -155,6 +155,7 @@ KINDS = "gcn-zca, none, scale, center, gcn, standardize, channel-mean"
         ({"schedule": "cosine"}, 'unknown schedule "cosine"; expected one of: drops, linear.'),
         ({"label_smoothing": -0.1}, "the label smoothing must be at least 0 and below 1, such as 0.1; got -0.1."),
         ({"dropout_scale": 1.5}, "the dropout scale must be from 0 to 1, such as 0.5; got 1.5."),
+        ({"input_dropout_scale": -1.0}, "the input's dropout scale must be from 0 to 1, such as 0.5; got -1.0."),
         ({"class_bias": float("inf")}, "the class bias must be 0 or more; got inf."),
         ({"learning_rate": -0.05}, "the learning rate must be a number above 0, such as 0.05; got -0.05."),
         ({"learning_rate": 0.0}, "the learning rate must be a number above 0, such as 0.05; got 0.0."),

@@ -86,7 +86,8 @@ def start(
     model = make_training_model(
         resolve(cell.model)[0], images.shape[1:], classes,
         initializer=recipe.initializer, class_bias=recipe.class_bias, seed=cell.seed,
-        dropout_scale=recipe.dropout_scale, weight_decay=recipe.weight_decay, decay_biases=recipe.decay_biases,
+        dropout_scale=recipe.dropout_scale, input_dropout_scale=recipe.input_dropout_scale,
+        weight_decay=recipe.weight_decay, decay_biases=recipe.decay_biases,
         augmentation="none", dtype=precision,
     )  # fmt: skip
     compile_for_training(

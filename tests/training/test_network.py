@@ -149,6 +149,16 @@ def mask(model: keras.Model, name: str) -> np.ndarray:
 
 
 @backends
+def test_dropout_scales_and_the_inputs_own() -> None:
+    def rates(**scales: float) -> list[float]:
+        model = make("D.2-4C3-D.5-4C3-NC1-GAP", (8, 8, 3), **scales)
+        return [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+
+    assert rates() == [0.2, 0.5]
+    assert rates(dropout_scale=0.5) == [0.1, 0.25]
+    assert rates(dropout_scale=0.5, input_dropout_scale=0.0) == [0.0, 0.25]
+
+
 def test_dropout_masks_depend_on_layer_and_step_alone() -> None:
     first, second = make("D.5-NC1-D.5-GAP", (4, 4, 3), seed=8), make("D.5-NC1-D.5-GAP", (4, 4, 3), seed=8)
     set_dropout_step(first, 7)
