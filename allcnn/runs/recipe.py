@@ -282,7 +282,7 @@ _DIGITS: dict[str, Any] = {
     "preprocessing": "standardize",
 }
 # A mirrored digit is no digit.
-_DIGITS_FAST: dict[str, Any] = {"length": 8, "batch_size": 25, "augmentation": "none"}
+_DIGITS_FAST: dict[str, Any] = {"length": 5, "batch_size": 25, "augmentation": "none"}
 #: The size of images to crop from and that of the crop, where the recipe crops: 256 and 224 (section 3.3).
 CROPPED_FROM, CROP_SIZE = 256, 224
 
