@@ -68,7 +68,7 @@ Recipe = Annotated[
 Epochs = Annotated[
     int | None,
     typer.Option(
-        "--epochs", metavar="E", help="Epochs; the schedule is scaled. [default: 350; fast: 40; digits: 40, fast 8]"
+        "--epochs", metavar="E", help="Epochs; the schedule is scaled. [default: 350; fast: 40; digits: 40, fast 5]"
     ),
 ]
 Steps = Annotated[
