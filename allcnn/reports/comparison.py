@@ -175,7 +175,7 @@ def _choice_notes(search: Search, best: Trial) -> list[str]:
     else:
         notes.append("Learning rate chosen by the last epoch's test error, as in the paper.")
     if search.tied:
-        notes.append("Two learning rates have the same mean; of these the one of more seeds, else the smaller.")
+        notes.append("Two learning rates have the same mean; of these the smaller.")
     searched = search.setting.recipe.optimizer == "sgd" and search.setting.dataset != "digits"
     if searched and best.learning_rate not in LEARNING_RATES:
         notes.append("The learning rate is none of the paper's four (0.25, 0.1, 0.05, 0.01).")

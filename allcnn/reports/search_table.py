@@ -30,7 +30,7 @@ def search_table(searches: Sequence[Search]) -> Table:
     remarks = ["test %: mean ± sample deviation over n seeds of the last epoch's test error."]
     if any(column.heading == "held out %" for column in columns):
         remarks.append("held out %: of the error on the images held out; the best is chosen by it where all have it.")
-    remarks.append("A learning rate at which a run diverged or died is best only where that befell all others too.")
+    remarks.append("Best: at which the fewest runs diverged or died; of these the lowest mean, then the smaller rate.")
     title = "The search for the learning rate"
     return Table("lr", title, columns, tuple(rows), tuple(footnotes.texts), tuple(remarks))
 

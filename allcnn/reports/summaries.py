@@ -100,6 +100,16 @@ class Trial:
         return sum(self.not_counted[status] for status in FAILED)
 
 
+def rate_rank(failed: int, mean: float | None, learning_rate: float) -> tuple[int, float, float]:
+    """What the best of several learning rates has least of.
+
+    First the runs that diverged or died: the mean of those that survived would hide them. Then the mean error in
+    percent; then the rate itself.
+    """
+    # Means of the same errors in another order may differ in their last bits.
+    return failed, math.inf if mean is None else round(mean, 9), learning_rate
+
+
 @dataclass(frozen=True)
 class Search:
     """One setting and the learning rates that were run with it, highest first as the paper lists them."""
@@ -127,33 +137,23 @@ class Search:
 
     @cached_property
     def best(self) -> Trial | None:
-        """The learning rate with the lowest mean error, or None where no run finished.
+        """The learning rate of the lowest `rate_rank` among those at which a run finished; None where none did."""
+        return min((trial for trial in self.trials if trial.counted), key=self._rank, default=None)
 
-        One at which any run diverged or died is chosen only where that befell every other too: the mean of those that
-        survived would hide it. Equal means: the one with more seeds, then the smaller learning rate.
-        """
-        finished = [trial for trial in self.trials if trial.counted]
-        sound = [trial for trial in finished if not trial.failed]
-        return min(sound or finished, key=self._rank, default=None)
-
-    @cached_property
+    @property
     def tied(self) -> bool:
-        """Whether another learning rate has the same mean as the best."""
-        if self.best is None:
-            return False
-        lowest = self._rank(self.best)[0]
-        return any(trial.counted and self._rank(trial)[0] == lowest for trial in self.trials if trial is not self.best)
+        """Whether another learning rate is as good as the best, but for being larger."""
+        ranks = [self._rank(trial)[:2] for trial in self.trials if trial.counted]
+        return len(ranks) > 1 and ranks.count(min(ranks)) > 1
 
     @cached_property
     def _measure(self) -> str:
         held_out = all(trial.validation is not None for trial in self.trials if trial.counted)
         return "validation_error" if held_out else "test_error"
 
-    def _rank(self, trial: Trial) -> tuple[float, int, float]:
+    def _rank(self, trial: Trial) -> tuple[int, float, float]:
         figure = trial.validation if self._measure == "validation_error" else trial.test
-        mean = figure.mean if figure is not None else math.inf
-        # Means of the same errors in another order may differ in their last bits.
-        return round(mean, 9), -len(trial.counted), trial.learning_rate
+        return rate_rank(trial.failed, figure.mean if figure else None, trial.learning_rate)
 
 
 def search_results(runs: Sequence[CollectedRun]) -> list[Search]:

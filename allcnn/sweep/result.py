@@ -11,13 +11,13 @@ from typing import Any
 
 from allcnn.errors import RunError
 from allcnn.reports.collected import CollectedRun, collect_runs
-from allcnn.reports.summaries import Statistic
+from allcnn.reports.summaries import FAILED, Statistic, rate_rank
 from allcnn.sweep.grid import Cell
 
 #: A run that ended; what its folder says stands.
 ENDED = ("finished", "diverged", "dead")
 #: A run that a sweep does not begin or go on with unless it is asked to.
-FAILED = ("diverged", "dead", "unreadable")
+LEFT_ALONE = (*FAILED, "unreadable")
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,11 @@ class RateFigures:
     @property
     def finished(self) -> int:
         return dict(self.statuses).get("finished", 0)
+
+    @property
+    def failed(self) -> int:
+        """How many runs diverged or died."""
+        return sum(count for status, count in self.statuses if status in FAILED)
 
     @property
     def runs(self) -> int:
@@ -138,8 +143,7 @@ def crashed(run: GridRun, reason: str) -> GridRun:
 def table_of(runs: Sequence[GridRun], chosen_by: str) -> tuple[TableRow, ...]:
     """Networks by learning rates, both in the order of the grid.
 
-    The best rate has the lowest mean of `chosen_by` among those at which the most seeds finished: a rate at which some
-    diverge is not better for the mean of the others.
+    The best rate is that of the lowest `rate_rank`, by the mean of `chosen_by`, as in a report of the same runs.
     """
     table = []
     for model in dict.fromkeys(run.model for run in runs):
@@ -149,7 +153,9 @@ def table_of(runs: Sequence[GridRun], chosen_by: str) -> tuple[TableRow, ...]:
             for rate in dict.fromkeys(run.learning_rate for run in mine)
         )
         known = [rate for rate in rates if getattr(rate, chosen_by) is not None]
-        best = min(known, key=lambda rate: (-rate.finished, getattr(rate, chosen_by)), default=None)
+        best = min(
+            known, key=lambda rate: rate_rank(rate.failed, getattr(rate, chosen_by), rate.learning_rate), default=None
+        )
         table.append(TableRow(model, rates, best))
     return tuple(table)
 

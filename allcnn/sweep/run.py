@@ -17,7 +17,7 @@ from allcnn.sweep.child import Work
 from allcnn.sweep.display import SweepDisplay
 from allcnn.sweep.grid import another_runs, make_grid
 from allcnn.sweep.local import LocalWorkers, Workers
-from allcnn.sweep.result import ENDED, FAILED, SweepResult, table_of
+from allcnn.sweep.result import ENDED, LEFT_ALONE, SweepResult, table_of
 from allcnn.training.stopping import StopRequest
 
 _POLL_SECONDS = 0.2
@@ -133,7 +133,7 @@ def _to_do(
     moves: bool,
 ) -> list[Work]:
     """What is still to be made; failed runs are moved aside first where they are to be made again."""
-    failed = [run for run in board.runs.values() if run.status in FAILED]
+    failed = [run for run in board.runs.values() if run.status in LEFT_ALONE]
     for run in failed:
         if retry_failed:
             aside = _set_aside(run.run_dir)
@@ -148,7 +148,7 @@ def _to_do(
     works = [
         Work(cell, options, runs_dir / "logs" / f"{name}.log", allow)
         for name, cell in board.cells.items()
-        if board.runs[name].status not in (*ENDED, *FAILED)
+        if board.runs[name].status not in (*ENDED, *LEFT_ALONE)
     ]
     if len(works) < len(board.cells) or any(board.runs[work.cell.name].status == "unfinished" for work in works):
         announce(f"{len(board.cells)} runs: {counts_line(list(board.runs.values()))}.")

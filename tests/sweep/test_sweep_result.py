@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 from sweep_folders import leave, small_grid
 
+from allcnn.reports.collected import collect_runs
+from allcnn.reports.summaries import search_results
 from allcnn.sweep.board import Board, run_line
 from allcnn.sweep.display import SweepDisplay
 from allcnn.sweep.result import GridRun, look, table_of
@@ -54,7 +56,7 @@ def test_what_cannot_be_read_is_said_and_nothing_is_raised(grid) -> None:
     assert "is not empty and holds no run" in found[2].reason
 
 
-def test_the_best_rate_is_that_of_the_lowest_mean_where_the_most_seeds_finished() -> None:
+def test_the_best_rate_is_that_of_the_lowest_mean_where_the_fewest_seeds_failed() -> None:
     runs = [
         run_of("all-c", 0.1, 0, 5.0), run_of("all-c", 0.1, 1, None, "diverged"),
         run_of("all-c", 0.05, 0, 10.0), run_of("all-c", 0.05, 1, 12.0),
@@ -66,6 +68,31 @@ def test_the_best_rate_is_that_of_the_lowest_mean_where_the_most_seeds_finished(
     assert row.best.test_deviation == pytest.approx(2**0.5) and row.rates[2].test_deviation == 0.0
     assert row.rates[0].statuses == (("diverged", 1), ("finished", 1)) and row.rates[0].test_deviation is None
     assert other.best is None and other.rates[0].runs == 1 and other.rates[0].finished == 0
+
+
+@pytest.mark.parametrize(
+    ("left", "best"),
+    [
+        ({0.05: (20.0, 20.0), 0.02: (20.0, 20.0)}, 0.02),  # a tie: the smaller
+        ({0.05: (20.0, None), 0.02: (21.0, 21.0)}, 0.05),  # a seed that is not finished is no failure
+        ({0.05: (20.0, "diverged"), 0.02: (21.0, None)}, 0.02),
+        ({0.05: (20.0, "dead"), 0.02: ("diverged", "dead")}, 0.05),
+        ({0.05: ("dead", "dead"), 0.02: ("diverged", None)}, None),
+    ],
+)
+def test_a_sweep_and_a_report_choose_the_same_learning_rate(tmp_path, left, best) -> None:
+    grid = small_grid(tmp_path, rates=tuple(left), seeds=(0, 1))
+    cells = [cell for cell in grid.cells if cell.model == grid.cells[0].model]
+    for cell in cells:
+        state = left[cell.learning_rate][cell.seed]
+        if isinstance(state, str):
+            leave(cell, state, [90.0], reason="the loss became nan.")
+        else:
+            leave(cell, "finished" if state else None, [state or 50.0] * 4)
+    (row,) = table_of([look(cell) for cell in cells], "test_error")
+    (search,) = search_results(collect_runs([tmp_path])[0])
+    found = [chosen.learning_rate if chosen else None for chosen in (row.best, search.best)]
+    assert found == [best, best]
 
 
 def test_held_out_images_choose_where_there_are_some() -> None:
