@@ -79,7 +79,7 @@ def test_code_in_a_pickle_does_not_run(tmp_path, protocol):
         (pickle.dumps({"data": np.zeros(2, "u1,u1")}, 2), "an array of type 'V2'"),
         (pickle.dumps({"data": np.array(["text"])}, 2), "an array of type 'U4'"),
         (pickle.dumps({"data": np.zeros(2, "M8[s]")}, 2), "an array of type 'M8'"),
-        (b"cnumpy\nndarray\n(K\x01tR.", "numpy.ndarray by a call of its own"),
+        (b"cnumpy\nndarray\n(K\x01tR.", "an array of another class, or by a call of its own"),
         (b"c_codecs\nencode\n(V1\nVzip\ntR.", "_codecs.encode with an unexpected argument"),
     ],
 )
@@ -95,7 +95,7 @@ def test_array_larger_than_its_content():
 
 def test_a_memo_place_far_away_takes_no_memory():
     """Python's own unpickler would make room for all places before it: 32 GiB."""
-    assert load_pickle(b"\x80\x02}r\xf0\xff\xff\xff.", "batch") == {}
+    assert "place 4,294,967,280 of the memo" in refused(b"\x80\x02}r\xf0\xff\xff\xff.")
 
 
 def test_stand_ins_cannot_be_altered():
