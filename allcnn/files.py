@@ -86,6 +86,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def open_file(path: Path) -> BinaryIO:
+    """Open for reading what is a file, not a pipe or a device, which might never end. Raises OSError."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "not a file", str(path))
+    return open(path, "rb")
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace the file at `path` by `text` (UTF-8) in one step."""
     with atomic_path(path) as temporary:
@@ -171,7 +178,7 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def _checked_content(path: Path) -> bytes:
     """The bytes of a file of `write_arrays`, none of them other than they were written. Raises CheckpointError."""
     try:
-        with open(path, "rb") as stream:
+        with open_file(path) as stream:
             header = stream.read(_HEADER_BYTES)
             if header.startswith(_HDF5_SIGNATURE):
                 raise CheckpointError(

@@ -19,7 +19,14 @@ _WIDE = 4000
 
 def complain(text: str) -> None:
     """Write plain text to standard error."""
-    print(text, file=sys.stderr, flush=True)
+    print(legible(text), file=sys.stderr, flush=True)
+
+
+def legible(text: str) -> str:
+    """The text with control characters and undecodable bytes escaped: names and reasons come from files of others."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in "\n\t" else repr(one)[1:-1] for one in text)
 
 
 def one_line(text: str) -> str:
@@ -64,7 +71,7 @@ def only_python_on_stdout() -> Iterator[None]:
 
 def show(text: str = "") -> None:
     """Write a line of the result."""
-    print(text)
+    print(legible(text))
 
 
 def show_json(document: dict[str, Any]) -> None:
@@ -81,7 +88,7 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: 
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="left" if index < left else "right", no_wrap=True, overflow="fold")
     for index, row in enumerate(rows):
-        table.add_row(*row, end_section=total and index == len(rows) - 2)
+        table.add_row(*map(legible, row), end_section=total and index == len(rows) - 2)
     console = _console(table)
     with console.capture() as capture:
         console.print(table)

@@ -87,7 +87,7 @@ def _write(table: Table, form: str, output: Path | None) -> None:
         return
     text = FORMATS[form](table)
     if output is None:
-        sys.stdout.write(text)
+        show(text.removesuffix("\n"))
         return
     from allcnn.files import write_text
 

@@ -9,13 +9,14 @@ import json
 import math
 import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from allcnn.errors import RunError
-from allcnn.files import create_text, write_text
+from allcnn.files import create_text, open_file, write_text
 
 #: The columns of metrics.csv.
 METRICS_COLUMNS = (
@@ -161,13 +162,21 @@ def read_json(path: Path) -> dict[str, Any]:
     if end != _json_end(text).encode():
         raise RunError(f"{path}: damaged or edited; its {len(content):,} bytes do not fit the SHA-256 at their end.")
     try:
-        values = json.loads(content)
+        values = json.loads(content, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:  # a SHA-256 shows that a file is whole, not who made it
         raise RunError(f"{path}: cannot be read as JSON ({error}).") from None
     if not isinstance(values, dict):
         raise RunError(f"{path}: expected a JSON object, found {type(values).__name__}.")
     values.pop("sha256", None)
     return values
+
+
+def _finite(text: str) -> float:
+    """A number of a JSON text. Raises ValueError for one that JSON itself does not know, or that is too large."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return value
 
 
 def write_metrics(path: Path, rows: Sequence[Row]) -> None:
@@ -232,6 +241,13 @@ def _rows(content: bytes) -> list[Row]:
             raise ValueError(f"line {number} has epoch {epoch[:40]!r}, expected {number - 1}")
         row: Row = {"epoch": int(epoch)}
         row.update((name, float(value) if value else None) for name, value in zip(columns[1:], figures, strict=True))
+        for name, value in row.items():
+            if value is None or name in ("loss", "penalty"):  # a loss may be whatever a network makes of it
+                continue
+            percent = name.endswith("_error")
+            if not 0 <= value <= (100 if percent else sys.float_info.max):
+                expected = "0 to 100" if percent else "a number of 0 or more"
+                raise ValueError(f"line {number} has {value} as its {name}, expected {expected}")
         rows.append(row)
     return rows
 
@@ -244,7 +260,7 @@ def _figure(value: float) -> str:
 def _read_bytes(path: Path) -> bytes:
     """The whole of a file that should be a few pages of text. Raises RunError."""
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             content = file.read(_LARGEST + 1)
     except FileNotFoundError:
         raise RunError(f"{path}: no such file.") from None

@@ -85,6 +85,16 @@ def test_a_damaged_run_is_named_and_the_rest_reported(allcnn, digits_run, tmp_pa
     assert outcome.err.count("\n") == 1
 
 
+def test_a_name_cannot_steer_the_terminal(allcnn, digits_run, tmp_path) -> None:
+    shutil.copytree(digits_run, tmp_path / "\x1b[31mred" / "whole")
+    shutil.copytree(digits_run, tmp_path / "\x1b[31mred" / "broken")
+    (tmp_path / "\x1b[31mred" / "broken" / "summary.json").write_text("{")
+    for form in ("terminal", "markdown", "csv", "json"):
+        outcome = allcnn("report", tmp_path, "--table", "lr", "--format", form)
+        assert outcome.code == 0 and "\x1b" not in outcome.out + outcome.err
+        assert f"{tmp_path}/\\x1b[31mred/broken/summary.json: " in outcome.err
+
+
 def test_nothing_but_damaged_runs(allcnn, tmp_path) -> None:
     (tmp_path / "config.json").write_text("{")
     outcome = allcnn("report", tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,10 @@ def metrics_refusal(path, content: bytes, sha256: str | None = None) -> str:
         (f"{COLUMNS}\n,{LINE}\n".encode(), "line 2 has epoch '', expected 1"),
         (f"{COLUMNS}\n2,{LINE}\n".encode(), "line 2 has epoch '2', expected 1"),
         (f"{COLUMNS}\none,{LINE}\n".encode(), "line 2 has 'one', expected a number"),
+        (f"{COLUMNS}\n1,{LINE}\n".replace("90.0", "1e308").encode(), "line 2 has 1e+308 as its train_error, expected 0"),
+        (f"{COLUMNS}\n1,{LINE}\n".replace("90.0", "nan").encode(), "line 2 has nan as its train_error, expected 0 to"),
+        (f"{COLUMNS}\n1,{LINE}\n".replace("12.5", "inf").encode(), "line 2 has inf as its seconds, expected a number"),
+        (f"{COLUMNS}\n1,{LINE}\n".replace("12.5", "-1.0").encode(), "line 2 has -1.0 as its seconds, expected a num"),
         (f"{COLUMNS}\n1,{LINE}\n".replace("80.0", "8_0.0").encode(), "line 2 has '8_0.0', expected a number"),
         (f"{COLUMNS}\n1,{LINE}\n".replace("80.0", "80\0").encode(), r"line 2 has '80\x00', expected a number"),
         (f"{COLUMNS}\n1,{LINE}\n".replace("80.0", "\N{DIGIT ONE}\N{FULLWIDTH DIGIT TWO}").encode(), "line 2 has '1"),
@@ -146,10 +151,10 @@ def test_metrics_that_are_not_there(tmp_path) -> None:
 
 
 def test_metrics_that_an_editor_of_tables_saved_are_read(tmp_path) -> None:
-    (tmp_path / "metrics.csv").write_bytes(f"{COLUMNS}\r\n1,{LINE}\r\n2,1e-05,nan,,,,inf,\r\n".encode())
+    (tmp_path / "metrics.csv").write_bytes(f"{COLUMNS}\r\n1,{LINE}\r\n2,1e-05,nan,inf,,,,\r\n".encode())
     first, second = read_metrics(tmp_path / "metrics.csv")
     assert (first["epoch"], first["test_error"], first["images_per_second"]) == (1, None, 80.0)
-    assert (second["epoch"], second["learning_rate"], second["seconds"]) == (2, 1e-05, float("inf"))
+    assert (second["epoch"], second["learning_rate"], second["penalty"]) == (2, 1e-05, float("inf"))
 
 
 def test_metrics_are_held_against_their_digest(tmp_path) -> None:
@@ -249,6 +254,7 @@ def test_json_that_is_not_ours(tmp_path, content) -> None:
     [
         seal('{"a": ' + "[" * 100_000 + "]" * 100_000 + ",\n "), seal('{"a":' * 100_000), seal("{\n 7,\n "),
         seal('{"name": "caf\N{LATIN SMALL LETTER E WITH ACUTE}",\n ', "latin1"), seal('{"a": ,\n ', "utf-16"),
+        seal('{"a": NaN,\n '), seal('{"a": -Infinity,\n '), seal('{"a": 1e999,\n '),
     ],
 )  # fmt: skip
 def test_json_with_a_good_digest_that_is_not_ours(tmp_path, content) -> None:
@@ -265,6 +271,13 @@ def test_json_that_is_not_there_or_too_large(tmp_path) -> None:
         file.truncate(1 << 40)  # a hole: it takes no place on the disk
     with pytest.raises(RunError, match=f"^{path}: more than 16 MiB; no such file of a run is that large.$"):
         read_json(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path) -> None:
+    for name, read in (("summary.json", read_json), ("metrics.csv", read_metrics)):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(RunError, match=rf"{name}: cannot be read \(not a file\).$"):
+            read(tmp_path / name)
 
 
 def test_of_two_only_one_creates(tmp_path) -> None:
