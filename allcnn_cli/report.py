@@ -13,8 +13,8 @@ from allcnn_cli import options
 from allcnn_cli.output import complain, show
 
 if TYPE_CHECKING:
-    from allcnn.reports.collected import CollectedRun
     from allcnn.reports.structure import Table
+    from allcnn.runs.collected import CollectedRun
 
 _FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 _SUFFIXES = {".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json"}
@@ -50,8 +50,8 @@ def report(
       allcnn report runs/ --html report.html
     """
     form = _form(form, output, as_json)
-    from allcnn.reports.collected import collect_runs
     from allcnn.reports.report import TABLES, report_table
+    from allcnn.runs.collected import collect_runs
 
     if table is not None and table not in TABLES:
         raise InputError(f'--table "{table}"; expected one of: {", ".join(TABLES)}.')

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # In the order in which data flows.
 ROOMS = (
     "errors", "files", "backend", "device", "spread", "specs", "data", "preprocessing", "models", "scores",
-    "evaluation", "optimizers", "runs", "reports", "training", "sweep", "visualize", "benchmark", "export", "page",
+    "evaluation", "optimizers", "runs", "training", "sweep", "visualize", "benchmark", "export", "reports", "page",
 )  # fmt: skip
 # Elsewhere Keras is enough, and either backend will do.
 MAY_NAME_A_BACKEND = {
@@ -97,7 +97,7 @@ def test_importing_is_cheap(run_python, program) -> None:
 # Everything that checks input before Keras loads: options and recipes, data sets, checkpoints that are not one.
 BEFORE_KERAS = (
     "allcnn.data", "allcnn.data.pipeline", "allcnn.preprocessing", "allcnn.preprocessing.store", "allcnn.models.build",
-    "allcnn.models.saved", "allcnn.evaluation", "allcnn.runs.recipe", "allcnn.runs.folder", "allcnn.reports.tables",
+    "allcnn.models.saved", "allcnn.evaluation", "allcnn.runs.recipe", "allcnn.runs.folder", "allcnn.runs.table",
     "allcnn.export",
 )  # fmt: skip
 

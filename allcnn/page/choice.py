@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from allcnn.reports.collected import CollectedRun
+from allcnn.runs.collected import CollectedRun
 
 #: Networks that are loaded and looked into, each of which takes a pass over its test images.
 LOOKED_INTO = 6

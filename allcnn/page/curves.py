@@ -8,7 +8,7 @@ from typing import Any
 from allcnn.page.choice import best_of_each_network
 from allcnn.page.markup import Html, escape, join, paragraph, section
 from allcnn.page.plots import axis, figures, plot
-from allcnn.reports.collected import CollectedRun
+from allcnn.runs.collected import CollectedRun
 
 # Apart from each other, and from white and from black.
 _COLOURS = (

@@ -15,7 +15,7 @@ from allcnn.data.layouts import CLASSES
 from allcnn.errors import CheckpointError, DataError, InputError
 from allcnn.evaluation import check_images_fit, load_own_data, probabilities
 from allcnn.models.saved import ModelCard, find_model_file, open_saved, read_card
-from allcnn.reports.collected import CollectedRun
+from allcnn.runs.collected import CollectedRun
 
 if TYPE_CHECKING:
     from allcnn.models.saved import SavedModel

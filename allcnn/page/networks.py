@@ -11,7 +11,7 @@ from allcnn.page.learned import filters, strongest
 from allcnn.page.looked import Looked, Onlooker
 from allcnn.page.markup import Html, escape, join, paragraph, section
 from allcnn.page.mistakes import confusion, samples
-from allcnn.reports.collected import CollectedRun
+from allcnn.runs.collected import CollectedRun
 
 TITLE = "What they get wrong, and what they learned"
 # What a file that is damaged, or too large, raises beside the errors of ours.

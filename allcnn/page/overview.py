@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from allcnn.page.markup import Html, escape, paragraph, section, table
-from allcnn.reports.collected import STATUSES, CollectedRun
+from allcnn.runs.collected import STATUSES, CollectedRun
 
 # First what one looks for, since on a phone the rest is beside the window.
 _HEADINGS = (

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 
 from allcnn.page.markup import Html, escape, join, paragraph, section, table
-from allcnn.reports.collected import CollectedRun
 from allcnn.reports.report import TABLES, report_table
 from allcnn.reports.structure import Table
+from allcnn.runs.collected import CollectedRun
 
 # Has no published rows beside ours, so that it is never empty.
 _ALWAYS = "lr"

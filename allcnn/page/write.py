@@ -19,7 +19,7 @@ from allcnn.page.networks import TITLE, networks
 from allcnn.page.overview import counted, overview
 from allcnn.page.plots import check_plotly
 from allcnn.page.results import results
-from allcnn.reports.collected import CollectedRun
+from allcnn.runs.collected import CollectedRun
 
 _PACKAGES = ("allcnn", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "plotly")
 
@@ -33,7 +33,7 @@ def write_page(
     page says so and goes on.
 
     Args:
-        runs: as `allcnn.reports.collected.collect_runs` gives them.
+        runs: as `allcnn.runs.collected.collect_runs` gives them.
         path: the HTML file; replaced if it is there.
         announce: called with lines worth telling a person.
 

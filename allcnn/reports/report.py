@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from allcnn.errors import InputError
-from allcnn.reports.collected import CollectedRun
 from allcnn.reports.search_table import search_table
 from allcnn.reports.structure import Table
 from allcnn.reports.summaries import Search, search_results
 from allcnn.reports.table_four import table_4
 from allcnn.reports.twelve import review_table, table_3
+from allcnn.runs.collected import CollectedRun
 
 #: What `allcnn report --table` takes.
 TABLES: dict[str, Callable[[Sequence[Search]], Table]] = {

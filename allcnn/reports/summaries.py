@@ -7,16 +7,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from statistics import fmean, stdev
+from statistics import fmean
 
-from allcnn.reports.collected import CollectedRun
-from allcnn.reports.published import papers_augmentation
+from allcnn.runs.choice import FAILED, Statistic, rate_rank
+from allcnn.runs.collected import CollectedRun
 from allcnn.runs.recipe import Recipe
+from allcnn.specs.published import papers_augmentation
 from allcnn.specs.zoo import ZOO, Network
 
 _NETWORK_OF_TEXT = {network.text: network for network in ZOO.values()}
-#: How a learning rate failed, as opposed to how a run came to no end.
-FAILED = ("diverged", "dead")
 
 
 @dataclass(frozen=True)
@@ -41,20 +40,6 @@ class Setting:
     def augmentation(self) -> str:
         """As the paper's tables have it; the run's own is the recipe's."""
         return papers_augmentation(self.recipe.augmentation)
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """n values: their mean and sample standard deviation, which a single value does not have."""
-
-    n: int
-    mean: float
-    deviation: float | None
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Statistic | None:
-        """None of no values."""
-        return cls(len(values), fmean(values), stdev(values) if len(values) > 1 else None) if values else None
 
 
 @dataclass(frozen=True)
@@ -98,16 +83,6 @@ class Trial:
     def failed(self) -> int:
         """How many runs diverged or died."""
         return sum(self.not_counted[status] for status in FAILED)
-
-
-def rate_rank(failed: int, mean: float | None, learning_rate: float) -> tuple[int, float, float]:
-    """What the best of several learning rates has least of.
-
-    First the runs that diverged or died: the mean of those that survived would hide them. Then the mean error in
-    percent; then the rate itself.
-    """
-    # Means of the same errors in another order may differ in their last bits.
-    return failed, math.inf if mean is None else round(mean, 9), learning_rate
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from allcnn.reports import published
 from allcnn.reports.comparison import (
     MISSING,
     difference,
@@ -18,9 +17,10 @@ from allcnn.reports.comparison import (
     rate_text,
     searches_of,
 )
-from allcnn.reports.published import PublishedRow, Section
 from allcnn.reports.structure import Column, Footnotes, Row, Table
 from allcnn.reports.summaries import Search
+from allcnn.specs import published
+from allcnn.specs.published import PublishedRow, Section
 from allcnn.specs.shapes import count_parameters
 
 _COLUMNS = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from allcnn.reports import published
 from allcnn.reports.comparison import (
     MISSING,
     difference,
@@ -22,6 +21,7 @@ from allcnn.reports.comparison import (
 )
 from allcnn.reports.structure import Column, Footnotes, Row, Table
 from allcnn.reports.summaries import Search
+from allcnn.specs import published
 from allcnn.specs.shapes import count_parameters
 from allcnn.specs.zoo import ZOO, Network
 

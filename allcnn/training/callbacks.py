@@ -11,8 +11,8 @@ import keras
 
 from allcnn.errors import InputError
 from allcnn.files import write_text
-from allcnn.reports.tables import ResultRow, table_markdown
 from allcnn.runs.folder import Row, write_metrics
+from allcnn.runs.table import ResultRow, table_markdown
 from allcnn.training.schedule import learning_rate
 
 _ACCURACIES = ("accuracy", "acc", "sparse_categorical_accuracy", "categorical_accuracy", "binary_accuracy")

@@ -12,8 +12,8 @@ from typing import Any
 from allcnn.errors import TrainingError
 from allcnn.files import write_text
 from allcnn.models.saved import ModelCard
-from allcnn.reports.tables import ResultRow, result_row, table_markdown
 from allcnn.runs.folder import Row, RunFolder, metrics_digest, write_json
+from allcnn.runs.table import ResultRow, result_row, table_markdown
 from allcnn.training.damage import damaged_images
 from allcnn.training.plan import RunPlan
 

@@ -10,7 +10,7 @@ from read_page import ReadPage
 
 import allcnn
 from allcnn.page import write_page
-from allcnn.reports.collected import collect_runs
+from allcnn.runs.collected import collect_runs
 
 MakePage = Callable[..., ReadPage]
 

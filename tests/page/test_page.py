@@ -12,7 +12,7 @@ from run_folders import write_run
 from allcnn.errors import AllcnnError, InputError
 from allcnn.page import write_page
 from allcnn.page.markup import escape
-from allcnn.reports.collected import collect_runs
+from allcnn.runs.collected import collect_runs
 
 
 def test_sections_and_every_run_are_there(tmp_path, make_page) -> None:

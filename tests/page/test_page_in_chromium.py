@@ -11,7 +11,7 @@ from page_names import HOSTILE
 from run_folders import write_run
 
 from allcnn.page import write_page
-from allcnn.reports.collected import collect_runs
+from allcnn.runs.collected import collect_runs
 
 pytestmark = [
     pytest.mark.slow,

@@ -15,7 +15,7 @@ import allcnn
 from allcnn.page.choice import best_of_each_network
 from allcnn.page.looked import Looked, Onlooker
 from allcnn.page.mistakes import WORST, confusion, samples
-from allcnn.reports.collected import collect_runs
+from allcnn.runs.collected import collect_runs
 
 
 @pytest.fixture(scope="module")

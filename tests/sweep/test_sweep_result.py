@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from sweep_folders import leave, small_grid
 
-from allcnn.reports.collected import collect_runs
 from allcnn.reports.summaries import search_results
+from allcnn.runs.collected import collect_runs
 from allcnn.sweep.board import Board, run_line
 from allcnn.sweep.display import SweepDisplay
 from allcnn.sweep.result import GridRun, look, table_of

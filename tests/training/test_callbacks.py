@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from allcnn.errors import InputError
-from allcnn.reports.tables import ResultRow
+from allcnn.runs.table import ResultRow
 from allcnn.training.callbacks import (
     AfterEpoch,
     BeforeEpoch,

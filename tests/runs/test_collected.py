@@ -7,7 +7,7 @@ import os
 import pytest
 
 from allcnn.errors import RunError
-from allcnn.reports.collected import collect_runs
+from allcnn.runs.collected import collect_runs
 from allcnn.runs.folder import write_json
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from allcnn.reports.published import published_error
+from allcnn.specs.published import published_error
 from allcnn.specs.zoo import Network
 
 _MISSING = "-"

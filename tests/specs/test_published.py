@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from allcnn.reports.published import TABLE_3_NETWORKS, TABLE_4
 from allcnn.reports.report import TABLES
 from allcnn.specs import ZOO
+from allcnn.specs.published import TABLE_3_NETWORKS, TABLE_4
 
 ROOT = Path(__file__).resolve().parents[2]
 
