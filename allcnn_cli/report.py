@@ -63,7 +63,7 @@ def report(
     if table is not None or html is None or output is not None or as_json:
         _write(report_table(runs, table or "3"), form, output)
     if html is not None:
-        _write_page(runs, html)
+        _write_page(runs, html, paths)
 
 
 def _form(form: str | None, output: Path | None, as_json: bool) -> str:
@@ -143,7 +143,7 @@ def _show_wrapped(mark: str, text: str) -> None:
         show(line)
 
 
-def _write_page(runs: list[CollectedRun], path: Path) -> None:
+def _write_page(runs: list[CollectedRun], path: Path, folders: list[Path]) -> None:
     from allcnn.page import write_page
 
-    write_page(runs, path, announce=complain)
+    write_page(runs, path, announce=complain, folders=folders)

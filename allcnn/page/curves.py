@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from allcnn.page.choice import best_of_each_network
-from allcnn.page.markup import Html, escape, join, paragraph, section
-from allcnn.page.plots import axis, figures, plot
+from allcnn.page.overview import best_of_each_network
+from allcnn.page.plots import Plot, axis, figures, plain, plot
 from allcnn.runs.collected import CollectedRun
 
 # Apart from each other, and from white and from black.
@@ -33,27 +33,37 @@ _PANELS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
 )
 
 
-def curves(runs: Sequence[CollectedRun], names: Sequence[str]) -> Html:
-    """The section of the learning curves."""
-    drawn = [index for index, run in enumerate(runs) if run.rows]
-    if not drawn:
-        return section("curves", "Learning curves", paragraph("No run has come to the end of an epoch yet."))
-    looks = _looks([runs[index] for index in drawn])
-    on = _begin_with([runs[index] for index in drawn])
-    panels = [
-        _panel([runs[index] for index in drawn], [names[index] for index in drawn], looks, on, *panel)
-        for panel in _PANELS
-        if any(row.get(panel[0]) is not None for run in runs for row in run.rows)
+@dataclass(frozen=True)
+class Curve:
+    """How a run is drawn, and its line of the key. dashes: as SVG has them; dash: as plotly has."""
+
+    run: CollectedRun
+    name: str
+    colour: str
+    dash: str
+    dashes: str
+    on: bool
+
+    @property
+    def says(self) -> str:
+        return f"{self.run.test_error:.2f} %" if self.run.test_error is not None else self.run.status
+
+
+def curves(runs: Sequence[CollectedRun], names: Sequence[str]) -> tuple[list[Curve], list[Plot]]:
+    """The runs that have come to the end of an epoch, as the key lists them, and the figures that they are in."""
+    drawn = [(run, name) for run, name in zip(runs, names, strict=True) if run.rows]
+    looks = _looks([run for run, _ in drawn])
+    on = _begin_with([run for run, _ in drawn])
+    key = [
+        Curve(run, name, colour, *dash, shown)
+        for (run, name), (colour, dash), shown in zip(drawn, looks, on, strict=True)
     ]
-    return section(
-        "curves",
-        "Learning curves",
-        paragraph(
-            "A tick switches a run on and off in every figure. Pointing at a curve, or touching it, shows values."
-        ),
-        _key([runs[index] for index in drawn], [names[index] for index in drawn], looks, on),
-        Html(f'<div class="side-by-side">{join(panels)}</div>'),
-    )
+    panels = [
+        _panel(key, *panel)
+        for panel in _PANELS
+        if any(row.get(panel[0]) is not None for run, _ in drawn for row in run.rows)
+    ]
+    return key, panels
 
 
 def _looks(runs: Sequence[CollectedRun]) -> list[tuple[str, tuple[str, str]]]:
@@ -78,67 +88,31 @@ def _begin_with(runs: Sequence[CollectedRun]) -> list[bool]:
     return [any(run is one for one in best) for run in runs]
 
 
-def _panel(
-    runs: Sequence[CollectedRun],
-    names: Sequence[str],
-    looks: Sequence[tuple[str, tuple[str, str]]],
-    on: Sequence[bool],
-    column: str,
-    title: str,
-    unit: str,
-    settings: dict[str, Any],
-) -> Html:
+def _panel(key: Sequence[Curve], column: str, title: str, unit: str, settings: dict[str, Any]) -> Plot:
     traces = []
-    for index, (run, name, (colour, (dash, _)), shown) in enumerate(zip(runs, names, looks, on, strict=True)):
+    for index, curve in enumerate(key):
         # What was not measured at every epoch is a line from measurement to measurement; what was no number a gap.
-        rows = [row for row in run.rows if row.get(column) is not None]
+        rows = [row for row in curve.run.rows if row.get(column) is not None]
         values = figures(row[column] for row in rows)
         if settings.get("type") == "log":
             values = [value if value and value > 0 else None for value in values]
+        shape = "hvh" if "type" in settings else "linear"
         traces.append(
             {
                 "type": "scatter",
                 "uid": f"run{index}",
-                "name": escape(name),
+                "name": plain(curve.name),
                 # Not in the template itself, where a name could hold "%{...}".
-                "meta": escape(name),
+                "meta": plain(curve.name),
                 "x": [row["epoch"] for row in rows],
                 "y": values,
                 "mode": "lines+markers" if len(rows) <= _FEW else "lines",
-                "line": {"color": colour, "dash": dash, "width": 2, "shape": "hvh" if "type" in settings else "linear"},
-                "marker": {"size": 5, "color": colour},
-                "visible": shown,
+                "line": {"color": curve.colour, "dash": curve.dash, "width": 2, "shape": shape},
+                "marker": {"size": 5, "color": curve.colour},
+                "visible": curve.on,
                 "hovertemplate": f"%{{meta}}<br>epoch %{{x}}: %{{y:.4~g}}{unit}<extra></extra>",
             }
         )
-    epochs = max(len(run.rows) for run in runs)
+    epochs = max(len(curve.run.rows) for curve in key)
     few = {"tickmode": "linear", "dtick": 1} if epochs <= 10 else {}
-    return plot(
-        f"curves-{column}", title, traces, axis("epoch", **few), axis("", **settings), height=_HEIGHT, kind="curves"
-    )
-
-
-def _key(
-    runs: Sequence[CollectedRun],
-    names: Sequence[str],
-    looks: Sequence[tuple[str, tuple[str, str]]],
-    on: Sequence[bool],
-) -> Html:
-    """The ticks, and buttons for all of them at once."""
-    ticks = []
-    for index, (run, name, (colour, (_, dashes)), shown) in enumerate(zip(runs, names, looks, on, strict=True)):
-        error = f"{run.test_error:.2f} %" if run.test_error is not None else run.status
-        ticks.append(
-            f'<label><input type="checkbox" value="run{index}"{" checked" * shown} autocomplete="off">'
-            f'<svg width="28" height="8" aria-hidden="true"><line x1="0" y1="4" x2="28" y2="4" stroke="{colour}" '
-            f'stroke-width="3" stroke-dasharray="{dashes}"/></svg>'
-            f'<span class="name">{escape(name)}</span> <span class="quiet">{escape(error)}</span></label>'
-        )
-    buttons = [("all", "All"), ("none", "None")]
-    if not all(on):
-        buttons.append(("first", "Best of each network"))
-    pressed = "".join(f'<button type="button" data-show="{what}">{text}</button>' for what, text in buttons)
-    return Html(
-        f'<fieldset id="key"><legend>Runs</legend><div class="buttons">{pressed}</div>'
-        f'<div class="ticks">{"".join(ticks)}</div></fieldset>'
-    )
+    return plot(f"curves-{column}", title, "curves", _HEIGHT, traces, axis("epoch", **few), axis("", **settings))

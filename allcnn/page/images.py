@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import NamedTuple
 
 import numpy as np
-
-from allcnn.page.markup import Html, escape
 
 #: Larger pictures are brought to this: a page holds many.
 LARGEST_SIDE = 96
 _GAP = 1
 
 
-def image(pixels: np.ndarray, says: str) -> Html:
-    """A picture of (height, width, 3) or, with transparency, 4: uint8, or 0..1. `says` is for those who see none."""
+class Picture(NamedTuple):
+    """A picture for the template: a PNG in base64, its size in pixels, and what it shows, for those who see none."""
+
+    png: str
+    width: int
+    height: int
+    says: str
+
+
+def picture(pixels: np.ndarray, says: str) -> Picture:
+    """A picture of (height, width, 3) or, with transparency, 4: uint8, or 0..1."""
     from PIL import Image
 
     if pixels.dtype != np.uint8:
         pixels = np.round(np.clip(pixels, 0.0, 1.0) * 255).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(file, format="PNG", optimize=True)
-    content = base64.b64encode(file.getvalue()).decode("ascii")
     height, width = pixels.shape[:2]
-    return Html(f'<img src="data:image/png;base64,{content}" width="{width}" height="{height}" alt="{escape(says)}">')
+    return Picture(base64.b64encode(file.getvalue()).decode("ascii"), width, height, says)
 
 
 def sheet(tiles: np.ndarray) -> np.ndarray:
@@ -46,6 +53,6 @@ def small(pixels: np.ndarray) -> np.ndarray:
         return pixels
     from PIL import Image
 
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
-    return np.asarray(picture)
+    thumbnail = Image.fromarray(pixels)
+    thumbnail.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    return np.asarray(thumbnail)

@@ -1,41 +1,33 @@
-"""All the runs in one table: what each was, how far it came, how it ended and why."""
+"""The runs by name: what each was, how far it came, how it ended and why; which are the best."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
-from allcnn.page.markup import Html, escape, paragraph, section, table
 from allcnn.runs.collected import STATUSES, CollectedRun
 
-# First what one looks for, since on a phone the rest is beside the window.
-_HEADINGS = (
-    "Run", "Status", "Test error (%)", "Epochs", "Training time", "Network", "Data", "Recipe", "Learning rate", "Seed",
-)  # fmt: skip
 
-
-def overview(runs: Sequence[CollectedRun], names: Sequence[str]) -> Html:
-    """The section of all runs; those that did not finish with their reason, where they gave one."""
-    computed = [_computed_with(run) for run in runs]
-    rows = [_row(run, name) for run, name in zip(runs, names, strict=True)]
-    headings, below = list(_HEADINGS), []
-    if len(set(computed)) == 1:
-        below = [paragraph(f"All computed with {computed[0]}.", "quiet")]
-    else:
-        headings.append("Computed with")
-        rows = [
-            (*row, Html(f'<span class="long">{escape(with_)}</span>'))
-            for row, with_ in zip(rows, computed, strict=True)
-        ]
-    return section(
-        "runs",
-        "Runs",
-        paragraph(
-            "The test error is the last epoch's, and of finished runs only; how far the others came is in the curves."
-        ),
-        table(headings, rows, text_columns=(0, 1, 5, 6, 7, 10), caption=counted(runs)),
-        *below,
-    )
+def overview(runs: Sequence[CollectedRun], names: Sequence[str]) -> list[dict[str, Any]]:
+    """What the table of all runs has of each, under the names that the template uses."""
+    return [
+        {
+            "name": name,
+            "status": run.status,
+            "reason": run.reason,
+            "test_error": run.test_error,
+            "epochs": _epochs(run),
+            "time": duration(run.seconds),
+            "model": run.model,
+            "dataset": run.dataset,
+            "recipe": ", ".join([run.recipe.name, *([how] if (how := run.recipe.augmentation) != "none" else [])]),
+            "learning_rate": f"{run.recipe.learning_rate:g}",
+            "seed": run.seed,
+            "computed": _computed_with(run),
+        }
+        for run, name in zip(runs, names, strict=True)
+    ]
 
 
 def counted(runs: Sequence[CollectedRun]) -> str:
@@ -45,38 +37,27 @@ def counted(runs: Sequence[CollectedRun]) -> str:
     return f"{len(runs)} run{'s' * (len(runs) != 1)}: {', '.join(parts)}"
 
 
-def _row(run: CollectedRun, name: str) -> tuple[object, ...]:
-    recipe = run.recipe
-    how = [recipe.name, *([recipe.augmentation] if recipe.augmentation != "none" else [])]
-    return (
-        name,
-        _status(run),
-        "-" if run.test_error is None else f"{run.test_error:.2f}",
-        _epochs(run),
-        duration(run.seconds),
-        run.model,
-        run.dataset,
-        ", ".join(how),
-        f"{recipe.learning_rate:g}",
-        run.seed,
-    )
+def best_of_each_network(runs: Sequence[CollectedRun]) -> list[CollectedRun]:
+    """Of each network on each data set the finished run with the lowest test error, in the order of the errors."""
+    best: dict[tuple[str, str], tuple[float, CollectedRun]] = {}
+    for run in runs:
+        if run.test_error is not None:
+            key = (run.model, run.dataset)
+            if key not in best or run.test_error < best[key][0]:
+                best[key] = (run.test_error, run)
+    return [run for _, run in sorted(best.values(), key=lambda pair: pair[0])]
 
 
-def _computed_with(run: CollectedRun) -> str:
-    parts = [run.config.get("backend"), run.config.get("precision"), (run.config.get("device") or {}).get("name")]
-    return ", ".join(str(part) for part in parts if part)
-
-
-def _status(run: CollectedRun) -> Html:
-    reason = f'<span class="reason">{escape(run.reason)}</span>' if run.reason else ""
-    return Html(f'<span class="status {run.status}">{run.status}</span>{reason}')
-
-
-def _epochs(run: CollectedRun) -> str:
-    of = run.summary.get("of_epochs") if run.summary else None
-    if of is None and run.recipe.unit == "epochs":
-        of = run.recipe.length
-    return f"{len(run.rows)} of {of}" if of is not None else str(len(run.rows))
+def names_of(runs: Sequence[CollectedRun]) -> list[str]:
+    """A name for each run: its folder's, with as many of the folders above as tell it from the others."""
+    names = [run.name for run in runs]
+    parts = [run.folder.path.absolute().parts for run in runs]
+    for length in range(2, max(map(len, parts), default=0) + 1):
+        if len(set(names)) == len(names):
+            break
+        twice = {name for name in names if names.count(name) > 1}
+        names = ["/".join(part[-length:]) if name in twice else name for name, part in zip(names, parts, strict=True)]
+    return names
 
 
 def duration(seconds: float) -> str:
@@ -84,3 +65,15 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
+
+
+def _computed_with(run: CollectedRun) -> str:
+    parts = [run.config.get("backend"), run.config.get("precision"), (run.config.get("device") or {}).get("name")]
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _epochs(run: CollectedRun) -> str:
+    of = run.summary.get("of_epochs") if run.summary else None
+    if of is None and run.recipe.unit == "epochs":
+        of = run.recipe.length
+    return f"{len(run.rows)} of {of}" if of is not None else str(len(run.rows))

@@ -105,10 +105,10 @@ def test_nothing_but_damaged_runs(allcnn, tmp_path) -> None:
 def test_html_writes_the_page_alone(allcnn, digits_run, tmp_path, monkeypatch) -> None:
     written = []
     page = types.ModuleType("allcnn.page")
-    page.write_page = lambda runs, path, announce: written.append((len(runs), path))
+    page.write_page = lambda runs, path, announce, folders: written.append((len(runs), path, *folders))
     monkeypatch.setitem(sys.modules, "allcnn.page", page)
     outcome = allcnn("report", digits_run, "--html", tmp_path / "report.html")
-    assert (outcome.code, outcome.out, written) == (0, "", [(1, tmp_path / "report.html")])
+    assert (outcome.code, outcome.out, written) == (0, "", [(1, tmp_path / "report.html", digits_run)])
     assert "missing" in allcnn("report", digits_run, "--table", "3", "--html", tmp_path / "report.html").out
 
 

@@ -36,7 +36,7 @@ def write_run(
     write_json(folder.config, {**fixed, **(config or {})})
     rows = []
     for epoch in range(1, epochs + 1):
-        error = level + (90 - level) * math.exp(-epoch / max(epochs / 6, 1)) + math.sin(epoch * level)
+        error = min(level + (90 - level) * math.exp(-epoch / max(epochs / 6, 1)) + math.sin(epoch * level), 99.0)
         measured = epoch % test_every == 0 or epoch == epochs
         drops = sum(epoch > milestone for milestone in recipe.milestones)
         rows.append(

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from page_names import HOSTILE
+from read_page import ReadPage
 from run_folders import write_run
 
 from allcnn.errors import AllcnnError, InputError
-from allcnn.page import write_page
-from allcnn.page.markup import escape
+from allcnn.page import plots, write_page
 from allcnn.runs.collected import collect_runs
 
 
@@ -59,8 +59,8 @@ def test_texts_of_run_folders_stay_texts(tmp_path, make_page, hostile) -> None:
     assert sorted({tag for tag, _ in page.tags} - {tag for tag, _ in plain.tags}) in ([], ["ol"])
     assert not [attributes for _, attributes in page.tags if any(name.startswith("on") for name in attributes)]
     assert len(page.all("script")) == len(plain.all("script"))
-    assert escape(hostile) in page.source
-    assert "alert" not in "".join(re.findall(r"<[a-z][^>]*alert[^>]*>", page.source.replace(escape(hostile), "")))
+    assert plots.plain(hostile) in page.source
+    assert "alert" not in "".join(re.findall(r"<[a-z][^>]*alert[^>]*>", page.source.replace(plots.plain(hostile), "")))
 
 
 def test_home_and_other_folders_are_not_told(tmp_path, make_page, monkeypatch) -> None:
@@ -74,6 +74,17 @@ def test_the_command_is_given_from_where_it_was_called(tmp_path, make_page, monk
     write_run(tmp_path / "some runs" / "two")
     monkeypatch.chdir(tmp_path)
     assert "allcnn report 'some runs' --html page.html" in make_page(tmp_path / "some runs").text
+
+
+def test_the_command_names_every_folder_that_was_given(tmp_path, monkeypatch) -> None:
+    write_run(tmp_path / "some runs" / "one")
+    write_run(tmp_path / "more" / "two")
+    (tmp_path / "here").mkdir()
+    folders = [tmp_path / "some runs", "../more"]
+    monkeypatch.chdir(tmp_path / "here")
+    runs, _ = collect_runs(folders)
+    write_page(runs, "page.html", folders=folders)
+    assert "allcnn report 'some runs' more --html page.html" in ReadPage(Path("page.html").read_text()).text
 
 
 def test_runs_of_the_same_name_are_told_apart(tmp_path, make_page) -> None:
@@ -120,13 +131,14 @@ def test_what_cannot_be_written_is_refused(tmp_path) -> None:
         write_page(runs, tmp_path)
 
 
-def test_without_plotly_it_says_how_to_get_it(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("library", ["plotly", "jinja2"])
+def test_what_is_not_installed_is_named(tmp_path, monkeypatch, library) -> None:
     import sys
 
     write_run(tmp_path / "runs" / "one")
     runs, _ = collect_runs([tmp_path / "runs"])
-    monkeypatch.setitem(sys.modules, "plotly", None)
-    with pytest.raises(AllcnnError, match="pip install plotly"):
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(AllcnnError, match=f"pip install {library}"):
         write_page(runs, tmp_path / "page.html")
     assert not Path(tmp_path / "page.html").exists()
 
@@ -136,7 +148,7 @@ def test_a_page_that_fails_leaves_the_one_before(tmp_path, monkeypatch) -> None:
     runs, _ = collect_runs([tmp_path / "runs"])
     file = tmp_path / "page.html"
     file.write_text("before")
-    monkeypatch.setattr("allcnn.page.write.document", lambda *parts: "\ud800")
+    monkeypatch.setattr("jinja2.Template.render", lambda *parts: "\ud800")
     with pytest.raises(UnicodeEncodeError):
         write_page(runs, file)
     assert file.read_text() == "before"

@@ -12,9 +12,10 @@ from page_names import HOSTILE
 from read_page import ReadPage
 
 import allcnn
-from allcnn.page.choice import best_of_each_network
 from allcnn.page.looked import Looked, Onlooker
-from allcnn.page.mistakes import WORST, confusion, samples
+from allcnn.page.networks import WORST, confusion, samples
+from allcnn.page.overview import best_of_each_network
+from allcnn.page.write import environment
 from allcnn.runs.collected import collect_runs
 
 
@@ -83,25 +84,32 @@ def test_what_cannot_be_looked_into_has_a_line(trained_runs, make_page, tmp_path
     assert "other images than the run was trained on" in page.text
 
 
+def shown(looked: Looked) -> str:
+    """A network's confusion and samples, as the page has them."""
+    page = environment().from_string(
+        '{% import "parts.html" as parts %}{{ parts.drawn(confusion) }}{{ parts.mistakes(network) }}'
+    )
+    return page.render(confusion=confusion(looked, "one"), network=samples(looked))
+
+
 def test_class_names_stay_texts_and_any_number_fits() -> None:
     random = np.random.default_rng(0)
     for names in (HOSTILE, tuple(f"class {index}" for index in range(100)), ("same", "same")):
         chances = random.dirichlet(np.ones(len(names)), 200).astype(np.float32)
         images = random.integers(0, 256, (200, 120, 120, 3), np.uint8)
         looked = Looked(None, images, random.integers(0, len(names), 200), names, chances)
-        page = ReadPage(confusion(looked, "one") + samples(looked))
+        page = ReadPage(shown(looked))
         assert {tag for tag, _ in page.tags} == {"figure", "figcaption", "div", "script", "h4", "img", "strong", "br"}
         assert {tuple(attributes) for attributes in page.all("img")} == {("src", "width", "height", "alt")}
         assert {attributes["width"] for attributes in page.all("img")} == {"96"}
         assert page.source.count("</script>") == 1
-        shown = [name for name in names if name in page.text]
-        assert len(shown) >= min(3, len(names))
+        assert len([name for name in names if name in page.text]) >= min(3, len(names))
 
 
 def test_no_mistakes_and_nothing_right() -> None:
     images, labels = np.zeros((4, 8, 8, 3), np.uint8), np.array([0, 1, 0, 1])
-    right = samples(Looked(None, images, labels, ("a", "b"), np.eye(2, dtype=np.float32)[labels]))
-    wrong = samples(Looked(None, images, labels, ("a", "b"), np.eye(2, dtype=np.float32)[1 - labels]))
+    right = shown(Looked(None, images, labels, ("a", "b"), np.eye(2, dtype=np.float32)[labels]))
+    wrong = shown(Looked(None, images, labels, ("a", "b"), np.eye(2, dtype=np.float32)[1 - labels]))
     assert "Worst" not in right and "Right" in right
     assert "Worst" in wrong and "Right" not in wrong
 
