@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import re
 import stat
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 from allcnn.errors import CheckpointError
@@ -114,6 +116,26 @@ def _refuse_harm(path: Path, members: list[zipfile.ZipInfo]) -> None:
             raise CheckpointError(f"{path}: its {what} {size:,} bytes; at most {limit:,} are read.")
     if sum(member.compress_size for member in members) > path.stat().st_size:
         raise CheckpointError(f"{path}: its members overlap.")
+    for member in members:
+        if member.compress_type == zipfile.ZIP_DEFLATED and not _unpacks_to_its_size(path, member):
+            raise CheckpointError(f"{path}: its member {member.filename!a:.60} does not have the size that it says.")
+
+
+def _unpacks_to_its_size(path: Path, member: zipfile.ZipInfo) -> bool:
+    """Whether a compressed member has just the bytes that the archive's directory says: zipfile unpacks all there is."""
+    inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    with open(path, "rb") as file:
+        file.seek(member.header_offset + 26)
+        file.seek(sum(struct.unpack("<HH", file.read(4))), 1)  # the member's name, and what lies behind it
+        left = member.compress_size
+        while left > 0 and not inflater.eof and (block := file.read(min(left, 1 << 16))):
+            left -= len(block)
+            while block and size <= member.file_size:
+                size += len(inflater.decompress(block, 1 << 20))
+                block = inflater.unconsumed_tail
+            if size > member.file_size:
+                return False
+    return size == member.file_size
 
 
 def _comment(digest: str) -> bytes:
