@@ -122,7 +122,7 @@ def _refuse_harm(path: Path, members: list[zipfile.ZipInfo]) -> None:
 
 
 def _unpacks_to_its_size(path: Path, member: zipfile.ZipInfo) -> bool:
-    """Whether a compressed member has just the bytes that the archive's directory says: zipfile unpacks all there is."""
+    """Whether a compressed member has just the bytes that the directory says: zipfile would unpack all there are."""
     inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
     with open(path, "rb") as file:
         file.seek(member.header_offset + 26)
