@@ -3,8 +3,8 @@
 from allcnn.specs.derive import all_convolutional as all_convolutional
 from allcnn.specs.derive import convpool as convpool
 from allcnn.specs.derive import strided as strided
-from allcnn.specs.language import canonical_text as canonical_text
 from allcnn.specs.language import parse as parse
+from allcnn.specs.layers import ACTIVATIONS as ACTIVATIONS
 from allcnn.specs.layers import Activation as Activation
 from allcnn.specs.layers import Conv as Conv
 from allcnn.specs.layers import Dense as Dense
@@ -23,7 +23,6 @@ from allcnn.specs.shapes import count_multiply_adds as count_multiply_adds
 from allcnn.specs.shapes import count_parameters as count_parameters
 from allcnn.specs.shapes import layer_names as layer_names
 from allcnn.specs.shapes import layer_shapes as layer_shapes
-from allcnn.specs.tokens import ACTIVATIONS as ACTIVATIONS
 from allcnn.specs.zoo import ZOO as ZOO
 from allcnn.specs.zoo import Network as Network
 from allcnn.specs.zoo import PublishedError as PublishedError

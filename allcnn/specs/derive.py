@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from allcnn.errors import SpecError
-from allcnn.specs.language import canonical_text, parse
 from allcnn.specs.layers import RELU, Activation, Conv, Dropout, Layer, Norm, Pool, Spec
-from allcnn.specs.tokens import token_text
 
 
 def strided(spec: Spec) -> Spec:
@@ -28,7 +26,7 @@ def strided(spec: Spec) -> Spec:
             layers[index] = replace(convolution, stride=convolution.stride * layer.stride)
         else:
             layers.append(layer)
-    return _checked(layers)
+    return Spec(tuple(layers))
 
 
 def all_convolutional(spec: Spec) -> Spec:
@@ -44,7 +42,7 @@ def all_convolutional(spec: Spec) -> Spec:
             layers.append(Conv(_width_before(layers, layer), layer.size, layer.stride, layer.padding, RELU))
         else:
             layers.append(layer)
-    return _checked(layers)
+    return Spec(tuple(layers))
 
 
 def convpool(spec: Spec) -> Spec:
@@ -59,7 +57,7 @@ def convpool(spec: Spec) -> Spec:
         if isinstance(layer, Pool):
             layers.append(Conv(_width_before(layers, layer), layer.size, activation=RELU))
         layers.append(layer)
-    return _checked(layers)
+    return Spec(tuple(layers))
 
 
 def _need_pooling(spec: Spec) -> None:
@@ -88,18 +86,12 @@ def _width_before(layers: list[Layer], pool: Pool) -> int | None:
 
 
 def _no_convolution(pool: Pool) -> SpecError:
-    token = token_text(pool)
     return SpecError(
-        f'no convolution comes before the pooling layer "{token}", so nothing can take its place; '
-        f"put one before it, for example 96C3-{token}"
+        f'no convolution comes before the pooling layer "{pool}", so nothing can take its place; '
+        f"put one before it, for example 96C3-{pool}"
     )
 
 
-def _checked(layers: list[Layer]) -> Spec:
-    """Holds a derived network to the language's limits: strides multiply, and ConvPool adds layers."""
-    return parse(canonical_text(Spec(tuple(layers))))
-
-
 def _shortened(spec: Spec) -> str:
-    text = canonical_text(spec)
+    text = str(spec)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -20,10 +20,9 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from allcnn.errors import SpecError
-from allcnn.specs.layers import RELU, Activation, Conv, Dense, GlobalAverage, Layer, Padding, Pool, Spec
-from allcnn.specs.tokens import TokenError, parse_activation, parse_padding, parse_token, token_text
+from allcnn.specs.layers import MAX_LAYERS, RELU, Activation, Layer, Padding, Spec, order_problem
+from allcnn.specs.tokens import parse_activation, parse_padding, parse_token
 
-MAX_LAYERS = 1_000
 MAX_CHARACTERS = 4_096
 # 1,000 layers written out can need more than MAX_CHARACTERS, and a canonical text must always be readable.
 _MAX_CANONICAL_CHARACTERS = MAX_LAYERS * 96
@@ -80,23 +79,13 @@ def parse(text: str) -> Spec:
     if not compact:
         raise SpecError('the network\'s text is empty; write layers joined by "-", for example 96C3-96C3/2-NC1-GAP')
     items = _read(compact, columns)
-    _check_order(items)
-    spec = Spec(tuple(layer for layer, _ in items))
-    if len(text) > MAX_CHARACTERS and text != canonical_text(spec):
+    layers = tuple(layer for layer, _ in items)
+    if wrong := order_problem(layers, lambda place: f'token {items[place][1].number} "{items[place][1].text}"'):
+        items[wrong[0]][1].refuse(wrong[1])
+    spec = Spec(layers)
+    if len(text) > MAX_CHARACTERS and text != str(spec):
         _refuse_length(text)
     return spec
-
-
-def canonical_text(spec: Spec) -> str:
-    """The text of a network without defaults, repeats or spaces; `parse` gives the same Spec back.
-
-    Raises:
-        SpecError: the Spec was made by hand and holds something that is not a layer.
-    """
-    try:
-        return "-".join(token_text(layer) for layer in spec.layers)
-    except TokenError as error:
-        raise SpecError(str(error)) from None
 
 
 def _refuse_length(text: str) -> NoReturn:
@@ -153,7 +142,7 @@ def _read(compact: str, columns: list[int]) -> list[tuple[Layer, _Token]]:
             _refuse_empty(token, following, groups)
         try:
             groups[-1].items.append((parse_token(token.text, padding, activation), token))
-        except TokenError as error:
+        except SpecError as error:
             token.refuse(str(error))
         if len(groups[-1].items) > MAX_LAYERS:
             token.refuse(f"the network has more than {MAX_LAYERS:,} layers; shorten it")
@@ -182,7 +171,7 @@ def _read_defaults(compact: str) -> tuple[Padding, Activation, int]:
     try:
         padding = parse_padding(match[1]) if match[1] else "same"
         activation = parse_activation(match[2]) if match[2] else RELU
-    except TokenError as error:
+    except SpecError as error:
         raise SpecError(f'defaults "{_shortened(block)}": {error}') from None
     if compact[end + 1 : end + 2] == "-":
         raise SpecError(f'defaults "{_shortened(block)}": no "-" follows the square brackets, {example} 96C3-NC1-GAP')
@@ -226,33 +215,3 @@ def _close_groups(compact: str, columns: list[int], position: int, groups: list[
             'a "-" is missing before this; layers are joined by "-", for example 2x(96C3)-NC1'
         )
     return position
-
-
-def _check_order(items: list[tuple[Layer, _Token]]) -> None:
-    """A map of positions must come before what needs one, and the end must give one value per class."""
-    flattened_by: _Token | None = None
-    widest: tuple[Layer, _Token] | None = None
-    for layer, token in items:
-        if isinstance(layer, Conv | Pool | GlobalAverage) and flattened_by is not None:
-            token.refuse(
-                f'needs a map of positions, and token {flattened_by.number} "{flattened_by.text}" leaves none; '
-                "convolutions and pooling come before GAP and FC, for example 96C3-NC1-GAP"
-            )
-        if isinstance(layer, GlobalAverage | Dense):
-            flattened_by = token
-        if isinstance(layer, Conv | Dense):
-            widest = (layer, token)
-    last_token = items[-1][1]
-    if widest is None:
-        last_token.refuse("nothing gives one value per class; end the network with NC1-GAP or NFC")
-    layer, token = widest
-    if isinstance(layer, Conv) and layer.filters is not None:
-        token.refuse(
-            f"the last convolution gives {layer.filters} values, not N, one per class; write "
-            f"{token_text(Conv(None, layer.size, layer.stride, layer.padding, layer.activation))}, "
-            "or add NC1 after it"
-        )
-    if isinstance(layer, Dense) and layer.units is not None:
-        token.refuse(f"the last layer gives {layer.units} values, not N, one per class; add NFC after it")
-    if flattened_by is None:
-        last_token.refuse("the network ends in a map of positions, not in one value per class; add -GAP")

@@ -1,13 +1,56 @@
-"""The pieces of a network, as frozen values.
+"""The pieces of a network, as frozen values that cannot exist in a wrong state.
 
-A `Spec` is the whole network: a flat, fully expanded sequence of these. `language.parse` makes it from
-text, `str(spec)` gives the canonical text back.
+A `Spec` is the whole network: a flat, fully expanded sequence of these. `language.parse` makes it from text;
+`str(spec)` gives the canonical text back, and `str(layer)` its token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import index
+from typing import Any
+
+from allcnn.errors import SpecError
+
+MAX_LAYERS = 1_000
+MAX_FILTERS = 65_536
+MAX_SIZE = 1_024  # of a kernel, a window, a stride or a padding: larger than any image this package is for
+MAX_ORDER = 1_000.0
+# Of a number in a text, before and after the point.
+MAX_DIGITS, MAX_DECIMALS = 9, 30
+
+#: The activations a spec may name, each with the Keras parameter that its one number sets (None: it takes none).
+#: A number is taken where Keras has a stock layer for it, since the saved model is made of stock layers only.
+#: Functions over several values at once (softmax, glu, ...) are left out: the softmax is implied, once, at the end.
+ACTIVATIONS: dict[str, str | None] = {
+    "celu": None,
+    "elu": "alpha",
+    "exponential": None,
+    "gelu": None,
+    "hard_shrink": None,
+    "hard_sigmoid": None,
+    "hard_silu": None,
+    "hard_tanh": None,
+    "leaky_relu": "negative_slope",
+    "linear": None,
+    "log_sigmoid": None,
+    "mish": None,
+    "relu": None,
+    "relu6": None,
+    "selu": None,
+    "sigmoid": None,
+    "silu": None,
+    "soft_shrink": None,
+    "softplus": None,
+    "softsign": None,
+    "sparse_plus": None,
+    "sparse_sigmoid": None,
+    "squareplus": None,
+    "tanh": None,
+    "tanh_shrink": None,
+}
 
 #: "same": zeros so that stride 1 keeps the size; "valid": none; a whole number: that many zeros on every side.
 Padding = str | int
@@ -22,6 +65,26 @@ class Activation:
 
     name: str = "relu"
     argument: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in ACTIVATIONS:
+            if self.name == "softmax":
+                raise SpecError("the softmax at the end is implied; leave it out, or write :linear for no activation")
+            raise SpecError(f'unknown activation "{shortened(self.name)}"; {_nearest_activation(self.name)}')
+        if self.argument is None:
+            return
+        parameter = ACTIVATIONS[self.name]
+        if parameter is None:
+            raise SpecError(f"the activation {self.name} takes no number; write :{self.name}")
+        object.__setattr__(self, "argument", _number(f"the {parameter} of {self.name}", self.argument))
+
+    @property
+    def text(self) -> str:
+        """As a convolution's token ends with it, without the colon."""
+        return self.name if self.argument is None else f"{self.name}({number_text(self.argument)})"
+
+    def __str__(self) -> str:
+        return f":{self.text}"
 
 
 RELU = Activation("relu")
@@ -38,6 +101,20 @@ class Conv:
     padding: Padding = "same"
     activation: Activation = RELU
 
+    def __post_init__(self) -> None:
+        _keep_whole(self, "filters", "the number of filters", MAX_FILTERS)
+        _keep_whole(self, "size", "the kernel size")
+        _keep_whole(self, "stride", "the stride")
+        if not isinstance(self.padding, str):
+            _keep_whole(self, "padding", "the padding", least=0)
+        _check_padding(self.padding, "or a number of zeros")
+
+    def __str__(self) -> str:
+        return (
+            f"{_width_text(self.filters)}C{self.size}{_stride_text(self.stride, 1)}"
+            f"{_padding_text(self.padding)}{_suffix(self.activation, RELU)}"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Pool:
@@ -49,6 +126,26 @@ class Pool:
     padding: Padding = "same"
     order: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.kind not in ("max", "average", "norm"):
+            raise SpecError(f'the kind of a pooling layer must be "max", "average" or "norm"; got {self.kind!r:.40}')
+        if (self.order is not None) != (self.kind == "norm"):
+            raise SpecError(f"norm pooling has an order and no other pooling has one; got {self.kind}, {self.order}")
+        if self.order is not None:
+            object.__setattr__(self, "order", _number("the order p", self.order))
+            if not 1 <= self.order <= MAX_ORDER:
+                raise SpecError(
+                    f"the order p must be from 1 to {MAX_ORDER:,g}, for example L2P3/2; got {number_text(self.order)}"
+                    + (" (MP3/2 is the limit of large p)" if self.order > 1 else "")
+                )
+        _keep_whole(self, "size", "the window size")
+        _keep_whole(self, "stride", "the stride")
+        _check_padding(self.padding, "for a pooling layer")
+
+    def __str__(self) -> str:
+        kind = {"max": "MP", "average": "AP"}.get(self.kind) or f"L{number_text(self.order or 0.0)}P"
+        return f"{kind}{self.size}{_stride_text(self.stride, self.size)}{_padding_text(self.padding)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Dropout:
@@ -56,15 +153,30 @@ class Dropout:
 
     rate: float
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", _number("the rate", self.rate))
+        if self.rate >= 1:
+            got = number_text(self.rate)
+            raise SpecError(f"the dropout rate must be 0 or more and less than 1, for example D.5; got {got}")
+
+    def __str__(self) -> str:
+        return "D" + number_text(self.rate).removeprefix("0" if self.rate > 0 else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Norm:
     """Batch normalisation of what precedes it."""
 
+    def __str__(self) -> str:
+        return "BN"
+
 
 @dataclass(frozen=True, slots=True)
 class GlobalAverage:
     """The average of each channel over all positions."""
+
+    def __str__(self) -> str:
+        return "GAP"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +186,41 @@ class Dense:
     units: int | None
     activation: Activation = RELU
 
+    def __post_init__(self) -> None:
+        _keep_whole(self, "units", "the number of units", MAX_FILTERS)
+
+    def __str__(self) -> str:
+        return f"{_width_text(self.units)}FC" + _suffix(self.activation, LINEAR if self.units is None else RELU)
+
 
 Layer = Conv | Pool | Dropout | Norm | Activation | GlobalAverage | Dense
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A network: its layers in order, without the softmax that ends every one of them."""
+    """A network: its layers in order, without the softmax that ends every one of them.
+
+    Raises:
+        SpecError: there are none or too many, one is no layer, or they cannot follow each other so.
+    """
 
     layers: tuple[Layer, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(self.layers))
+        for layer in self.layers:
+            if not isinstance(layer, Layer):
+                raise SpecError(f"{layer!r:.80} is not a layer of a network; use Conv, Pool, Dropout and the like")
+        if not self.layers:
+            raise SpecError("a network has at least one layer, for example NFC")
+        if len(self.layers) > MAX_LAYERS:
+            raise SpecError(f"the network has more than {MAX_LAYERS:,} layers, {len(self.layers):,}; shorten it")
+
+        def named(place: int) -> str:
+            return f'layer {place + 1} "{self.layers[place]}"'
+
+        if wrong := order_problem(self.layers, named):
+            raise SpecError(f"{named(wrong[0])}: {wrong[1]}")
 
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)
@@ -91,6 +229,113 @@ class Spec:
         return len(self.layers)
 
     def __str__(self) -> str:
-        from allcnn.specs.language import canonical_text
+        return "-".join(map(str, self.layers))
 
-        return canonical_text(self)
+
+def order_problem(layers: Sequence[Layer], named: Callable[[int], str]) -> tuple[int, str] | None:
+    """The place, from 0, of a layer that cannot stand there, and why; `named` says what to call the layer of a place.
+
+    A map of positions must come before what needs one, and the end must give one value per class.
+    """
+    flattened_by = widest = None
+    for place, layer in enumerate(layers):
+        if isinstance(layer, Conv | Pool | GlobalAverage) and flattened_by is not None:
+            return place, (
+                f"needs a map of positions, and {named(flattened_by)} leaves none; "
+                "convolutions and pooling come before GAP and FC, for example 96C3-NC1-GAP"
+            )
+        if isinstance(layer, GlobalAverage | Dense):
+            flattened_by = place
+        if isinstance(layer, Conv | Dense):
+            widest = place
+    if widest is None:
+        return len(layers) - 1, "nothing gives one value per class; end the network with NC1-GAP or NFC"
+    last = layers[widest]
+    if isinstance(last, Conv) and last.filters is not None:
+        return widest, (
+            f"the last convolution gives {last.filters} values, not N, one per class; write "
+            f"{Conv(None, last.size, last.stride, last.padding, last.activation)}, or add NC1 after it"
+        )
+    if isinstance(last, Dense) and last.units is not None:
+        return widest, f"the last layer gives {last.units} values, not N, one per class; add NFC after it"
+    if flattened_by is None:
+        return len(layers) - 1, "the network ends in a map of positions, not in one value per class; add -GAP"
+    return None
+
+
+def shortened(text: str) -> str:
+    """A piece of somebody's text for a message."""
+    return text if len(text) <= 24 else f"{text[:20]}..."
+
+
+def number_text(value: float) -> str:
+    """The shortest plain decimal that reads back as the same float."""
+    text = repr(float(value))
+    if "e" in text:
+        from decimal import Decimal
+
+        text = f"{Decimal(text):f}"
+    return text.removesuffix(".0")
+
+
+def _keep_whole(layer: Any, field: str, what: str, most: int = MAX_SIZE, least: int = 1) -> None:
+    """Keep a field as an int, or None where it is; refuse what is none or out of its range."""
+    value = getattr(layer, field)
+    if value is None and field in ("filters", "units"):
+        return
+    try:
+        number = index(value)
+    except TypeError:
+        number = least - 1
+    if not least <= number <= most:
+        raise SpecError(f"{what} must be from {least} to {most:,}; got {shortened(str(value))}")
+    object.__setattr__(layer, field, number)
+
+
+def _number(what: str, value: Any) -> float:
+    """A number that a text can hold."""
+    try:
+        number = float(value)
+        whole, _, decimals = number_text(number).partition(".") if math.isfinite(number) else ("", "", "")
+    except (TypeError, ValueError):
+        number, whole, decimals = math.nan, "", ""
+    if not number >= 0 or not 1 <= len(whole) <= MAX_DIGITS or len(decimals) > MAX_DECIMALS:
+        raise SpecError(not_a_number(what, str(value)))
+    return number
+
+
+def not_a_number(what: str, text: str) -> str:
+    """What is said of a text, or a value, that is not a number of the language."""
+    return (
+        f"{what} must be a plain number of 0 or more, such as 0.33 (at most {MAX_DIGITS} digits and {MAX_DECIMALS} "
+        f'decimals); got "{shortened(text)}"'
+    )
+
+
+def _check_padding(padding: Padding, more: str) -> None:
+    if padding not in ("same", "valid") and (isinstance(padding, str) or more.startswith("for")):
+        raise SpecError(f'the padding must be "same" or "valid" {more}; got {padding!r:.40}')
+
+
+def _nearest_activation(name: str) -> str:
+    from difflib import get_close_matches
+
+    alias = {"swish": ["silu"], "hard_swish": ["hard_silu"]}.get(name.lower())
+    nearest = alias or get_close_matches(name.lower(), ACTIVATIONS, n=1, cutoff=0.7)
+    return f'did you mean ":{nearest[0]}"?' if nearest else f"known are {', '.join(ACTIVATIONS)}"
+
+
+def _width_text(width: int | None) -> str:
+    return "N" if width is None else str(width)
+
+
+def _stride_text(stride: int, default: int) -> str:
+    return "" if stride == default else f"/{stride}"
+
+
+def _padding_text(padding: Padding) -> str:
+    return {"same": "", "valid": "v"}.get(str(padding), f"p{padding}")
+
+
+def _suffix(activation: Activation, default: Activation) -> str:
+    return "" if activation == default else str(activation)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from allcnn.errors import InputError, SpecError
-from allcnn.specs.language import MAX_CHARACTERS, canonical_text, parse
+from allcnn.specs.language import MAX_CHARACTERS, parse
 from allcnn.specs.layers import Spec
-from allcnn.specs.tokens import TokenError, parse_token
+from allcnn.specs.tokens import parse_token
 from allcnn.specs.zoo import ZOO, Network
 
 #: Spellings in print that are neither a network's name nor its `published_name`.
@@ -52,8 +52,7 @@ def resolve(model: str | Spec | Network) -> tuple[Spec, Network | None]:
     if isinstance(model, Network):
         return model.spec, model
     if isinstance(model, Spec):
-        # A Spec made by hand has passed no check yet; its text has to.
-        return parse(canonical_text(model)), None
+        return model, None
     if not isinstance(model, str):
         raise InputError(f"a network must be a name, a text or a Spec, for example all-c; got {type(model).__name__}")
     if _plain(model) in _SPELLINGS:
@@ -74,7 +73,7 @@ def _meant_as_text(text: str) -> bool:
     for piece in text.split("-"):
         try:
             parse_token("".join(piece.split()))
-        except TokenError:
+        except SpecError:
             continue
         return True
     return False

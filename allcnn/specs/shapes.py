@@ -8,7 +8,6 @@ from operator import index
 
 from allcnn.errors import InputError, SpecError
 from allcnn.specs.layers import Activation, Conv, Dense, Dropout, GlobalAverage, Layer, Norm, Padding, Pool, Spec
-from allcnn.specs.tokens import TokenError, parse_token, token_text
 
 MAX_SIDE = 65_536
 MAX_CLASSES = 65_536
@@ -135,15 +134,10 @@ _KINDS: dict[type, str] = {
 
 
 def _row(name: str, layer: Layer, shape: Shape, axes: tuple[Axis, Axis], classes: int) -> LayerShape:
-    token = _checked_token(name, layer)
+    token = str(layer)
     parameters = multiply_adds = 0
     trainable: int | None = None
     output = shape
-    if isinstance(layer, Conv | Pool | GlobalAverage) and len(shape) != 3:
-        raise SpecError(
-            f'{name} "{token}" needs a map of positions, but gets a plain vector of {shape[0]} values; '
-            "put it before GAP and FC"
-        )
     match layer:
         case Conv() | Pool():
             axes = (_slide(axes[0], layer, name), _slide(axes[1], layer, name))
@@ -174,14 +168,14 @@ def _slide(axis: Axis, layer: Conv | Pool, name: str) -> Axis:
     size, before = _output_size(axis.size, layer.size, layer.stride, layer.padding)
     if size < 1:
         raise SpecError(
-            f'{name} "{token_text(layer)}" does not fit: its window is {layer.size} wide and only {axis.size} '
+            f'{name} "{layer}" does not fit: its window is {layer.size} wide and only {axis.size} '
             f"{'position is' if axis.size == 1 else 'positions are'} left; give larger images, or let it or a layer "
             "before it keep the size (padding s)"
         )
     jump = axis.jump * layer.stride
     if jump > MAX_JUMP:
         raise SpecError(
-            f'{name} "{token_text(layer)}": the strides up to here multiply to {jump:,}, at most {MAX_JUMP:,}; no '
+            f'{name} "{layer}": the strides up to here multiply to {jump:,}, at most {MAX_JUMP:,}; no '
             "image is as large, so take strides out"
         )
     return Axis(
@@ -214,16 +208,6 @@ def _whole_map(axes: tuple[Axis, Axis]) -> tuple[Axis, Axis]:
         for axis in axes
     )
     return first, second
-
-
-def _checked_token(name: str, layer: Layer) -> str:
-    """The layer's token, read back: a layer made by hand may lie outside the language's limits."""
-    try:
-        token = token_text(layer)
-        parse_token(token)
-    except TokenError as error:
-        raise SpecError(f"{name}: {error}") from None
-    return token
 
 
 def _checked_input(input_shape: Sequence[int]) -> Shape:

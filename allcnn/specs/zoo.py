@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from allcnn.specs.derive import all_convolutional, convpool, strided
-from allcnn.specs.language import canonical_text, parse
+from allcnn.specs.language import parse
 from allcnn.specs.layers import Spec
 
 
@@ -138,7 +138,7 @@ def _paper_networks() -> list[Network]:
             Network(
                 name,
                 published_name,
-                canonical_text(_DERIVE[variant](parse(_BASE[base]))),
+                str(_DERIVE[variant](parse(_BASE[base]))),
                 (32, 32, 3),
                 10,
                 error,
@@ -162,7 +162,7 @@ def _review_networks() -> list[Network]:
             Network(
                 f"review-{name}",
                 f"{published_name} (review)",
-                canonical_text(parse(_REVIEW[name])),
+                str(parse(_REVIEW[name])),
                 (32, 32, 3),
                 10,
                 error,
@@ -187,7 +187,7 @@ def _large_networks() -> list[Network]:
         Network(
             "large-all",
             "Large ALL-CNN",
-            canonical_text(parse(_LARGE)),
+            str(parse(_LARGE)),
             (126, 126, 3),
             10,
             4.41,
@@ -205,7 +205,7 @@ def _large_networks() -> list[Network]:
         Network(
             "imagenet-all-b",
             "ALL-CNN-B (ImageNet)",
-            canonical_text(parse(_IMAGENET)),
+            str(parse(_IMAGENET)),
             (224, 224, 3),
             1000,
             41.2,

@@ -3,12 +3,15 @@
 import random
 import time
 
+import numpy as np
 import pytest
 
 from allcnn.errors import SpecError
-from allcnn.specs.language import MAX_CHARACTERS, MAX_LAYERS, canonical_text, parse
+from allcnn.specs.language import MAX_CHARACTERS, parse
 from allcnn.specs.layers import (
+    ACTIVATIONS,
     LINEAR,
+    MAX_LAYERS,
     RELU,
     Activation,
     Conv,
@@ -20,7 +23,6 @@ from allcnn.specs.layers import (
     Pool,
     Spec,
 )
-from allcnn.specs.tokens import ACTIVATIONS
 
 LEAKY = Activation("leaky_relu", 0.33)
 
@@ -119,7 +121,7 @@ TEXTS = [
 @pytest.mark.parametrize(("text", "canonical"), TEXTS)
 def test_canonical_text(text: str, canonical: str) -> None:
     spec = parse(text)
-    assert str(spec) == canonical_text(spec) == canonical
+    assert str(spec) == canonical
     assert parse(canonical) == spec
 
 
@@ -155,7 +157,7 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
     ("MP3/0-NC1-GAP", ("the stride must be from 1 to 1,024; got 0",)),
     ("96C3-MP3/2p1-NC1-GAP", ("takes no p1", "max-pooling pads with -infinity", "write MP3/2s or MP3/2v")),
     ("MP3/2:relu-NC1-GAP", ("a pooling layer has no activation of its own; write MP3/2-:relu",)),
-    ("L.5P3/2-NC1-GAP", ("the order p must be from 1 to 1,000, for example L2P3/2; got .5",)),
+    ("L.5P3/2-NC1-GAP", ("the order p must be from 1 to 1,000, for example L2P3/2; got 0.5",)),
     ("L1001P3/2-NC1-GAP", ("the order p must be from 1 to 1,000", "MP3/2 is the limit of large p")),
     ("D1-NC1-GAP", ("the dropout rate must be 0 or more and less than 1, for example D.5; got 1",)),
     ("D0.99999999999999999999-NC1-GAP", ("the dropout rate must be 0 or more and less than 1",)),
@@ -258,11 +260,43 @@ def test_nesting_has_no_depth_at_which_it_breaks() -> None:
 
 
 @pytest.mark.parametrize(
-    "layer", [Pool("median", 3, 2), Conv(8, 3, padding="full"), "96C3"], ids=["pool", "padding", "text"]
+    ("make", "message"),
+    [
+        (lambda: Conv(8, 0), "the kernel size must be from 1 to 1,024; got 0"),
+        (lambda: Conv(8, 3, 0), "the stride must be from 1 to 1,024; got 0"),
+        (lambda: Conv(8.5, 3), "the number of filters must be from 1 to 65,536; got 8.5"),
+        (lambda: Conv(8, 3, padding=-1), "the padding must be from 0 to 1,024; got -1"),
+        (
+            lambda: Conv(8, 3, padding="full"),
+            'must be "same" or "valid" or a number of zeros; got \'full\'',
+        ),
+        (lambda: Pool("max", 3, 2, 1), 'the padding must be "same" or "valid" for a pooling layer; got 1'),
+        (lambda: Pool("median", 3, 2), 'must be "max", "average" or "norm"; got \'median\''),
+        (lambda: Pool("norm", 3, 2), "norm pooling has an order"),
+        (lambda: Pool("max", 3, 2, order=2.0), "no other pooling has one"),
+        (lambda: Dropout(1), "the dropout rate must be 0 or more and less than 1"),
+        (lambda: Dropout(float("nan")), 'the rate must be a plain number of 0 or more.*got "nan"'),
+        (lambda: Activation("softmax"), "the softmax at the end is implied"),
+        (lambda: Activation("elu", 1e-31), "the alpha of elu must be a plain number of 0 or more"),
+        (lambda: Dense(0), "the number of units must be from 1 to 65,536; got 0"),
+        (lambda: Spec(("96C3",)), "'96C3' is not a layer of a network"),
+        (lambda: Spec(()), "a network has at least one layer"),
+        (lambda: Spec((Conv(None, 1),) * 1001), "more than 1,000 layers, 1,001"),
+        (
+            lambda: Spec((GlobalAverage(), Conv(8, 3))),
+            'layer 2 "8C3": needs a map .* layer 1 "GAP" leaves',
+        ),
+        (lambda: Spec((Norm(),)), 'layer 1 "BN": nothing gives one value per class'),
+    ],
 )
-def test_a_spec_made_by_hand_is_refused_as_a_spec(layer: Layer) -> None:
-    with pytest.raises(SpecError):
-        str(Spec((layer, Conv(None, 1), GlobalAverage())))
+def test_what_cannot_be_is_not_made_by_hand_either(make, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        make()
+
+
+def test_whole_numbers_of_any_kind_are_kept_as_python_has_them() -> None:
+    layer = Conv(np.int64(8), np.int32(3))
+    assert str(layer) == "8C3" and type(layer.filters) is type(layer.size) is int
 
 
 def test_random_text_is_a_spec_or_a_spec_error() -> None:

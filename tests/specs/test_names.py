@@ -3,7 +3,7 @@
 import pytest
 
 from allcnn.errors import InputError, SpecError
-from allcnn.specs import ZOO, Network, Spec, find, parse, resolve
+from allcnn.specs import ZOO, Network, find, parse, resolve
 
 NAMES = [
     ("all-c", "all-c"),
@@ -80,10 +80,3 @@ def test_what_is_no_network_at_all(wrong) -> None:
         resolve(wrong)
     with pytest.raises(InputError, match="such as all-c; got"):
         find(wrong)
-
-
-def test_a_spec_made_by_hand_is_held_to_the_rules() -> None:
-    with pytest.raises(SpecError, match="nothing gives one value per class"):
-        resolve(Spec(parse("BN-NC1-GAP").layers[:1]))
-    with pytest.raises(SpecError, match="at least one layer|empty"):
-        resolve(Spec(()))

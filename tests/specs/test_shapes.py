@@ -7,13 +7,10 @@ import pytest
 from allcnn.errors import InputError, SpecError
 from allcnn.specs import (
     ZOO,
-    Activation,
     Axis,
     Conv,
-    GlobalAverage,
     LayerShape,
     Pool,
-    Spec,
     count_multiply_adds,
     count_parameters,
     layer_names,
@@ -187,18 +184,3 @@ def test_input_shapes_that_make_no_sense(shape) -> None:
 def test_numbers_of_classes_that_make_no_sense(classes) -> None:
     with pytest.raises(InputError, match="the number of classes must be a whole number from 1 to 65,536; got"):
         layer_shapes(parse("NC1-GAP"), classes=classes)
-
-
-@pytest.mark.parametrize(
-    ("spec", "message"),
-    [
-        (Spec((GlobalAverage(), Conv(8, 3))), 'conv1 "8C3" needs a map of positions, but gets a plain vector of 3'),
-        (Spec((Conv(8, 0),)), "conv1: the kernel size must be from 1 to 1,024; got 0"),
-        (Spec((Conv(8, 3, 0),)), "conv1: the stride must be from 1 to 1,024; got 0"),
-        (Spec((Pool("median", 3, 2),)), 'pool1: .* must be "max", "average" or "norm"'),
-        (Spec((Activation("softmax"),)), "activation1: the softmax at the end is implied"),
-    ],
-)
-def test_a_spec_made_by_hand_is_checked(spec: Spec, message: str) -> None:
-    with pytest.raises(SpecError, match=message):
-        layer_shapes(spec)
