@@ -9,10 +9,21 @@ import tempfile
 import numpy as np
 import pytest
 
-from allcnn.benchmark import Product, Speed, benchmark, ceiling, noise_dataset, noise_images, run
-from allcnn.benchmark.ceiling import best_of_each, measure_products, product_dtype
-from allcnn.benchmark.durations import fitting_recipes, recipe_time
-from allcnn.benchmark.run import images_per_epoch, process_memory_peak
+import allcnn.benchmark
+from allcnn.benchmark import (
+    Product,
+    Speed,
+    benchmark,
+    best_of_each,
+    fitting_recipes,
+    images_per_epoch,
+    measure_products,
+    noise_dataset,
+    noise_images,
+    process_memory_peak,
+    product_dtype,
+    recipe_time,
+)  # fmt: skip
 from allcnn.errors import InputError, Interrupted
 from allcnn.runs.recipe import RECIPES
 from allcnn.training.run import train
@@ -25,7 +36,7 @@ SMALL, MULTIPLY_ADDS = "8C3/2-NC1:linear-GAP", 3 * 3 * 3 * 8 * 256 + 8 * 10 * 25
 def small_products(monkeypatch) -> None:
     """Matrix products that take no time, on any device."""
     for name in ("_CPU_SHAPES", "_GPU_SHAPES"):
-        monkeypatch.setattr(ceiling, name, ((64, 32, 16), (128, 128, 128)))
+        monkeypatch.setattr(allcnn.benchmark, name, ((64, 32, 16), (128, 128, 128)))
 
 
 def product(rate: float, dtype: str = "float32", rows: int = 64) -> Product:
@@ -57,7 +68,7 @@ def test_the_ceiling_is_measured_in_the_precision_of_the_products(precision, dty
 def test_the_rate_of_a_product_is_its_operations_by_the_fastest_reading(monkeypatch, small_products) -> None:
     # A clock that goes on by a second whenever it is looked at: a reading takes one.
     ticks = iter(range(10**6))
-    monkeypatch.setattr(ceiling.time, "perf_counter", lambda: float(next(ticks)))
+    monkeypatch.setattr(allcnn.benchmark.time, "perf_counter", lambda: float(next(ticks)))
     first, second = measure_products("float32", "cpu", seconds=1)
     assert first.operations_per_second == first.operations == 2 * 64 * 32 * 16
     assert second.operations_per_second == 2 * 128**3
@@ -175,7 +186,7 @@ def test_memory_that_was_taken_shows(run_python) -> None:
         pytest.skip("this system does not say")
     # The process that starts this one is larger, and must not show.
     program = (
-        "from allcnn.benchmark.run import process_memory_peak as peak\n"
+        "from allcnn.benchmark import process_memory_peak as peak\n"
         "before = peak()\nblock = b'x' * (200 << 20)\ndel block\nprint(before >> 20, peak() >> 20)"
     )
     before, after = map(int, run_python("-c", program).stdout.split())
@@ -197,7 +208,7 @@ def test_ctrl_c_leaves_nothing_behind(monkeypatch, tmp_path, small_products) -> 
         return train(*arguments, callbacks=[*callbacks, Interrupt()], **options)
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(run, "train", interrupted_train)
+    monkeypatch.setattr(allcnn.benchmark, "train", interrupted_train)
     # Whatever started the tests may have told its children to ignore the signal.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -229,7 +240,7 @@ def test_wrong_arguments(arguments, message) -> None:
 
 
 def test_batches_that_cannot_fit_are_refused_with_the_figure(monkeypatch) -> None:
-    monkeypatch.setattr(run, "physical_memory", lambda: 10**9)
+    monkeypatch.setattr(allcnn.benchmark, "physical_memory", lambda: 10**9)
     with pytest.raises(InputError) as caught:
         benchmark(SMALL, batch_size=100_000)
     # 5 x 100,000 x 3,072 values of 5 bytes.

@@ -129,7 +129,7 @@ def train(model: str, images: int, epochs_a_turn: int = 1) -> None:
 def ceiling(seconds: float) -> None:
     """The rate of matrix products in the training's precision, operations per second: how fast the machine is now."""
     from allcnn.backend import load_keras
-    from allcnn.benchmark.ceiling import best_of_each, measure_products, product_dtype
+    from allcnn.benchmark import best_of_each, measure_products, product_dtype
     from allcnn.device import find_device, resolve_precision
 
     load_keras()

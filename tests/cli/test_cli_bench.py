@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from allcnn.benchmark import BenchmarkResult, Product, Speed, ceiling
-from allcnn.benchmark.durations import recipe_time
+from allcnn.benchmark import BenchmarkResult, Product, Speed, recipe_time
 from allcnn.device import Device
 from allcnn.runs.recipe import RECIPES
 
@@ -68,7 +67,7 @@ def test_more_than_the_ceiling_is_explained(allcnn, monkeypatch):
 
 def test_json_is_one_document_with_the_same_figures(allcnn, monkeypatch):
     for name in ("_CPU_SHAPES", "_GPU_SHAPES"):
-        monkeypatch.setattr(ceiling, name, ((64, 32, 16),))
+        monkeypatch.setattr(f"allcnn.benchmark.{name}", ((64, 32, 16),))
     outcome = allcnn(*SMALL, "--batch-size", "10", "--json")
     assert outcome.code == 0
     document = outcome.document

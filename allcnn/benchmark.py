@@ -1,4 +1,8 @@
-"""A network -> its speed on this machine, through the pipeline that trains and evaluates for real."""
+"""A network -> how fast it trains and predicts here, against what this machine can do at all.
+
+It is measured through the real pipeline, that of `allcnn.train` and `allcnn.evaluate`, on images of noise. The function
+has the name of its file, so it is not one of `allcnn`'s own: `from allcnn.benchmark import benchmark`.
+"""
 
 from __future__ import annotations
 
@@ -6,34 +10,30 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from allcnn.backend import load_keras
-from allcnn.benchmark.ceiling import Product, best_of_each, measure_products, product_dtype
-from allcnn.benchmark.durations import fitting_recipes, recipe_time
-from allcnn.benchmark.noise import noise_dataset, noise_images
-from allcnn.benchmark.result import BenchmarkResult, Speed
+from allcnn.data.dataset import Dataset
 from allcnn.data.order import DRAWS
-from allcnn.device import PRECISIONS, device_memory_peak, find_device, physical_memory, resolve_precision
+from allcnn.device import PRECISIONS, Device, device_memory_peak, find_device, physical_memory, resolve_precision
 from allcnn.errors import InputError, Interrupted
 from allcnn.evaluation import BATCH_SIZE, probabilities
 from allcnn.models.passes import fitting_batch
 from allcnn.models.saved import load_model
 from allcnn.runs.folder import RunFolder, read_metrics
-from allcnn.runs.recipe import AUGMENTATIONS, Recipe, recipe_for
+from allcnn.runs.recipe import AUGMENTATIONS, RECIPES, Recipe, recipe_for
 from allcnn.specs import Spec, count_multiply_adds, count_parameters, resolve
 from allcnn.training.run import train
 
 if TYPE_CHECKING:
     import keras
-
-    from allcnn.data.dataset import Dataset
 
 # Operations a multiply-add: one pass forward, and one backward for the weights and one for the maps before them.
 _FORWARD, _TRAINING = 2, 6
@@ -51,6 +51,106 @@ _PREDICTED_BATCHES = 4
 # Of images that lie in a field: CIFAR-10's.
 _IMAGE_SHAPE = (32, 32, 3)
 _LEAST_PREDICTIONS = 3
+# No one shape is the fastest everywhere. On two cores with AMX, products of 16384x1024 by 1024x256 in bfloat16 reached
+# 1,760 GFLOP/s, 2048x2048 square ones 1,220 and 4096x4096 ones 490; float32 went from 150 to 300, elsewhere the
+# fastest. Convolutions are tall products too: many positions, few filters.
+_CPU_SHAPES = (
+    (1024, 1024, 1024), (1536, 1536, 1536), (2048, 2048, 2048), (1024, 4096, 1024), (4096, 1024, 512),
+    (16384, 512, 256), (16384, 1024, 256), (16384, 864, 192),
+)  # fmt: skip
+_GPU_SHAPES = (
+    (2048, 2048, 2048), (4096, 4096, 4096), (8192, 8192, 8192), (8192, 16384, 8192), (65536, 1024, 1024),
+    (131072, 1024, 256), (131072, 1728, 192),
+)  # fmt: skip
+# Reading a scalar back waits for the device. That has to be little beside the products before it.
+_READING_SECONDS = 0.01
+_LEAST_READINGS = 2
+
+
+@dataclass(frozen=True)
+class Speed:
+    """A rate through the real pipeline, and the ceiling that it is compared with.
+
+    precision: of the products. rates: images per second, of each epoch (or pass) that counted. products: every
+    shape that was measured at this precision, the fastest first, which is the ceiling.
+    """
+
+    precision: str
+    rates: tuple[float, ...]
+    operations_per_image: int
+    products: tuple[Product, ...]
+
+    @property
+    def images_per_second(self) -> float:
+        """The median of the rates."""
+        return median(self.rates)
+
+    @property
+    def operations_per_second(self) -> float:
+        return self.images_per_second * self.operations_per_image
+
+    @property
+    def ceiling(self) -> Product:
+        return self.products[0]
+
+    @property
+    def fraction(self) -> float:
+        """The part of the ceiling that is reached, 0 to 1 (a convolution may beat a matrix product)."""
+        return self.operations_per_second / self.ceiling.operations_per_second
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values, for JSON."""
+        return {
+            "precision": self.precision,
+            "images_per_second": self.images_per_second,
+            "rates": list(self.rates),
+            "operations_per_image": self.operations_per_image,
+            "operations_per_second": self.operations_per_second,
+            "ceiling_operations_per_second": self.ceiling.operations_per_second,
+            "fraction": self.fraction,
+            "products": [product.as_dict() for product in self.products],
+        }
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """How fast a network is on this machine.
+
+    image_shape: what the network sees: (height, width, channels) of the images, or of the field that they lie in.
+    multiply_adds: of one image's forward pass. Training counts 6 operations for each, prediction 2; the real
+    number is slightly below, for nothing is passed back to the pixels. recipe: whose training step was measured.
+    noise_images: how many images it was trained on.
+    memory_peak_bytes: the most that this process had resident, from its start; device_memory_peak_bytes: the
+    most that it took on the accelerator. None where the system does not say.
+    """
+
+    model: str
+    spec: str
+    image_shape: tuple[int, int, int]
+    classes: int
+    parameters: int
+    multiply_adds: int
+    device: Device
+    precision: str
+    recipe: str
+    batch_size: int
+    augmentation: str
+    noise_images: int
+    training: Speed
+    prediction: Speed
+    recipes: tuple[RecipeTime, ...]
+    memory_peak_bytes: int | None
+    device_memory_peak_bytes: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values, for JSON."""
+        return {
+            **asdict(self),
+            "image_shape": list(self.image_shape),
+            "training": self.training.as_dict(),
+            "prediction": self.prediction.as_dict(),
+            "recipes": [recipe.as_dict() for recipe in self.recipes],
+        }
 
 
 def benchmark(
@@ -272,3 +372,194 @@ def _predict(model: keras.Model, images: np.ndarray, seconds: float) -> list[flo
     while len(rates) < _LEAST_PREDICTIONS or time.perf_counter() < end:
         rates.append(len(block) / pass_over(block))
     return rates
+
+
+# The ceiling: the fastest large matrix product that the device can be seen to do.
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product of a (rows, inner) matrix with an (inner, columns) one, and the best rate seen.
+
+    operations_per_second counts 2 operations a multiply-add. dtype: "bfloat16" or "float32".
+    """
+
+    dtype: str
+    rows: int
+    inner: int
+    columns: int
+    operations_per_second: float
+
+    @property
+    def operations(self) -> int:
+        """How many operations it takes."""
+        return 2 * self.rows * self.inner * self.columns
+
+    def __str__(self) -> str:
+        return f"{self.rows}x{self.inner} by {self.inner}x{self.columns}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values, for JSON."""
+        return asdict(self)
+
+
+def product_dtype(precision: str) -> str:
+    """The type of a precision's products: "bfloat16" for "mixed_bfloat16"."""
+    return precision.removeprefix("mixed_")
+
+
+def measure_products(dtype: str, kind: str, seconds: float) -> list[Product]:
+    """Measure products of several shapes on the device that Keras uses.
+
+    Args:
+        dtype: "bfloat16" or "float32".
+        kind: the device's, "cpu" or another; others get larger shapes.
+        seconds: about how long, for all shapes together; each is measured at least twice.
+    """
+    shapes = _CPU_SHAPES if kind == "cpu" else _GPU_SHAPES
+    return [_measure(dtype, shape, seconds / len(shapes)) for shape in shapes]
+
+
+def best_of_each(products: Iterable[Product]) -> list[Product]:
+    """The best rate of each shape, where shapes were measured more than once; the fastest shape first."""
+    best: dict[tuple[str, int, int, int], Product] = {}
+    for product in products:
+        key = (product.dtype, product.rows, product.inner, product.columns)
+        if key not in best or product.operations_per_second > best[key].operations_per_second:
+            best[key] = product
+    return sorted(best.values(), key=lambda product: -product.operations_per_second)
+
+
+def _measure(dtype: str, shape: tuple[int, int, int], seconds: float) -> Product:
+    from keras import ops, random
+
+    rows, inner, columns = shape
+    left = ops.cast(random.normal((rows, inner), seed=1), dtype)
+    right = ops.cast(random.normal((inner, columns), seed=2), dtype)
+
+    def reading(products: int) -> float:
+        """The seconds that a product takes, of several in a row."""
+        begun = time.perf_counter()
+        for _ in range(products):
+            result = ops.matmul(left, right)
+        float(ops.convert_to_numpy(ops.cast(result[0, 0], "float32")))
+        return (time.perf_counter() - begun) / products
+
+    reading(1)  # compiles
+    products = max(1, math.ceil(_READING_SECONDS / reading(1)))
+    end = time.perf_counter() + seconds
+    fastest, readings = math.inf, 0
+    while readings < _LEAST_READINGS or time.perf_counter() < end:
+        fastest = min(fastest, reading(products))
+        readings += 1
+    return Product(dtype, rows, inner, columns, 2 * rows * inner * columns / fastest)
+
+
+# How long the recipes would take at given rates, by arithmetic alone.
+
+
+@dataclass(frozen=True)
+class RecipeData:
+    """What a recipe is for: images of a size, so many to train on, and so many to test on after every epoch.
+
+    image_size: height and width of what the network sees, which for the recipe large is the images' field.
+    """
+
+    image_size: int
+    training_images: int
+    test_images: int
+
+
+#: CIFAR-10's numbers; the recipe imagenet counts steps, and has no test pass of its own.
+RECIPE_DATA = {
+    "paper": RecipeData(32, 50_000, 10_000),
+    "review": RecipeData(32, 50_000, 10_000),
+    "fast": RecipeData(32, 50_000, 10_000),
+    "large": RecipeData(126, 50_000, 10_000),
+    "imagenet": RecipeData(224, 1_281_167, 0),
+}
+
+
+@dataclass(frozen=True)
+class RecipeTime:
+    """How long a recipe would take.
+
+    unit, length: what the recipe counts, and how many. training_images, test_images: of all epochs together.
+    Counted are the training steps and the test passes, one an epoch; not start-up, whitening, saving, nor an
+    augmentation other than the measured one.
+    """
+
+    recipe: str
+    unit: str
+    length: int
+    training_images: int
+    test_images: int
+    training_seconds: float
+    test_seconds: float
+
+    @property
+    def total_seconds(self) -> float:
+        return self.training_seconds + self.test_seconds
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values, for JSON."""
+        return {**asdict(self), "total_seconds": self.total_seconds}
+
+
+def fitting_recipes(image_shape: tuple[int, int, int]) -> list[Recipe]:
+    """The recipes for images of this shape, (height, width, channels); none for most."""
+    return [
+        recipe
+        for name, recipe in RECIPES.items()
+        if name in RECIPE_DATA and (RECIPE_DATA[name].image_size,) * 2 == tuple(image_shape[:2])
+    ]
+
+
+def recipe_time(recipe: Recipe, training_rate: float, prediction_rate: float) -> RecipeTime:
+    """How long a recipe takes at rates in images per second."""
+    data = RECIPE_DATA[recipe.name]
+    if recipe.unit == "steps":
+        training_images, test_images = recipe.length * recipe.batch_size, 0
+    else:
+        # A last, smaller batch is dropped.
+        whole_batches = data.training_images // recipe.batch_size * recipe.batch_size
+        training_images, test_images = recipe.length * whole_batches, recipe.length * data.test_images
+    return RecipeTime(
+        recipe.name, recipe.unit, recipe.length, training_images, test_images,
+        training_images / training_rate, test_images / prediction_rate,
+    )  # fmt: skip
+
+
+# Images of noise: a step costs the same on them as on photographs, and there is nothing to download.
+
+
+def noise_images(count: int, image_shape: tuple[int, int, int] = (32, 32, 3), seed: int = 0) -> np.ndarray:
+    """Random pixels, (count, height, width, 3) uint8, the same for the same seed."""
+    return np.random.default_rng(seed).integers(0, 256, (count, *image_shape), dtype=np.uint8)
+
+
+def noise_dataset(
+    images: int, classes: int = 10, image_shape: tuple[int, int, int] = (32, 32, 3), test_images: int = 250
+) -> Dataset:
+    """A data set of random pixels and random labels, the same on every call.
+
+    Args:
+        images, test_images: how many there are to train and to test on.
+        classes: they are called "0", "1", ...
+        image_shape: (height, width, 3).
+
+    Raises:
+        DataError: a split without images, or images that are not RGB.
+    """
+    labels = np.random.default_rng(1).integers(0, classes, images + test_images).astype(np.int32)
+    return Dataset(
+        name="noise",
+        train_images=noise_images(images, image_shape, seed=2),
+        train_labels=labels[:images],
+        test_images=noise_images(test_images, image_shape, seed=3),
+        test_labels=labels[images:],
+        class_names=tuple(str(index) for index in range(classes)),
+        source="random numbers",
+        layout="none",
+        resize="none",
+    )
