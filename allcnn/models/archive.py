@@ -124,17 +124,20 @@ def _refuse_harm(path: Path, members: list[zipfile.ZipInfo]) -> None:
 def _unpacks_to_its_size(path: Path, member: zipfile.ZipInfo) -> bool:
     """Whether a compressed member has just the bytes that the directory says: zipfile would unpack all there are."""
     inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
-    with open(path, "rb") as file:
-        file.seek(member.header_offset + 26)
-        file.seek(sum(struct.unpack("<HH", file.read(4))), 1)  # the member's name, and what lies behind it
-        left = member.compress_size
-        while left > 0 and not inflater.eof and (block := file.read(min(left, 1 << 16))):
-            left -= len(block)
-            while block and size <= member.file_size:
-                size += len(inflater.decompress(block, 1 << 20))
-                block = inflater.unconsumed_tail
-            if size > member.file_size:
-                return False
+    try:
+        with open(path, "rb") as file:
+            file.seek(member.header_offset + 26)
+            file.seek(sum(struct.unpack("<HH", file.read(4))), 1)  # the member's name, and what lies behind it
+            left = member.compress_size
+            while (
+                left > 0 and size <= member.file_size and not inflater.eof and (block := file.read(min(left, 1 << 16)))
+            ):
+                left -= len(block)
+                while block and size <= member.file_size:
+                    size += len(inflater.decompress(block, 1 << 20))
+                    block = inflater.unconsumed_tail
+    except (struct.error, zlib.error):
+        return False
     return size == member.file_size
 
 

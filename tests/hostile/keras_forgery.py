@@ -92,7 +92,7 @@ def write_keras(
 
 
 #: (offset, form) of fields in an entry of a zip archive's directory.
-FLAGS, METHOD, STORED_SIZE, SIZE = (8, "<H"), (10, "<H"), (20, "<I"), (24, "<I")
+FLAGS, METHOD, STORED_SIZE, SIZE, PLACE = (8, "<H"), (10, "<H"), (20, "<I"), (24, "<I"), (42, "<I")
 
 
 def forge_entry(path: Path, name: str, field: tuple[int, str], value: int) -> None:

@@ -17,6 +17,7 @@ from keras_forgery import (
     FLAGS,
     KERNEL,
     METHOD,
+    PLACE,
     SIZE,
     STORED_SIZE,
     config_with,
@@ -132,6 +133,19 @@ def test_a_bomb_in_the_archive(path) -> None:
     assert refusal(path) == "its member 'model.weights.h5' has two different sizes."
     forge_entry(path, "model.weights.h5", STORED_SIZE, 0xFFFFFFF0)
     assert re.fullmatch(r"its members have 4,294,[0-9,]+ bytes; at most 4,294,967,296 are read\.", refusal(path))
+
+
+def test_a_compressed_member_that_is_damaged_or_not_there(path) -> None:
+    content = bytearray(write_keras(path, compression=zipfile.ZIP_DEFLATED).read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo("model.weights.h5")
+    begin = entry.header_offset + 30 + len(entry.filename)
+    content[begin : begin + 8] = b"\xff" * 8
+    path.write_bytes(content)
+    assert refusal(path) == "its member 'model.weights.h5' does not have the size that it says."
+    write_keras(path, compression=zipfile.ZIP_DEFLATED)
+    forge_entry(path, "model.weights.h5", PLACE, path.stat().st_size - 2)
+    assert refusal(path) == "its member 'model.weights.h5' does not have the size that it says."
 
 
 def test_members_that_unpack_to_more_than_they_say(path) -> None:
