@@ -23,6 +23,8 @@ from allcnn.errors import DataError
 #: Booleans, whole numbers and floating-point numbers; no objects, no records, no text.
 _NUMBER_TYPE = re.compile(r"[|<>=]?(b1|[iu][1248]|f[248])")
 _MOST_DIMENSIONS = 8
+#: The largest official file has some 200,000. A byte is enough to ask for an object of a hundred.
+_MOST_INSTRUCTIONS = 2_000_000
 #: numpy needs a few tuples an array. A key made of very many, one in the other, would take the processor's whole stack.
 _MOST_TUPLES = 1000
 #: What a damaged or hostile pickle makes `pickle`, `pickletools` or the classes below raise.
@@ -62,10 +64,18 @@ def load_pickle(content: bytes, source: str) -> dict[str, object]:
 
 
 def _refuse_excess(content: bytes) -> None:
-    """Refuse what a small file can ask much by. Raises ValueError."""
+    """Refuse what a small file can ask much by, and objects of a registry, which may be found without their name.
+
+    Raises:
+        ValueError, _Forbidden
+    """
     tuples = 0
-    for opcode, argument, _ in pickletools.genops(content):
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+        if number == _MOST_INSTRUCTIONS:
+            raise ValueError(f"more than {_MOST_INSTRUCTIONS:,} instructions")
         if type(argument) is int:
+            if opcode.name.startswith("EXT"):
+                raise _Forbidden(f"the instruction {opcode.name}")
             if not -(2**64) < argument < 2**64:
                 raise ValueError("a whole number of more than 64 bits")
             if argument > len(content) and opcode.name.endswith("PUT"):

@@ -13,7 +13,7 @@ import pytest
 from hostile_pickles import HOSTILE, in_batch, text
 from refusals import refused, refused_by_shell, snapshot
 
-from allcnn.data import load_data
+from allcnn.data import load_data, pickles
 from allcnn.data.pickles import load_pickle
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))
@@ -69,6 +69,17 @@ def test_objects_from_elsewhere(opcode):
     refused(lambda: load_pickle(b"\x80\x05}" + text("data") + code + b"s.", "batch"), "batch: ")
 
 
+def test_an_object_of_the_registry_that_was_found_before(tmp_path):
+    """Python's unpickler gives it again without asking for its name."""
+    hostile = HOSTILE["by EXT1"](tmp_path)
+    pickle.loads(hostile.content)
+    (tmp_path / "made-by-the-pickle").rmdir()
+    refused(lambda: load_pickle(hostile.content, "batch"), "asks for the instruction EXT1")
+    assert not hostile.has_run()
+    (tmp_path / "made-by-the-pickle").mkdir()
+    hostile.clean()
+
+
 #: Small files that ask for much: they are refused at once, in little memory.
 GREEDY = {
     "a dict key of nested tuples": b"\x80\x02})" + b"\x85" * 200_000 + b"K\x01s.",
@@ -92,7 +103,8 @@ GREEDY = {
 
 
 @pytest.mark.parametrize("name", GREEDY)
-def test_a_small_file_that_asks_for_much(name, tmp_path):
+def test_a_small_file_that_asks_for_much(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(pickles, "_MOST_INSTRUCTIONS", 20_000)
     folder = write(tmp_path, FILES | {"data_batch_2": GREEDY[name]})
     tracemalloc.start()
     started = time.process_time()
