@@ -54,6 +54,7 @@ ACTIVATIONS: dict[str, str | None] = {
 
 #: "same": zeros so that stride 1 keeps the size; "valid": none; a whole number: that many zeros on every side.
 Padding = str | int
+_PADDINGS = ("same", "valid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,9 @@ class Conv:
         _keep_whole(self, "stride", "the stride")
         if not isinstance(self.padding, str):
             _keep_whole(self, "padding", "the padding", least=0)
-        _check_padding(self.padding, "or a number of zeros")
+        elif self.padding not in _PADDINGS:
+            raise SpecError(f'the padding must be "same" or "valid" or a number of zeros; got {self.padding!r:.40}')
+        _check_activation(self.activation)
 
     def __str__(self) -> str:
         return (
@@ -140,7 +143,8 @@ class Pool:
                 )
         _keep_whole(self, "size", "the window size")
         _keep_whole(self, "stride", "the stride")
-        _check_padding(self.padding, "for a pooling layer")
+        if self.padding not in _PADDINGS:
+            raise SpecError(f'the padding must be "same" or "valid" for a pooling layer; got {self.padding!r:.40}')
 
     def __str__(self) -> str:
         kind = {"max": "MP", "average": "AP"}.get(self.kind) or f"L{number_text(self.order or 0.0)}P"
@@ -188,6 +192,7 @@ class Dense:
 
     def __post_init__(self) -> None:
         _keep_whole(self, "units", "the number of units", MAX_FILTERS)
+        _check_activation(self.activation)
 
     def __str__(self) -> str:
         return f"{_width_text(self.units)}FC" + _suffix(self.activation, LINEAR if self.units is None else RELU)
@@ -312,9 +317,9 @@ def not_a_number(what: str, text: str) -> str:
     )
 
 
-def _check_padding(padding: Padding, more: str) -> None:
-    if padding not in ("same", "valid") and (isinstance(padding, str) or more.startswith("for")):
-        raise SpecError(f'the padding must be "same" or "valid" {more}; got {padding!r:.40}')
+def _check_activation(activation: Any) -> None:
+    if not isinstance(activation, Activation):
+        raise SpecError(f"an activation must be an Activation, such as RELU; got {activation!r:.40}")
 
 
 def _nearest_activation(name: str) -> str:

@@ -278,6 +278,8 @@ def test_nesting_has_no_depth_at_which_it_breaks() -> None:
         (lambda: Dropout(float("nan")), 'the rate must be a plain number of 0 or more.*got "nan"'),
         (lambda: Activation("softmax"), "the softmax at the end is implied"),
         (lambda: Activation("elu", 1e-31), "the alpha of elu must be a plain number of 0 or more"),
+        (lambda: Conv(8, 3, activation="relu"), "an activation must be an Activation, such as RELU; got 'relu'"),
+        (lambda: Dense(8, None), "an activation must be an Activation, such as RELU; got None"),
         (lambda: Dense(0), "the number of units must be from 1 to 65,536; got 0"),
         (lambda: Spec(("96C3",)), "'96C3' is not a layer of a network"),
         (lambda: Spec(()), "a network has at least one layer"),
