@@ -62,10 +62,10 @@ def axis(title: str, **settings: Any) -> dict[str, Any]:
 
 def plain(text: str) -> str:
     """A text of others for plotly, which would read some tags in it."""
-    return str(escape(legible(text)))
+    return str(escape(spaced(text)))
 
 
-def legible(text: str) -> str:
+def spaced(text: str) -> str:
     """A text with spaces for what nobody can see."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 

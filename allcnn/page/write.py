@@ -94,14 +94,14 @@ def environment() -> Environment:
     import jinja2
     from markupsafe import Markup, escape
 
-    from allcnn.page.plots import legible
+    from allcnn.page.plots import spaced
 
     def as_text(value: Any) -> Any:
-        return legible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+        return spaced(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
     def with_code(text: str) -> Markup:
         """A text with what it has between backquotes as code."""
-        return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(legible(text)))))  # escaped
+        return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(spaced(text)))))  # escaped
 
     found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE), autoescape=True, finalize=as_text, undefined=jinja2.StrictUndefined,

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 
-from allcnn.runs.choice import FAILED, Statistic, rate_rank
-from allcnn.runs.collected import CollectedRun
+from allcnn.runs.collected import FAILED, CollectedRun, Statistic, rate_rank
 from allcnn.runs.recipe import Recipe
 from allcnn.specs.published import papers_augmentation
 from allcnn.specs.zoo import ZOO, Network

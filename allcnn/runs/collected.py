@@ -1,12 +1,17 @@
-"""Run folders read back for reports: what each was, how far it came, how it ended; and what could not be read."""
+"""Run folders read back: what each was, how far it came, how it ended; and what could not be read.
+
+And several runs as one figure, and which of several learning rates is the best.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from allcnn.errors import AllcnnError, RunError
@@ -15,6 +20,8 @@ from allcnn.runs.recipe import Recipe
 
 #: What becomes of a run, in the words of summary.json; "unfinished" where it tells of no end.
 STATUSES = ("finished", "stopped", "interrupted", "diverged", "dead", "unfinished")
+#: How a run failed, as opposed to came to no end.
+FAILED = ("diverged", "dead")
 
 
 @dataclass(frozen=True)
@@ -161,3 +168,27 @@ def _read_run(folder: RunFolder) -> CollectedRun:
         raise RunError(f"{folder.config}: not the configuration of a run of this version of allcnn.")
     _ = run.recipe
     return run
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """n values: their mean and sample standard deviation, which a single value does not have."""
+
+    n: int
+    mean: float
+    deviation: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Statistic | None:
+        """None of no values."""
+        return cls(len(values), fmean(values), stdev(values) if len(values) > 1 else None) if values else None
+
+
+def rate_rank(failed: int, mean: float | None, learning_rate: float) -> tuple[int, float, float]:
+    """What the best of several learning rates has least of.
+
+    First the runs that diverged or died: the mean of those that survived would hide them. Then the mean error in
+    percent; then the rate itself.
+    """
+    # Means of the same errors in another order may differ in their last bits.
+    return failed, math.inf if mean is None else round(mean, 9), learning_rate

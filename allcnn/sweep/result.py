@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from allcnn.errors import RunError
-from allcnn.runs.choice import FAILED, Statistic, rate_rank
-from allcnn.runs.collected import CollectedRun, collect_runs
+from allcnn.runs.collected import FAILED, CollectedRun, Statistic, collect_runs, rate_rank
 from allcnn.sweep.grid import Cell
 
 #: A run that ended; what its folder says stands.
