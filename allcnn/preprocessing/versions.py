@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from allcnn.data.order import DRAWS
-from allcnn.data.samples import to_visible
 from allcnn.errors import InputError
 from allcnn.preprocessing.base import Preprocessing
 from allcnn.preprocessing.field import field_layers, network_shape
@@ -13,6 +12,8 @@ from allcnn.preprocessing.statistics import ChannelScaling
 
 #: How many augmented versions of each image are shown.
 VERSIONS = 5
+#: An image's mean becomes the middle grey; black and white are this many standard deviations away.
+DEVIATIONS = 3.0
 
 
 def check_augmentation(augmentation: str) -> None:
@@ -59,3 +60,13 @@ def _visible(pictures: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     if isinstance(preprocessing, ChannelScaling):
         return np.rint(np.clip(preprocessing.undo(pictures), 0, 255)).astype(np.uint8)
     return to_visible(pictures)
+
+
+def to_visible(preprocessed: np.ndarray) -> np.ndarray:
+    """(n, height, width, 3) of any range -> uint8, each image by its own mean and standard deviation."""
+    values = preprocessed.astype(np.float64)
+    mean = values.mean(axis=(1, 2, 3), keepdims=True)
+    deviation = values.std(axis=(1, 2, 3), keepdims=True)
+    # An image of one colour has no deviation; it becomes the middle grey.
+    standardized = (values - mean) / np.where(deviation > 0, deviation, 1.0)
+    return np.rint(np.clip(0.5 + standardized / (2 * DEVIATIONS), 0, 1) * 255).astype(np.uint8)

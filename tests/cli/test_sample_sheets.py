@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from allcnn.data.samples import draw_samples, draw_stacks, pick_samples, to_visible
+from allcnn.preprocessing.versions import to_visible
+from allcnn.visualize.samples import draw_samples, draw_stacks, pick_samples
 
 
 def test_picks_the_first_of_every_class_then_the_second():

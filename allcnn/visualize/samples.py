@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-#: What fills an image's range of grey values after preprocessing: this many standard deviations to each side.
-DEVIATIONS = 3.0
+from allcnn.preprocessing.versions import to_visible
+
 COLUMNS = 10
 
 _GAP = 2
@@ -32,8 +32,7 @@ def draw_samples(raw: np.ndarray, preprocessed: np.ndarray, columns: int = COLUM
 
     Args:
         raw: (n, height, width, 3) uint8.
-        preprocessed: (n, height, width, 3) of any range; each image is shown on its own scale, its mean in the
-            middle and `DEVIATIONS` standard deviations to black and to white.
+        preprocessed: (n, height, width, 3) of any range; each image is shown on its own scale (`to_visible`).
         columns: pairs in a row.
     """
     return draw_stacks(np.stack([raw, to_visible(preprocessed)], axis=1), columns)
@@ -59,13 +58,3 @@ def draw_stacks(stacks: np.ndarray, columns: int = COLUMNS) -> Image.Image:
             sheet[top : top + tile_height, left : left + tile_width] = enlarged
             top += tile_height + _GAP
     return Image.fromarray(sheet)
-
-
-def to_visible(preprocessed: np.ndarray) -> np.ndarray:
-    """(n, height, width, 3) of any range -> uint8, each image by its own mean and standard deviation."""
-    values = preprocessed.astype(np.float64)
-    mean = values.mean(axis=(1, 2, 3), keepdims=True)
-    deviation = values.std(axis=(1, 2, 3), keepdims=True)
-    # An image of one colour has no deviation; it becomes the middle grey.
-    standardized = (values - mean) / np.where(deviation > 0, deviation, 1.0)
-    return np.rint(np.clip(0.5 + standardized / (2 * DEVIATIONS), 0, 1) * 255).astype(np.uint8)
