@@ -4,6 +4,10 @@ Every message says what came, what was expected and what to do. The shell prints
 traceback and leaves with `exit_code`.
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+
 
 class AllcnnError(Exception):
     """Something failed while running (exit code 1)."""
@@ -45,3 +49,9 @@ class Interrupted(AllcnnError):
 
 class HostError(AllcnnError):
     """Hosts that share a run did not find each other, or one of them was lost (exit code 1)."""
+
+
+def printable(name: str | Path) -> str:
+    """A name that others chose, for a message of one line: control characters and undecodable bytes are escaped."""
+    text = str(name)
+    return text if text.isprintable() else repr(text)[1:-1]

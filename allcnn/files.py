@@ -245,3 +245,10 @@ def _write_synced(file: BinaryIO, content: bytes) -> None:
 
 def _temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+
+
+def cache_folder() -> Path:
+    """Where caches lie: `ALLCNN_CACHE`, else `allcnn` in the user's cache folder."""
+    if folder := os.environ.get("ALLCNN_CACHE"):
+        return Path(folder).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "allcnn"

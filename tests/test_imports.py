@@ -16,7 +16,7 @@ ROOMS = (
 )  # fmt: skip
 # Elsewhere Keras is enough, and either backend will do.
 MAY_NAME_A_BACKEND = {
-    "allcnn/backend.py", "allcnn/device.py", "allcnn/data/pipeline.py", "allcnn/data/pack.py",
+    "allcnn/backend.py", "allcnn/device.py", "allcnn/data/pipeline.py",
     "allcnn/visualize/attribution.py", "allcnn/export/converters.py", "allcnn/spread/accelerators.py",
 }  # fmt: skip
 BACKENDS = {"tensorflow", "jax", "torch"}

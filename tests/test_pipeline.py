@@ -105,20 +105,3 @@ def test_hosts_share_every_batch(hosts) -> None:
         parts = [share[step] for share in shares]
         assert np.array_equal(np.concatenate([part for part, _ in parts]), indices)
         assert np.array_equal(np.concatenate([part for _, part in parts]), draws)
-
-
-@pytest.mark.parametrize("hosts", [1, 3])
-@pytest.mark.parametrize(("first", "last"), [(0, 40), (5, 12), (17, 60)])
-def test_what_is_read_ahead_is_what_the_steps_read(hosts, first, last, monkeypatch) -> None:
-    monkeypatch.setattr("allcnn.data.order.WINDOW_BLOCKS", 2)  # windows of 128 images
-    for host in range(hosts):
-        order = BatchOrder(images=1000, batch_size=60, seed=2, streamed=True, host=host, hosts=hosts)
-        wanted = list(order.read_ahead(first, last))
-        read = np.concatenate([indices for indices, _ in order.steps(first, last)])
-        assert np.array_equal(np.concatenate([images for _, images in wanted]), read)
-        # Each window is asked for at the step that reads its first image.
-        done = 0
-        for step, images in wanted:
-            assert step == first + done // order.images_per_host
-            done += len(images)
-        assert len(wanted) > (last - first) * 60 // 128 // 2

@@ -5,23 +5,23 @@ Both layouts hold an image as 3072 bytes: the red plane, then the green, then th
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from allcnn.data.archives import read_members
 from allcnn.data.dataset import Dataset
 from allcnn.data.layouts import CLASSES, Layout, stream_checksum
 from allcnn.data.pickles import load_pickle
-from allcnn.data.printable import printable
-from allcnn.errors import DataError
+from allcnn.errors import DataError, printable
+from allcnn.files import open_file
 
 _SIDE = 32
 _PIXELS = 3 * _SIDE * _SIDE
 
-#: The largest official file has 155 MB; a far larger one is something else.
-_LARGEST_FILE = 2**28
+# The largest official file has 155 MB; a far larger one is something else.
+_LARGEST_FILE = 1 << 28
 
 _Batch = tuple[np.ndarray, np.ndarray]  # (n, 3072) uint8 pixels, (n,) int32 labels
 
@@ -42,25 +42,29 @@ def _files_of_folder(layout: Layout, folder: Path) -> Iterator[tuple[str, str, b
     for name in (*layout.files, layout.names_file):
         path = folder / name
         where = printable(path)
+        if not path.exists():
+            continue
         try:
-            if not path.exists():
-                continue
-            if not path.is_file():  # to read from a pipe would wait for ever
-                raise DataError(f"{where}: not a file; expected a file of {layout.folder}.")
-            _check_file_size(path.stat().st_size, where)
-            content = path.read_bytes()
+            with open_file(path) as file:
+                content = file.read(_LARGEST_FILE + 1)
         except OSError as error:
             raise DataError(
                 f"{where}: cannot be read ({error.strerror}); expected a file of {layout.folder}."
             ) from None
+        if len(content) > _LARGEST_FILE:
+            raise DataError(f"{where}: more than {_LARGEST_FILE:,} bytes; expected a file of CIFAR.")
         yield name, where, content
 
 
 def _files_of_archive(layout: Layout, path: Path) -> Iterator[tuple[str, str, bytes]]:
-    """The same of an archive. What is checked is what is read: the file is opened once."""
+    """The same of an archive, whose checksum says that it is the official one before it is parsed.
+
+    What is checked is what is read: the file is opened once. Nothing is unpacked to disk.
+    """
     where = printable(path)
+    wanted = (*layout.files, layout.names_file)
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             kind, found = stream_checksum(file, layout.checksum)
             if found != layout.checksum:
                 raise DataError(
@@ -68,14 +72,14 @@ def _files_of_archive(layout: Layout, path: Path) -> Iterator[tuple[str, str, by
                     "Fetch the archive again; if you packed it yourself, unpack it and pass the folder to --data-dir."
                 )
             file.seek(0)
-            yield from read_members(file, where, (*layout.files, layout.names_file))
+            with tarfile.open(fileobj=file, mode="r:gz") as archive:
+                for member in archive:
+                    name = PurePosixPath(member.name).name
+                    content = archive.extractfile(member) if name in wanted and member.isfile() else None
+                    if content is not None:
+                        yield name, f"{where}: {printable(member.name)}", content.read()
     except OSError as error:
         raise DataError(f"{where}: cannot be read ({error.strerror}); expected {layout.archive}.") from None
-
-
-def _check_file_size(size: int, where: str) -> None:
-    if size > _LARGEST_FILE:
-        raise DataError(f"{where}: {size:,} bytes; expected a file of CIFAR, at most {_LARGEST_FILE:,} bytes.")
 
 
 def _assemble(layout: Layout, files: Iterator[tuple[str, str, bytes]], source: str, kind: str) -> Dataset:
@@ -83,8 +87,6 @@ def _assemble(layout: Layout, files: Iterator[tuple[str, str, bytes]], source: s
     class_names = classes
     batches: dict[str, _Batch] = {}
     for name, where, content in files:
-        if name in batches:
-            raise DataError(f"{where}: the second file of this name; expected one.")
         if name == layout.names_file:
             class_names = _read_names(layout, content, where, len(classes))
         elif layout.form == "python":
@@ -136,7 +138,7 @@ def _read_pickled_batch(layout: Layout, content: bytes, where: str, classes: int
         raise DataError(f"{where}: 'data' is {found}; expected uint8 (n, {_PIXELS}), a row for each image.")
     if isinstance(values, np.ndarray):
         values = values.tolist()
-    if not isinstance(values, list) or not all(type(value) is int for value in values):
+    if not isinstance(values, list) or not all(type(value) is int and value.bit_length() <= 64 for value in values):
         raise DataError(
             f"{where}: {layout.label_key!r} is not a list of whole numbers; expected a label for each image."
         )

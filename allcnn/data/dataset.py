@@ -1,9 +1,10 @@
-"""What every place that images come from returns."""
+"""What every place that images come from returns: a `Dataset`, or a `Listing` of encoded images that becomes one."""
 
 from __future__ import annotations
 
 import hashlib
 import math
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,15 +12,20 @@ from functools import cached_property
 
 import numpy as np
 
-from allcnn.data.printable import printable
-from allcnn.data.streamed import Images, StreamedImages
-from allcnn.errors import DataError
+from allcnn.data.images import ResizeRule, fits_memory
+from allcnn.data.layouts import CLASSES
+from allcnn.data.streamed import EncodedImages, Images, StreamedImages, find_damage, part_of
+from allcnn.errors import DataError, printable
+
+#: A picture of single images takes this many bytes of a streamed data set into memory.
+HELD_BYTES = 1 << 30
 
 _LONGEST_NAME = 255
-#: What looks at single images, for a picture, holds so many bytes of a streamed data set.
-HELD_BYTES = 1 << 30
 #: Control characters, halves of characters (undecodable bytes), and what ends a line.
 _NOT_IN_NAMES = {"Cc", "Cs", "Zl", "Zp"}
+# ImageNet's classes are called by their WordNet ids.
+_IMAGENET_CLASSES = 1000
+_WORDNET_ID = re.compile(r"n\d{8}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +37,7 @@ class Dataset:
     Raises DataError where the pieces do not fit each other.
     """
 
-    #: "cifar10", "cifar100", "digits", or the name of the folder the images came from.
+    #: "cifar10", "cifar100", "digits", "imagenet", or the name of the folder the images came from.
     name: str
     train_images: Images
     train_labels: np.ndarray
@@ -40,12 +46,14 @@ class Dataset:
     class_names: tuple[str, ...]
     #: Where it was read from, in words: a path, an archive, a package.
     source: str
-    #: "python", "binary", "archive", "folders" or "scikit-learn".
+    #: "python", "binary", "archive", "folders", "tfds" or "scikit-learn".
     layout: str
     #: What brought the images to their size: "none", or the rule of `allcnn.data.images`.
     resize: str
-    #: The digest of a data set too large to be read for one; None: it is over the pixels.
+    #: The digest of a data set that is not read for it (`files_digest`); None: it is over the pixels.
     stated_digest: str | None = None
+    #: The folder to load it from again, if it was found by a name that is not enough for that.
+    found_in: str | None = None
 
     def __post_init__(self) -> None:
         check_class_names(self.class_names, self.source)
@@ -94,19 +102,17 @@ class Dataset:
 
     def test_set_in_memory(self) -> tuple[np.ndarray, np.ndarray]:
         """The test images and their labels as arrays; of a streamed set what fits in `HELD_BYTES`, evenly chosen."""
-        if not isinstance(self.test_images, StreamedImages):
-            return self.test_images, self.test_labels
         count = len(self.test_images)
-        held = max(1, min(count, HELD_BYTES // math.prod(self.image_shape)))
+        held = max(1, min(count, HELD_BYTES // math.prod(self.image_shape))) if self.streamed else count
         chosen = np.arange(held) * count // held
-        return self.test_images[chosen], self.test_labels[chosen]
+        return part_of(self.test_images, chosen)[:], self.test_labels[chosen]
 
     @cached_property
     def digest(self) -> str:
         """SHA-256, as hexadecimal text, over the pixels, shapes and labels of both splits in their order.
 
-        The same images in the same order give the same digest, whatever layout they were read from. Of a streamed
-        data set it is over its files' names, labels and sizes (`allcnn.data.encoded.files_digest`).
+        The same images in the same order give the same digest, whatever layout they were read from. The digest of a
+        streamed data set is over its files' names, labels and sizes (`files_digest`).
         """
         if self.stated_digest is not None:
             return self.stated_digest
@@ -119,6 +125,76 @@ class Dataset:
             # The byte order is fixed, so that the digest does not depend on the machine.
             sha256.update(np.ascontiguousarray(labels, dtype="<i4").data)
         return sha256.hexdigest()
+
+    def damaged_files(self) -> list[str]:
+        """Decode every image of a streamed data set; the names of those that cannot be decoded."""
+        return sorted(find_damage(self.train_images) | find_damage(self.test_images))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Encoded images in a training and a test split, none of them decoded yet; to be held or streamed."""
+
+    name: str
+    class_names: tuple[str, ...]
+    train: EncodedImages
+    test: EncodedImages
+    #: Of the files (`files_digest`).
+    digest: str
+    source: str
+    #: "folders" or "tfds".
+    layout: str
+
+    def load(self, rule: ResizeRule, stream: bool = False, skip_damaged: bool = False) -> Dataset:
+        """The data set with all images in memory, or, where that is asked for or needed, streamed.
+
+        Images are streamed with `stream` or `skip_damaged`, with a `rule` that crops, and if they do not fit in memory.
+        Raises DataError naming an image that cannot be read.
+        """
+        count = len(self.train) + len(self.test)
+        train, test = (StreamedImages.all_of(split, rule, skip_damaged) for split in (self.train, self.test))
+        if stream or skip_damaged or rule.shorter_side != rule.size or not fits_memory(count, rule.size):
+            return self._dataset(train, test, str(rule), self.digest)
+        pixels = train[:], test[:]
+        return self._dataset(*pixels, str(rule) if train.any_resized or test.any_resized else "none", None)
+
+    def _dataset(self, train: Images, test: Images, resize: str, digest: str | None) -> Dataset:
+        return Dataset(
+            name=self.name,
+            train_images=train,
+            train_labels=self.train.labels,
+            test_images=test,
+            test_labels=self.test.labels,
+            class_names=self.class_names,
+            source=self.source,
+            layout=self.layout,
+            resize=resize,
+            stated_digest=digest,
+        )
+
+
+def files_digest(class_names: Iterable[str], *splits: tuple[Iterable[str], np.ndarray, np.ndarray]) -> str:
+    """SHA-256 over what images there are, in their order: the digest of a data set that is not read for it.
+
+    It sees an image added, taken away, renamed or of another size; not one that was changed and kept its size.
+
+    Args:
+        class_names: of the folders.
+        splits: for each split the names of its images, their labels, and their encoded sizes in bytes.
+    """
+    sha256 = hashlib.sha256("".join(f"{name}\n" for name in class_names).encode("utf-8", "surrogateescape"))
+    for names, labels, sizes in splits:
+        sha256.update(f"split {len(labels)}\n".encode())
+        for name, label, size in zip(names, labels.tolist(), sizes.tolist(), strict=True):
+            sha256.update(f"{label} {size} {name}\n".encode("utf-8", "surrogateescape"))
+    return sha256.hexdigest()
+
+
+def published_name(classes: tuple[str, ...]) -> str | None:
+    """The name of the published data set that has these classes: CIFAR, or ImageNet with its thousand WordNet ids."""
+    if len(classes) == _IMAGENET_CLASSES and all(_WORDNET_ID.fullmatch(name) for name in classes):
+        return "imagenet"
+    return next((name for name, names in CLASSES.items() if names == classes), None)
 
 
 def check_class_names(names: Iterable[str], source: str) -> None:

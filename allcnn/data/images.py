@@ -8,11 +8,9 @@ from __future__ import annotations
 import logging
 import os
 import re
-import stat
 import threading
 import warnings
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,26 +18,21 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from allcnn.backend import hold_standard_error
-from allcnn.data.printable import printable
-from allcnn.errors import DataError, InputError
+from allcnn.errors import DataError, InputError, printable
+from allcnn.files import open_file
 
 #: File names of images end in one of these, in any case.
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
-#: A file of a few kilobytes can claim any number of pixels; below Pillow's own limit, so that ours is the one met.
-LARGEST_PIXELS = 64_000_000
-
+#: The largest height and width of the network's images, in pixels.
 LARGEST_SIZE = 4096
 
 # Pillow logs some of what it then raises; where nobody listens, Python would print it.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _one_at_a_time = threading.Lock()
-_TILE_WIDTH, _TILE_LENGTH = 322, 323
-#: Encoders write about ten. A hundred bytes are enough for one more, which takes milliseconds.
-_MOST_SCANS = 1000
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -50,13 +43,11 @@ def read_image(path: str | Path) -> np.ndarray:
 
     Raises:
         DataError: the file is missing, no regular file, damaged, of another format (which its content says, not its
-            name), of more than `LARGEST_PIXELS` or of floating-point numbers; the message names it.
+            name), of floating-point numbers, or larger than Pillow's limit of 179 million pixels; the message names it.
     """
     name = printable(path)
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # to read from a pipe would wait for ever
-            raise DataError(f"{name}: not a file; expected an image.")
-        with open(path, "rb") as file:
+        with open_file(Path(path)) as file:
             return decode_image(file, name)
     except DataError:
         raise
@@ -70,19 +61,19 @@ def decode_image(file: BinaryIO, name: str) -> np.ndarray:
     """`read_image` of an opened file, or of bytes in memory; `name` is what messages call it."""
     try:
         with warnings.catch_warnings():
-            # Pillow warns of large images, damaged EXIF and the like; what matters is refused below.
+            # Pillow warns of large images, damaged EXIF and the like; it raises an error for what matters.
             warnings.simplefilter("ignore")
             with Image.open(file, formats=_FORMATS) as image:
-                _check_pixels(image, name)
-                if image.info.get("progressive"):
-                    _check_scans(file, name)
                 _decode(image)
                 ImageOps.exif_transpose(image, in_place=True)
                 return np.array(_to_rgb(image, name))
     except DataError:
         raise
     except Image.DecompressionBombError:
-        raise DataError(_too_many_pixels(name, "too many pixels")) from None
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise DataError(
+            f"{name}: too many pixels; expected at most {limit:,}.\nSave a smaller copy, or take the file away."
+        ) from None
     except UnidentifiedImageError:
         raise DataError(
             f"{name}: not an image that can be read; expected one of {', '.join(_FORMATS)}.\n"
@@ -150,11 +141,6 @@ def fit_to_size(image: np.ndarray, size: int) -> np.ndarray:
     return ResizeRule(size, size).centre(image)
 
 
-def resize_rule(size: int) -> str:
-    """What `fit_to_size` does, for people."""
-    return str(ResizeRule(size, size))
-
-
 def check_image_size(image_size: int) -> None:
     """Raise InputError unless `image_size` is a usable number of pixels."""
     if isinstance(image_size, bool) or not isinstance(image_size, int) or not 1 <= image_size <= LARGEST_SIZE:
@@ -182,29 +168,6 @@ def _memory_limit() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     except (AttributeError, OSError, ValueError):  # not on every system
         return 8 * 2**30
-
-
-def _check_pixels(image: Image.Image, name: str) -> None:
-    """Refuse, before anything is decoded, what would take gigabytes."""
-    if image.width * image.height > LARGEST_PIXELS:
-        raise DataError(_too_many_pixels(name, f"{image.width} x {image.height} pixels"))
-    if tags := getattr(image, "tag_v2", None):
-        # A TIFF. Room is made for a whole tile, however small the image.
-        tile = [tags.get(tag, 1) for tag in (_TILE_WIDTH, _TILE_LENGTH)]
-        if not all(isinstance(side, int) for side in tile) or tile[0] * tile[1] > LARGEST_PIXELS:
-            raise DataError(_too_many_pixels(name, f"tiles of {str(tile[0])[:20]} x {str(tile[1])[:20]} pixels"))
-
-
-def _check_scans(file: BinaryIO, name: str) -> None:
-    """Refuse a JPEG that goes over its pixels so often that it would take minutes."""
-    position = file.tell()
-    file.seek(0)
-    scans = sum(block.count(b"\xff\xda") for block in iter(partial(file.read, 2**20), b""))
-    file.seek(position)
-    if scans > _MOST_SCANS:
-        raise DataError(
-            f"{name}: {scans:,} scans; expected at most {_MOST_SCANS:,}.\nSave it again, or take the file away."
-        )
 
 
 def _decode(image: Image.Image) -> None:
@@ -249,9 +212,6 @@ def _eight_bits(image: Image.Image, name: str) -> Image.Image:
 
 
 def _unreadable(name: str, error: Exception) -> DataError:
-    detail = printable(" ".join(str(error).split())[:100]) or type(error).__name__
+    said = getattr(error, "strerror", None) or str(error)
+    detail = printable(" ".join(said.split())[:100]) or type(error).__name__
     return DataError(f"{name}: the image cannot be read ({detail}).\nRepair the file or take it away.")
-
-
-def _too_many_pixels(name: str, found: str) -> str:
-    return f"{name}: {found}; expected at most {LARGEST_PIXELS:,}.\nSave a smaller copy, or take the file away."

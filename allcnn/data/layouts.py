@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO
 
-from allcnn.data.printable import printable
-from allcnn.errors import DataError
+from allcnn.errors import DataError, printable
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -150,8 +149,10 @@ def file_checksum(path: Path, like: str) -> tuple[str, str]:
         return stream_checksum(stream, like)
 
 
-def stream_checksum(stream: BufferedReader, like: str) -> tuple[str, str]:
+def stream_checksum(stream: BinaryIO, like: str) -> tuple[str, str]:
     """The same of an opened file, read to its end."""
     name = "SHA-256" if len(like) == 64 else "MD5"
-    digest = hashlib.file_digest(stream, lambda: hashlib.new(name.replace("-", ""), usedforsecurity=False))
+    digest = hashlib.new(name.replace("-", ""), usedforsecurity=False)
+    while block := stream.read(1 << 20):
+        digest.update(block)
     return name, digest.hexdigest()

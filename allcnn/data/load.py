@@ -11,17 +11,19 @@ import numpy as np
 from allcnn.data import layouts
 from allcnn.data.cifar import read_layout
 from allcnn.data.dataset import Dataset
-from allcnn.data.digits import load_digits
 from allcnn.data.download import find_or_download
-from allcnn.data.folder import holds_image_folders, list_image_folders
-from allcnn.data.images import ResizeRule, check_image_size, check_memory, fit_to_size, resize_rule
-from allcnn.data.packed import holds_packed, list_packed
-from allcnn.data.printable import printable
-from allcnn.errors import DataError, InputError
+from allcnn.data.folders import holds_image_folders, list_image_folders
+from allcnn.data.images import ResizeRule, check_image_size, check_memory, fit_to_size
+from allcnn.data.tfds import find_prepared, holds_prepared, list_prepared
+from allcnn.errors import DataError, InputError, printable
 
+#: What can be loaded by its name alone; beside these there is "tfds:NAME".
 DATASETS = ("cifar10", "cifar100", "digits")
+TFDS = "tfds:"
 
 _DEFAULT_SIZE = 32
+# The largest value of scikit-learn's 8x8 digits.
+_WHITE = 16
 
 
 def load_data(
@@ -37,20 +39,22 @@ def load_data(
     """Load a data set as raw RGB images with labels.
 
     Args:
-        dataset: "cifar10", "cifar100" (fine labels) or "digits" (scikit-learn's; needs no download).
+        dataset: "cifar10", "cifar100" (fine labels), "digits" (scikit-learn's; needs no download), or "tfds:NAME": a
+            data set that TensorFlow Datasets has prepared (`allcnn.data.tfds`).
         data_dir: a folder that is or holds an official layout of CIFAR (`cifar-10-batches-py` and so on), an
-            official archive (read unopened), folders of images `train/CLASS/*` with `test/CLASS/*` or `val/CLASS/*`, or
-            a packed data set (`allcnn.data.pack.pack_images`); or the archive itself. None: look where data sets are
-            kept, else download.
+            official archive (read unopened), or folders of images `train/CLASS/*` with `test/CLASS/*` or `val/CLASS/*`;
+            the archive itself; or the folder of a prepared data set. With "tfds:NAME" the folder that holds prepared
+            data sets. None: look where data sets are kept, else download.
         image_size: height and width, in pixels, to bring every image to; None: 32.
         mirror: URL to download from instead of the official host; of the archive or of the folder it lies in.
-        stream: decode folders of images when they are needed, and hold none of them; it is always so for a packed data
-            set, for one that does not fit in memory, and with the next two.
+        stream: decode folders of images and prepared data sets when they are needed, and hold none of them. That is
+            always done for what does not fit in memory, and with the next two.
         shorter_side: scale to this before `image_size` is cropped, 256 for 224 as with ImageNet; None: `image_size`.
         skip_damaged: pass over images that cannot be decoded, instead of refusing.
 
     Returns:
-        A `Dataset`. Its name is the data set's; for folders of images the folder's, unless the classes are CIFAR's.
+        A `Dataset`. Its name is the data set's. Folders of images have the folder's name, unless their classes are
+        CIFAR's or ImageNet's.
 
     Raises:
         InputError: for an unknown name, or arguments that do not go together.
@@ -61,17 +65,22 @@ def load_data(
         >>> data.train_images.shape, data.classes
         ((1438, 32, 32, 3), 10)
     """
-    name = _dataset_name(dataset)
     size = _DEFAULT_SIZE if image_size is None else image_size
     check_image_size(size)
     rule = ResizeRule(size, size if shorter_side is None else shorter_side)
     if rule.shorter_side < size:
         raise InputError(f"the shorter side must be at least the image size, {size}; got {shorter_side}.")
+    if str(dataset).strip().lower().startswith(TFDS):
+        if mirror is not None:
+            raise InputError(f"{dataset}: a mirror was given, but prepared data sets are only read.\nLeave it out.")
+        path = find_prepared(str(dataset).strip()[len(TFDS) :], data_dir)
+        return replace(list_prepared(path).load(rule, stream, skip_damaged), found_in=str(path))
+    name = _dataset_name(dataset)
     if name == "digits":
         if data_dir is not None or mirror is not None:
             given = "data folder" if data_dir is not None else "mirror"
             raise InputError(f"digits: a {given} was given, but the digits come with scikit-learn.\nLeave it out.")
-        return load_digits(size)
+        return replace(_resized(_read_digits(), size), resize=str(ResizeRule(size, size)))
     if data_dir is None:
         return _resized(read_layout(*find_or_download(name, mirror)), size)
     if mirror is not None:
@@ -87,19 +96,15 @@ def load_data(
 
 
 def _read(name: str, path: Path, rule: ResizeRule, stream: bool, skip_damaged: bool) -> Dataset:
-    size = rule.size
     if path.is_file():
-        return _resized(read_layout(layouts.layout_of_archive(name, path), path), size)
+        return _resized(read_layout(layouts.layout_of_archive(name, path), path), rule.size)
     found = layouts.find_layout(name, path)
     if found is not None:
-        return _resized(read_layout(*found), size)
-    if holds_packed(path):
-        return list_packed(path).streamed(rule, skip_damaged)
+        return _resized(read_layout(*found), rule.size)
+    if holds_prepared(path):
+        return list_prepared(path).load(rule, stream, skip_damaged)
     if holds_image_folders(path):
-        listing = list_image_folders(path)
-        if stream or skip_damaged or rule.shorter_side != size or not listing.fits_memory(size):
-            return listing.streamed(rule, skip_damaged)
-        return listing.read(size)
+        return list_image_folders(path).load(rule, stream, skip_damaged)
     raise DataError(_nothing_found(name, path))
 
 
@@ -110,7 +115,7 @@ def _dataset_name(dataset: str) -> str:
     near = difflib.get_close_matches(name, DATASETS, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise InputError(
-        f"unknown data set {dataset!r}; expected one of {', '.join(DATASETS)}.{hint}\n"
+        f"unknown data set {dataset!r}; expected one of {', '.join(DATASETS)}, {TFDS}NAME.{hint}\n"
         "For images of your own, pass their folder with --data-dir."
     )
 
@@ -140,13 +145,42 @@ def _existing(data_dir: str | Path) -> Path:
 def _nothing_found(name: str, path: Path) -> str:
     looked_for = [f"{layout.folder}/" for layout in layouts.LAYOUTS if layout.dataset == name]
     looked_for += [layout.archive for layout in layouts.LAYOUTS if layout.dataset == name]
-    looked_for.append("folders of images (train/CLASS/* with test/CLASS/* or val/CLASS/*), a packed data set")
+    looked_for.append(
+        "folders of images (train/CLASS/* with test/CLASS/* or val/CLASS/*), a data set prepared by TensorFlow Datasets"
+    )
     other = next((other for other in layouts.CLASSES if other != name and layouts.find_layout(other, path)), None)
     if other is not None:
         hint = f"It holds {other}: ask for the data set {other}."
     else:
         hint = "Pass the folder that holds one of them with --data-dir."
     return f"{printable(path)}: no data set found. Looked for {', '.join(looked_for)}.\n{hint}"
+
+
+def _read_digits() -> Dataset:
+    """The handwritten digits that come with scikit-learn, 8x8: 1438 training and 359 test images.
+
+    Every fifth image (i % 5 == 4) is a test image. Values 0..16 become 0..255; the one grey channel stands three times.
+    """
+    # Slow to import, and only this data set needs it.
+    import sklearn
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    grey = np.rint(bunch.images * (255 / _WHITE)).astype(np.uint8)
+    images = np.repeat(grey[..., None], 3, axis=3)
+    labels = bunch.target.astype(np.int32)
+    is_test = np.arange(len(images)) % 5 == 4
+    return Dataset(
+        name="digits",
+        train_images=images[~is_test],
+        train_labels=labels[~is_test],
+        test_images=images[is_test],
+        test_labels=labels[is_test],
+        class_names=tuple("0123456789"),
+        source=f"scikit-learn {sklearn.__version__}",
+        layout="scikit-learn",
+        resize="none",
+    )
 
 
 def _resized(data: Dataset, size: int) -> Dataset:
@@ -160,4 +194,4 @@ def _resized(data: Dataset, size: int) -> Dataset:
             fitted[index] = fit_to_size(image, size)
         splits.append(fitted)
     train_images, test_images = splits
-    return replace(data, train_images=train_images, test_images=test_images, resize=resize_rule(size))
+    return replace(data, train_images=train_images, test_images=test_images, resize=str(ResizeRule(size, size)))

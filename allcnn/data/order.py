@@ -20,8 +20,7 @@ MIRROR, CROP_TOP, CROP_LEFT = 0, 1, 2
 #: The largest shift in pixels of "flip-shift" (paper, section 3.2.1) and of "flip-reflect".
 MAX_SHIFT, MAX_REFLECTED = 5, 4
 
-#: Images that lie one after the other and are read so, and how many such blocks are mixed with each other. Together
-#: they are what must be at hand to read a packed data set from one end of a block to the other.
+#: Streamed images: so many neighbours are a block, and so many blocks are mixed with each other, a window.
 BLOCK_IMAGES, WINDOW_BLOCKS = 64, 64
 WINDOW_IMAGES = BLOCK_IMAGES * WINDOW_BLOCKS
 #: The further columns of the draws of "large".
@@ -58,30 +57,25 @@ def generator(seed: int, purpose: int, epoch: int = 0, step: int = 0) -> np.rand
     return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, purpose, epoch, step))))
 
 
-def epoch_order(seed: int, epoch: int, images: int, *, shuffle: bool = True) -> np.ndarray:
-    """The order in which an epoch (from 0) visits the images: a permutation, (images,) int64."""
-    if not shuffle:
-        return np.arange(images)
-    return generator(seed, _ORDER, epoch).permutation(images)
+def epoch_order(seed: int, epoch: int, images: int, *, shuffle: bool = True, streamed: bool = False) -> np.ndarray:
+    """The order in which an epoch (from 0) visits the images: a permutation, (images,) int64.
 
-
-def epoch_windows(seed: int, epoch: int, images: int, *, shuffle: bool = True) -> list[np.ndarray]:
-    """An epoch's order for images that are streamed: its parts, one after the other, each (n,) int64.
-
-    All blocks of `BLOCK_IMAGES` neighbours are permuted; then the images within each window of `WINDOW_BLOCKS` blocks
-    are. A window thus holds a chance choice of blocks, and can be read in long runs. Neighbours in a streamed data set
-    are no kin: its images were mixed once when it was listed or packed.
+    For streamed images all blocks of `BLOCK_IMAGES` neighbours are permuted, then the images within each window of
+    `WINDOW_BLOCKS` blocks. So a window is a chance choice of blocks, and what it needs lies together in few places of
+    the files. Neighbours in a streamed data set are not alike: it was mixed once, when it was listed or prepared.
     """
     if not shuffle:
-        return [np.arange(images)]
+        return np.arange(images)
     random = generator(seed, _ORDER, epoch)
+    if not streamed:
+        return random.permutation(images)
     blocks = random.permutation(-(-images // BLOCK_IMAGES))
     windows = []
     for start in range(0, len(blocks), WINDOW_BLOCKS):
         firsts = blocks[start : start + WINDOW_BLOCKS, None] * BLOCK_IMAGES
         window = (firsts + np.arange(BLOCK_IMAGES)).ravel()
         windows.append(random.permutation(window[window < images]))
-    return windows
+    return np.concatenate(windows)
 
 
 def flip_shift_draws(seed: int, epoch: int, step: int, batch_size: int, max_shift: int = MAX_SHIFT) -> np.ndarray:

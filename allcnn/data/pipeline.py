@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from allcnn.data.order import DRAWS, FLIP, WINDOW_IMAGES, epoch_order, epoch_windows, first_flips
-from allcnn.data.streamed import StreamedImages
+from allcnn.data.order import DRAWS, FLIP, WINDOW_IMAGES, epoch_order, first_flips
+from allcnn.data.streamed import Images, StreamedImages
 
 if TYPE_CHECKING:
     import tensorflow
@@ -37,7 +37,7 @@ class BatchOrder:
     augmentation: str = "none"
     #: Mirror each image in every other epoch, not by chance.
     alternate_flips: bool = False
-    #: Whether the order is made for images that are read from disk all the time (`epoch_windows`).
+    #: Whether the order is made for images that are read from disk all the time (`epoch_order`).
     streamed: bool = False
     host: int = 0
     hosts: int = 1
@@ -62,7 +62,8 @@ class BatchOrder:
         for step in range(first_step, last_step):
             epoch, position = divmod(step, self.steps_per_epoch)
             if epoch != order_epoch:
-                order, order_epoch = self._order(epoch), epoch
+                order_epoch = epoch
+                order = epoch_order(self.seed, epoch, self.images, shuffle=self.shuffle, streamed=self.streamed)
             indices = order[position * size : (position + 1) * size]
             drawn = draws.draw(self.seed, epoch, position, size) if draws else None
             if drawn is not None and self.alternate_flips:
@@ -74,31 +75,9 @@ class BatchOrder:
         """Which images the first epoch mirrors, (images,) of 0 and 1, where flips alternate."""
         return first_flips(self.seed, self.images)
 
-    def read_ahead(self, first_step: int, last_step: int) -> Iterator[tuple[int, np.ndarray]]:
-        """What the steps first <= step < last of a streamed run read: the step a window begins at, and its images.
-
-        Of each window (`epoch_windows`) this host's images alone, (n,); of the first, those still to come.
-        """
-        size, steps = self.images_per_batch, self.steps_per_epoch
-        for epoch in range(first_step // steps, -(-last_step // steps)):
-            begin = max(first_step - epoch * steps, 0) * size
-            end = min(last_step - epoch * steps, steps) * size
-            start = 0
-            for window in epoch_windows(self.seed, epoch, self.images, shuffle=self.shuffle):
-                positions = np.arange(max(start, begin), min(start + len(window), end))
-                own = positions[positions % size // self.images_per_host == self.host]
-                if len(own):
-                    yield epoch * steps + int(own[0]) // size, window[own - start]
-                start += len(window)
-
-    def _order(self, epoch: int) -> np.ndarray:
-        if self.streamed:
-            return np.concatenate(epoch_windows(self.seed, epoch, self.images, shuffle=self.shuffle))
-        return epoch_order(self.seed, epoch, self.images, shuffle=self.shuffle)
-
 
 def training_batches(
-    images: np.ndarray | StreamedImages | None, labels: np.ndarray, order: BatchOrder, first_step: int, last_step: int
+    images: Images | None, labels: np.ndarray, order: BatchOrder, first_step: int, last_step: int
 ) -> tensorflow.data.Dataset:
     """A tf.data.Dataset of the steps of a run: ({"images", "draws"}, labels), every batch of one fixed size.
 
@@ -113,14 +92,8 @@ def training_batches(
     block_steps = max(1, WINDOW_IMAGES // order.images_per_batch) if order.streamed else BLOCK_STEPS
 
     def blocks() -> Iterator[dict[str, np.ndarray]]:
-        windows = order.read_ahead(first_step, last_step) if isinstance(images, StreamedImages) else iter(())
-        window = next(windows, None)
         for start in range(first_step, last_step, block_steps):
-            stop = min(start + block_steps, last_step)
-            while isinstance(images, StreamedImages) and window is not None and window[0] < stop:
-                images.will_read(window[1])
-                window = next(windows, None)
-            steps = list(order.steps(start, stop))
+            steps = list(order.steps(start, min(start + block_steps, last_step)))
             block = {"indices": np.stack([indices for indices, _ in steps]).astype(np.int32)}
             if kind:
                 block["draws"] = np.stack([draws for _, draws in steps if draws is not None])

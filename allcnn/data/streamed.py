@@ -1,4 +1,7 @@
-"""Images that are decoded when they are asked for; to everything that only slices, an array like any other."""
+"""Images that are decoded when they are needed, and what works on them as on an array in memory.
+
+Whoever is handed `Images` slices them, or calls one of the functions at the end; only these ask which of the two it is.
+"""
 
 from __future__ import annotations
 
@@ -6,89 +9,86 @@ import io
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from allcnn.data.encoded import EncodedImages
 from allcnn.data.images import ResizeRule, decode_image
 from allcnn.data.order import CROP_LEFT, CROP_TOP, MIRROR
-from allcnn.errors import DataError
+from allcnn.errors import DataError, InputError
 
-#: A preprocessing is fitted to so many of a streamed set's training images, the first in its order, which is mixed.
+#: A preprocessing is fitted to this many of a streamed set's training images: the first in its order, which is mixed.
 FIT_IMAGES = 10_000
+_CHECKED_AT_ONCE = 256
 
 
+class EncodedImages(Protocol):
+    """Labelled images of one split, still encoded (JPEG and the like), in the data set's own fixed order."""
+
+    #: (n,) int32.
+    labels: np.ndarray
+
+    def __len__(self) -> int: ...
+
+    def name(self, index: int) -> str:
+        """What messages call an image, fit to be printed."""
+        ...
+
+    def read(self, index: int) -> bytes:
+        """The encoded bytes of an image. Raises DataError."""
+        ...
+
+
+@dataclass
 class Damage:
-    """What could not be decoded so far: file names by the images' numbers, and the first error."""
+    """What could not be decoded so far."""
 
-    def __init__(self) -> None:
-        self.names: dict[int, str] = {}
-        self.first: DataError | None = None
-
-    def note(self, number: int, name: str, error: DataError) -> None:
-        self.names[number] = name
-        self.first = self.first or error
+    #: File names by the images' numbers.
+    names: dict[int, str] = field(default_factory=dict)
+    #: The first error that was raised, where damaged images are not passed over.
+    refused: DataError | None = None
 
 
+@dataclass(eq=False)
 class StreamedImages:
-    """(n, size, size, 3) uint8, like an array that is only ever sliced; what is asked for is read and decoded then.
+    """(n, size, size, 3) uint8, sliced like an array; what is asked for is read and decoded then.
 
-    Args:
-        encoded: where the images come from.
-        rule: how each is brought to its size.
-        skip_damaged: an image that cannot be decoded is passed over (`training_image`) or black (slices), and noted in
-            `damage`; otherwise it raises DataError.
-        numbers: which of the encoded images, in which order; None for all in their own.
-        crops: (n, 3) draws of crop-mirror, by which slices are cut; None for the middle.
+    An image that cannot be decoded raises DataError. With `skip_damaged` it is noted in `damage` and passed over
+    (`training_image`), or black (slices).
     """
+
+    encoded: EncodedImages
+    #: How each image is brought to its size.
+    rule: ResizeRule
+    #: Which of the encoded images, in which order: (n,).
+    numbers: np.ndarray
+    skip_damaged: bool = False
+    #: (n, 3) draws of crop-mirror, by which slices are cut; None for the middle.
+    crops: np.ndarray | None = None
+    #: Shared with every part of these images.
+    damage: Damage = field(default_factory=Damage)
+    #: Whether an image was met whose size had to be changed.
+    any_resized: bool = field(default=False, init=False)
 
     ndim = 4
     dtype = np.dtype(np.uint8)
 
-    def __init__(
-        self,
-        encoded: EncodedImages,
-        rule: ResizeRule,
-        *,
-        skip_damaged: bool = False,
-        numbers: np.ndarray | None = None,
-        damage: Damage | None = None,
-        crops: np.ndarray | None = None,
-    ):
-        self.encoded = encoded
-        self.rule = rule
-        self.skip_damaged = skip_damaged
-        self.numbers = numbers
-        self.damage = damage or Damage()
-        self.crops = crops
-        #: Whether an image was met whose size had to be changed.
-        self.any_resized = False
+    @classmethod
+    def all_of(cls, encoded: EncodedImages, rule: ResizeRule, skip_damaged: bool = False) -> StreamedImages:
+        """All images of a split, in its order."""
+        return cls(encoded, rule, np.arange(len(encoded), dtype=np.int32), skip_damaged)
 
     def __len__(self) -> int:
-        return len(self.encoded) if self.numbers is None else len(self.numbers)
+        return len(self.numbers)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         return len(self), self.rule.size, self.rule.size, 3
 
-    def part(self, indices: np.ndarray) -> StreamedImages:
-        """Some of the images, in the given order; nothing is read."""
-        numbers = indices if self.numbers is None else self.numbers[indices]
-        return StreamedImages(
-            self.encoded, self.rule, skip_damaged=self.skip_damaged, numbers=numbers, damage=self.damage
-        )
-
-    def cropped(self, draws: np.ndarray) -> StreamedImages:
-        """The same images, each sliced as the draws (n, 3) of crop-mirror say and not from its middle."""
-        return StreamedImages(
-            self.encoded, self.rule,
-            skip_damaged=self.skip_damaged, numbers=self.numbers, damage=self.damage, crops=draws,
-        )  # fmt: skip
-
     def __getitem__(self, key: slice | np.ndarray) -> np.ndarray:
-        """The images of a slice, or at an array of indices, cut from the middle: (n, size, size, 3) uint8."""
+        """The images of a slice, or at an array of indices: (n, size, size, 3) uint8."""
         indices = np.arange(len(self))[key]
         if indices.ndim != 1:
             raise TypeError("streamed images are read by slices or arrays of indices")
@@ -101,7 +101,7 @@ class StreamedImages:
     def training_image(self, index: int, draws: np.ndarray | None = None) -> tuple[np.ndarray, int]:
         """An image to train on, and its index: with draws (3,) of crop-mirror cropped by them, else from the middle.
 
-        A damaged one, where these are skipped, is replaced by the next one in the list, with that one's index.
+        With `skip_damaged` the next image in the list takes the place of a damaged one, with its own index.
         """
         for shift in range(len(self)):
             found = (index + shift) % len(self)
@@ -114,15 +114,6 @@ class StreamedImages:
             return self._cut(image, draws), found
         raise DataError(f"{self.encoded.name(0)} and all others: not one image can be read.")
 
-    def will_read(self, indices: np.ndarray) -> None:
-        """Told beforehand which images are wanted soon."""
-        self.encoded.will_read(indices if self.numbers is None else self.numbers[indices])
-
-    def is_damaged(self, start: int, stop: int) -> np.ndarray:
-        """(stop - start,) bool: which of these images were found to be damaged."""
-        numbers = np.arange(len(self))[start:stop] if self.numbers is None else self.numbers[start:stop]
-        return np.array([int(number) in self.damage.names for number in numbers], bool)
-
     def _cut(self, image: np.ndarray, draws: np.ndarray | None) -> np.ndarray:
         if draws is None:
             return self.rule.centre(image)
@@ -132,20 +123,22 @@ class StreamedImages:
     def _cut_or_none(self, index: int) -> np.ndarray | None:
         try:
             image = self._decoded(index)
-            self.any_resized |= image.shape != self.shape[1:]
-            return self._cut(image, None if self.crops is None else self.crops[index])
         except DataError:
             if self.skip_damaged:
                 return None
             raise
+        self.any_resized |= image.shape != self.shape[1:]
+        return self._cut(image, None if self.crops is None else self.crops[index])
 
     def _decoded(self, index: int) -> np.ndarray:
-        number = index if self.numbers is None else int(self.numbers[index])
+        number = int(self.numbers[index])
         name = self.encoded.name(number)
         try:
             return decode_image(io.BytesIO(self.encoded.read(number)), name)
         except DataError as error:
-            self.damage.note(number, name, error)
+            self.damage.names[number] = name
+            if not self.skip_damaged:
+                self.damage.refused = self.damage.refused or error
             raise
 
 
@@ -153,25 +146,57 @@ class StreamedImages:
 Images: TypeAlias = np.ndarray | StreamedImages
 
 
+def as_images(images: object) -> Images:
+    """What anybody may pass as images: streamed ones as they are, everything else as an array."""
+    return images if isinstance(images, StreamedImages) else np.asarray(images)
+
+
 def part_of(images: Images, indices: np.ndarray) -> Images:
-    """Some of the images: a copy of an array, a view of streamed ones."""
-    return images.part(indices) if isinstance(images, StreamedImages) else images[indices]
+    """Some of the images, in the given order: a copy of an array, a view of streamed ones."""
+    if isinstance(images, StreamedImages):
+        return replace(images, numbers=images.numbers[indices], crops=None)
+    return images[indices]
+
+
+def crops_of(images: Images, draws: np.ndarray) -> StreamedImages:
+    """The same images, sliced where the draws (n, 3) of crop-mirror say. Raises InputError for an array."""
+    if isinstance(images, StreamedImages):
+        return replace(images, crops=draws)
+    raise InputError("several tests crop images as they are decoded; expected streamed images, got an array.")
 
 
 def images_to_fit(images: Images) -> Images:
-    """What a preprocessing is fitted to: all images of an array, `FIT_IMAGES` of streamed ones."""
-    return images.part(np.arange(min(len(images), FIT_IMAGES))) if isinstance(images, StreamedImages) else images
+    """What a preprocessing is fitted to: all images of an array, the first `FIT_IMAGES` of streamed ones."""
+    return part_of(images, np.arange(min(len(images), FIT_IMAGES))) if isinstance(images, StreamedImages) else images
+
+
+def damage_of(images: Images | None) -> Damage:
+    """What could not be decoded so far; of an array nothing."""
+    return images.damage if isinstance(images, StreamedImages) else Damage()
+
+
+def is_damaged(images: Images) -> np.ndarray:
+    """(n,) bool: which of the images could not be decoded so far."""
+    if not isinstance(images, StreamedImages):
+        return np.zeros(len(images), bool)
+    return np.isin(images.numbers, list(images.damage.names))
+
+
+def find_damage(images: Images) -> set[str]:
+    """Decode all images; the names of those that cannot be decoded. An array was decoded when it was loaded."""
+    if not isinstance(images, StreamedImages):
+        return set()
+    looked_at = StreamedImages.all_of(images.encoded, images.rule, skip_damaged=True)
+    for _ in in_blocks(looked_at, _CHECKED_AT_ONCE):
+        pass
+    return set(looked_at.damage.names.values())
 
 
 def in_blocks(images: Images, size: int) -> Iterator[np.ndarray]:
-    """Blocks of `size` images, the last one smaller; of streamed ones the next is decoded meanwhile."""
-    starts = range(0, len(images), size)
-    if not isinstance(images, StreamedImages):
-        yield from (images[start : start + size] for start in starts)
-        return
+    """Blocks of `size` images, the last one smaller; the next is read or decoded meanwhile."""
     with ThreadPoolExecutor(1) as ahead:
         following = ahead.submit(images.__getitem__, slice(0, size))
-        for start in starts:
+        for start in range(0, len(images), size):
             block = following.result()
             if start + size < len(images):
                 following = ahead.submit(images.__getitem__, slice(start + size, start + 2 * size))

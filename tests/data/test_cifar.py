@@ -1,9 +1,13 @@
+"""CIFAR in its four official forms, in folders and in archives; broken ones are refused by name."""
+
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import pickle
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +24,10 @@ from cifar_writers import (
     sequence,
     short_text,
     write,
+    write_archive,
 )
 
-from allcnn.data import load_data
+from allcnn.data import layouts, load_data
 from allcnn.errors import DataError
 
 LABELS = [3, 8, 8, 0, 6, 6, 1, 6, 3, 1, 0, 9]
@@ -54,21 +59,6 @@ def test_planes_become_pixels_by_hand(tmp_path, binary):
     assert image[1, 1].tolist() == [0, 201, 0]
     assert image[0, 31].tolist() == [31, 0, 250]
     assert image[31, 31].tolist() == [0, 0, 251]
-
-
-def test_every_file_is_read_once(tmp_path, binary, monkeypatch):
-    files = cifar10_files(binary, random_images(12), LABELS)
-    write(tmp_path / FOLDERS[binary], files)
-    read = []
-    read_bytes = Path.read_bytes
-
-    def counted(path):
-        read.append(path.name)
-        return read_bytes(path)
-
-    monkeypatch.setattr(Path, "read_bytes", counted)
-    load_data(data_dir=tmp_path)
-    assert sorted(read) == sorted(files)
 
 
 @pytest.mark.parametrize("place", ["itself", "holder"])
@@ -179,6 +169,82 @@ def test_the_photographs_in_every_layout(photographs, tmp_path):
     assert one == other
 
 
+# Archives
+
+
+@pytest.fixture
+def archive(tmp_path, monkeypatch, binary) -> Path:
+    """An archive like an official one, whose checksum is made the official one."""
+    name = "cifar-10-binary.tar.gz" if binary else "cifar-10-python.tar.gz"
+    path = write_archive(tmp_path / name, FOLDERS[binary], cifar10_files(binary, random_images(12), LABELS))
+    content = path.read_bytes()
+    checksum = hashlib.md5(content).hexdigest() if binary else hashlib.sha256(content).hexdigest()
+    table = [dataclasses.replace(x, checksum=checksum) if x.archive == name else x for x in layouts.LAYOUTS]
+    monkeypatch.setattr(layouts, "LAYOUTS", tuple(table))
+    return path
+
+
+def test_archive_is_read_unopened(archive, tmp_path):
+    data = load_data(data_dir=tmp_path)
+    np.testing.assert_array_equal(data.train_images, random_images(12)[:10])
+    assert (data.layout, data.source) == ("archive", str(archive))
+    assert [path.name for path in tmp_path.iterdir()] == [archive.name]
+    assert load_data(data_dir=archive).digest == data.digest
+    renamed = archive.rename(tmp_path / "download(1)")
+    assert load_data(data_dir=renamed).digest == data.digest
+
+
+def test_the_file_that_is_checked_is_the_file_that_is_read(archive, monkeypatch):
+    """Another one moved to its place in between is not read."""
+    check = layouts.stream_checksum
+
+    def check_and_swap(stream, like):
+        found = check(stream, like)
+        (archive.parent / "other").write_bytes(b"evil")
+        (archive.parent / "other").replace(archive)
+        return found
+
+    monkeypatch.setattr("allcnn.data.cifar.stream_checksum", check_and_swap)
+    assert load_data(data_dir=archive.parent).train_images.tobytes() == random_images(12)[:10].tobytes()
+
+
+def test_archive_with_another_checksum_is_not_opened(archive, tmp_path, monkeypatch):
+    content = archive.read_bytes()
+    archive.write_bytes(content[:-1] + b"x")
+    monkeypatch.setattr(tarfile, "open", lambda *arguments, **options: pytest.fail("the archive was opened"))
+    with pytest.raises(DataError) as error:
+        load_data(data_dir=tmp_path)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 2
+    assert f"{archive}: its " in lines[0] and f"that of the official {archive.name} is " in lines[0]
+    assert lines[1].endswith("if you packed it yourself, unpack it and pass the folder to --data-dir.")
+
+
+def test_archive_of_the_other_data_set(tmp_path):
+    path = tmp_path / "cifar-100-python.tar.gz"
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"(?s)archive of cifar100; expected cifar10\..*Pass --dataset cifar100\."):
+        load_data("cifar10", path)
+
+
+def test_official_checksums():
+    assert {layout.archive: layout.checksum for layout in layouts.LAYOUTS} == {
+        "cifar-10-python.tar.gz": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+        "cifar-10-binary.tar.gz": "c32a1d4ab5d03f1284b67883e8d87530",
+        "cifar-100-python.tar.gz": "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+        "cifar-100-binary.tar.gz": "03b5dce01913d631647c71ecec9e9cb8",
+    }
+    assert len(set(layouts.CLASSES["cifar100"])) == 100
+    assert list(layouts.CLASSES["cifar100"]) == sorted(layouts.CLASSES["cifar100"])
+
+
+def test_a_complete_layout_goes_before_a_broken_one(tmp_path):
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    (tmp_path / "cifar-10-batches-py" / "test_batch").write_bytes(b"")
+    write(tmp_path / "cifar-10-batches-bin", cifar10_files(True, random_images(12), LABELS))
+    assert load_data(data_dir=tmp_path).layout == "binary"
+
+
 # Broken batches: (the file, its new content, what the message says)
 
 IMAGES = random_images(12)
@@ -251,5 +317,5 @@ def test_a_file_far_too_large_is_not_read(tmp_path):
     folder = write(tmp_path, cifar10_files(True, IMAGES, LABELS))
     with (folder / "data_batch_1.bin").open("r+b") as sparse:
         sparse.truncate(2**28 + 1)
-    with pytest.raises(DataError, match=r"268,435,457 bytes; expected a file of CIFAR, at most"):
+    with pytest.raises(DataError, match="more than 268,435,456 bytes; expected a file of CIFAR"):
         load_data(data_dir=folder)

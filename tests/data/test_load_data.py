@@ -1,8 +1,11 @@
+"""A name or a folder -> a data set; the digits; and what a `Dataset` refuses to be made of."""
+
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from cifar_writers import cifar10_files, random_images, write
+from sklearn.datasets import load_digits
 
 from allcnn.data import Dataset, fit_to_size, load_data
 from allcnn.errors import DataError, InputError
@@ -22,7 +25,7 @@ def message(*arguments, kind=DataError, **options) -> str:
 )
 def test_unknown_name(name, hint):
     assert message(name, kind=InputError) == (
-        f"unknown data set {name!r}; expected one of cifar10, cifar100, digits.{hint}\n"
+        f"unknown data set {name!r}; expected one of cifar10, cifar100, digits, tfds:NAME.{hint}\n"
         "For images of your own, pass their folder with --data-dir."
     )
 
@@ -45,7 +48,8 @@ def test_what_was_looked_for_is_listed(tmp_path):
     assert message(data_dir=tmp_path) == (
         f"{tmp_path}: no data set found. Looked for cifar-10-batches-py/, cifar-10-batches-bin/, "
         "cifar-10-python.tar.gz, cifar-10-binary.tar.gz, folders of images (train/CLASS/* with test/CLASS/* or "
-        "val/CLASS/*), a packed data set.\nPass the folder that holds one of them with --data-dir."
+        "val/CLASS/*), a data set prepared by TensorFlow Datasets.\n"
+        "Pass the folder that holds one of them with --data-dir."
     )
     write(tmp_path / "cifar-10-batches-py", cifar10_files(False, random_images(12), LABELS))
     assert message("cifar100", tmp_path).endswith("\nIt holds cifar10: ask for the data set cifar10.")
@@ -81,6 +85,43 @@ def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
 
     monkeypatch.setattr("allcnn.data.layouts.find_layout", refuse)
     assert message(data_dir=tmp_path) == f"{tmp_path}/locked: cannot be read (Permission denied)."
+
+
+# The digits
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_data("digits")
+
+
+def test_the_digits(digits):
+    assert digits.train_images.shape == (1438, 32, 32, 3) and digits.test_images.shape == (359, 32, 32, 3)
+    assert digits.train_images.dtype == np.uint8 and digits.train_labels.dtype == np.int32
+    assert digits.classes == 10 and digits.class_names == tuple("0123456789")
+    assert (digits.name, digits.layout) == ("digits", "scikit-learn") and digits.source.startswith("scikit-learn ")
+    assert digits.resize == "shorter side to 32, bilinear with antialiasing, centre crop"
+    # Every fifth is a test image. Images 0 to 5 are the digits 0 to 5; number 4 is the first test image.
+    assert digits.test_labels.tolist() == load_digits().target[4::5].tolist()
+    assert digits.train_labels[:5].tolist() == [0, 1, 2, 3, 5] and digits.test_labels[0] == 4
+
+
+def test_pixels_of_the_digits_by_hand(digits):
+    """0..16 becomes 0..255 (8 * 255 / 16 = 127.5, to the even 128), grey three times."""
+    bunch, small = load_digits(), load_data("digits", image_size=8)
+    found = small.train_images[0]
+    for value, expected in ((0, 0), (1, 16), (5, 80), (8, 128), (15, 239), (16, 255)):
+        assert (found[bunch.images[0] == value] == expected).all()
+    np.testing.assert_array_equal(found[:, :, 0], found[:, :, 2])
+    # Enlarged from 8 to 32, bilinear: beyond the centre of the outermost pixel its value stays.
+    np.testing.assert_array_equal(digits.train_images[:, 0, 0], small.train_images[:, 0, 0])
+    np.testing.assert_array_equal(digits.train_images[:, 31, 31], small.train_images[:, 7, 7])
+
+
+@pytest.mark.parametrize(("option", "given"), [({"data_dir": "."}, "data folder"), ({"mirror": "http://x"}, "mirror")])
+def test_the_digits_need_nothing(option, given):
+    found = message("digits", kind=InputError, **option)
+    assert found == f"digits: a {given} was given, but the digits come with scikit-learn.\nLeave it out."
 
 
 # The type

@@ -1,3 +1,8 @@
+"""Pickles: what numpy and CIFAR write is read; everything outside a closed list is refused.
+
+`tests/hostile/test_hostile_pickles.py` has pickles that would run code.
+"""
+
 from __future__ import annotations
 
 import pickle
@@ -11,16 +16,6 @@ from allcnn.data.pickles import load_pickle
 from allcnn.errors import DataError
 
 
-class Runs:
-    """Pickles as a call: what a hostile file does."""
-
-    def __init__(self, function, *arguments):
-        self.call = (function, arguments)
-
-    def __reduce__(self):
-        return self.call
-
-
 def refused(content: bytes) -> str:
     with pytest.raises(DataError) as error:
         load_pickle(content, "batch")
@@ -29,7 +24,7 @@ def refused(content: bytes) -> str:
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize("dtype", ["uint8", "int64", ">i4", "float32", "bool"])
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "bool"])
 def test_reads_what_numpy_pickles(protocol, dtype):
     rows = np.arange(6).reshape(2, 3).astype(dtype)
     value = {"data": rows, "columns first": np.asfortranarray(rows), "labels": [1, 2.5, None, "a"]}
@@ -50,27 +45,10 @@ def test_reads_python_2():
     assert load_pickle(b"(dp0\nS'a'\np1\nI7\ns.", "batch") == {"a": 7}
 
 
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_code_in_a_pickle_does_not_run(tmp_path, protocol):
-    target = tmp_path / "created"
-    content = pickle.dumps({"data": Runs(open, str(target), "w")}, protocol)
-    message = refused(content)
-    assert not target.exists()
-    assert message.startswith("batch: refused, because the pickle asks for ")
-    assert "io.open" in message or "_io.open" in message
-    assert "Nothing of it was run" in message
-    # The pickle is a working one: without the guard it does create the file.
-    pickle.loads(content)["data"].close()
-    assert target.exists()
-
-
 @pytest.mark.parametrize(
     ("content", "name"),
     [
         (b"cos\nsystem\n(S'true'\ntR.", "os.system"),
-        (b"cposix\nsystem\n(S'true'\ntR.", "posix.system"),
-        (b"c__builtin__\neval\n(S'1'\ntR.", "__builtin__.eval"),
-        (b"(S'true'\nios\nsystem\n.", "os.system"),
         (b"cnumpy\nload\n(S'x'\ntR.", "numpy.load"),
         (b"cnumpy.core.multiarray\nscalar\n.", "numpy.core.multiarray.scalar"),
         (b"\x80\x04\x8c\x05numpy\x8c\x11ndarray.__class__\x93.", "numpy.ndarray.__class__"),
@@ -79,7 +57,8 @@ def test_code_in_a_pickle_does_not_run(tmp_path, protocol):
         (pickle.dumps({"data": np.zeros(2, "u1,u1")}, 2), "an array of type 'V2'"),
         (pickle.dumps({"data": np.array(["text"])}, 2), "an array of type 'U4'"),
         (pickle.dumps({"data": np.zeros(2, "M8[s]")}, 2), "an array of type 'M8'"),
-        (b"cnumpy\nndarray\n(K\x01tR.", "an array of another class, or by a call of its own"),
+        (b"cnumpy\nndarray\n(K\x01tR.", "an array by a call of its own"),
+        (b"cnumpy.core.multiarray\n_reconstruct\n(K\x01tR.", "an array of another class"),
         (b"c_codecs\nencode\n(V1\nVzip\ntR.", "_codecs.encode with an unexpected argument"),
     ],
 )
@@ -87,21 +66,27 @@ def test_closed_list(content, name):
     assert f"asks for {name}" in refused(content)
 
 
-def test_array_larger_than_its_content():
+def test_an_array_larger_than_its_content():
     rows = np.zeros((2, 3), np.uint8)
     claimed = array(rows).replace(b"(J\x02\x00\x00\x00", b"(J\xff\xff\xff\x7f")
-    assert "6 bytes where its shape needs 6442450941" in refused(pickled({"data": claimed}))
+    assert "buffer size does not match array size" in refused(pickled({"data": claimed}))
 
 
-def test_a_memo_place_far_away_takes_no_memory():
-    """Python's own unpickler would make room for all places before it: 32 GiB."""
-    assert "place 4,294,967,280 of the memo" in refused(b"\x80\x02}r\xf0\xff\xff\xff.")
+def test_an_array_over_the_memory_of_another():
+    """The other's state may be set again, which frees its memory."""
+    other = array(np.ones((1, 1), np.uint8))
+    code = b"cnumpy.core.numeric\n_frombuffer\n(" + other + b"cnumpy\ndtype\nU\x02u1\x85RK\x01\x85U\x01CtR"
+    assert "a numpy array of an unknown form" in refused(pickled({"data": code}))
 
 
-def test_stand_ins_cannot_be_altered():
-    """BUILD on a name of the closed list would otherwise set its attributes, for good."""
+def test_types_and_functions_cannot_be_altered():
+    """BUILD on a name of the closed list would otherwise set its attributes, and on a type those of all its arrays."""
     refused(b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n}U\x01aK\x01sb.")
     refused(b"\x80\x02cnumpy\ndtype\nN}U\x0b__defaults__)s\x86b.")
+    # Flags by which every array of this type would hold objects, and another byte order.
+    state = b"(K\x03U\x01>NNNK\x64K\x64K\x3ftb"
+    load_pickle(pickled({"data": b"cnumpy\ndtype\nU\x02i8\x85R" + state}), "batch")
+    assert (np.dtype("i8").flags, np.dtype("i8").itemsize, np.dtype("i8").isnative) == (0, 8, True)
     assert load_pickle(pickled({"data": array(np.ones((1, 1), np.uint8))}), "batch")["data"].tolist() == [[1]]
 
 

@@ -8,11 +8,19 @@ from photo_files import jpeg, write_photographs
 from PIL import Image
 
 from allcnn.data import load_data
-from allcnn.data.encoded import TextList
 from allcnn.data.images import ResizeRule
 from allcnn.data.order import CROP_LEFT, CROP_TOP, MIRROR, crop_mirror_draws
 from allcnn.data.pipeline import BatchOrder, training_batches
-from allcnn.data.streamed import FIT_IMAGES, StreamedImages, images_to_fit, in_blocks, part_of
+from allcnn.data.streamed import (
+    FIT_IMAGES,
+    as_images,
+    crops_of,
+    damage_of,
+    images_to_fit,
+    in_blocks,
+    is_damaged,
+    part_of,
+)
 from allcnn.errors import DataError, InputError
 
 
@@ -36,19 +44,31 @@ def test_streamed_and_read_at_once_are_the_same_images(photos):
     assert load_data(data_dir=photos, stream=True).digest != streamed.digest
 
 
-def test_slices_parts_and_blocks(photos):
+def test_streamed_images_and_an_array_are_sliced_alike(photos):
     images = load_data(data_dir=photos, stream=True).train_images
     whole = images[:]
     assert whole.shape == images.shape == (20, 32, 32, 3) and images.dtype == whole.dtype and len(images) == 20
-    assert np.array_equal(images[3:7], whole[3:7])
-    assert np.array_equal(images[np.array([5, 1])], whole[[5, 1]])
-    chosen = part_of(images, np.array([9, 2, 4]))
-    assert isinstance(chosen, StreamedImages)
-    assert np.array_equal(chosen[:], whole[[9, 2, 4]]) and np.array_equal(part_of(whole, np.array([9])), whole[[9]])
-    assert np.array_equal(part_of(chosen, np.array([2]))[:], whole[[4]])
-    assert [len(block) for block in in_blocks(images, 8)] == [8, 8, 4]
-    assert np.array_equal(np.concatenate(list(in_blocks(images, 8))), whole)
-    assert len(images_to_fit(images)) == 20 and FIT_IMAGES == 10_000
+    for each in (images, whole):
+        assert as_images(each) is each and np.array_equal(each[3:7], whole[3:7])
+        chosen = part_of(each, np.array([9, 2, 4]))
+        assert type(chosen) is type(each) and np.array_equal(chosen[:], whole[[9, 2, 4]])
+        assert np.array_equal(part_of(chosen, np.array([2]))[:], whole[[4]])
+        assert [len(block) for block in in_blocks(each, 8)] == [8, 8, 4]
+        assert np.array_equal(np.concatenate(list(in_blocks(each, 8))), whole)
+        assert len(images_to_fit(each)) == 20 and not is_damaged(each).any() and not damage_of(each).names
+    assert as_images([[1, 2]]).tolist() == [[1, 2]] and damage_of(None).refused is None
+    draws = crop_mirror_draws(0, 0, 0, 20)
+    cropped = np.stack([images.training_image(index, draws[index])[0] for index in range(20)])
+    assert np.array_equal(crops_of(images, draws)[:], cropped)
+    with pytest.raises(InputError, match="expected streamed images, got an array"):
+        crops_of(whole, draws)
+
+
+def test_a_preprocessing_is_fitted_to_the_first_images(photos, monkeypatch):
+    assert FIT_IMAGES == 10_000
+    monkeypatch.setattr("allcnn.data.streamed.FIT_IMAGES", 7)
+    images = load_data(data_dir=photos, stream=True).train_images
+    assert np.array_equal(images_to_fit(images)[:], images[:7])
 
 
 def test_a_class_index_and_odd_files(photos):
@@ -126,10 +146,14 @@ def test_batches_are_the_crops_of_the_draws_in_the_order(photos):
 
 
 class TestDamage:
+    @staticmethod
+    def bad(folder):
+        return [folder / name for name in ("train/n00000000/photo_6.JPEG", "val/n00000001/photo_3.JPEG")]
+
     @pytest.fixture
     def damaged(self, photos):
-        for name in ("train/n00000000/photo_6.JPEG", "val/n00000001/photo_3.JPEG"):
-            (photos / name).write_bytes((photos / name).read_bytes()[:300])
+        for path in self.bad(photos):
+            path.write_bytes(path.read_bytes()[:300])
         return photos
 
     def test_it_is_named(self, damaged):
@@ -142,9 +166,10 @@ class TestDamage:
         images = data.train_images
         names = [images.encoded.names[index] for index in range(20)]
         bad = names.index("n00000000/photo_6.JPEG")
+        assert not images.damage.names and data.damaged_files() == sorted(map(str, self.bad(damaged)))
         assert not images.damage.names
         pixels = images[:]
-        assert not pixels[bad].any() and images.is_damaged(0, 20).tolist() == [index == bad for index in range(20)]
+        assert not pixels[bad].any() and is_damaged(images).tolist() == [index == bad for index in range(20)]
         assert images.damage.names == {bad: str(damaged / "train/n00000000/photo_6.JPEG")}
         # In training the next image takes its place, with its own label.
         image, index = images.training_image(bad)
@@ -166,11 +191,3 @@ class TestDamage:
 def test_a_crop_must_fit(photos):
     with pytest.raises(InputError, match="shorter side must be at least the image size, 32; got 20"):
         load_data(data_dir=photos, shorter_side=20)
-
-
-def test_text_lists():
-    texts = ["", "a", "größe", "\udcff", "end"]
-    found = TextList.of(texts)
-    assert list(found) == texts and len(found) == 5
-    assert list(found.taken(np.array([4, 1]))) == ["end", "a"]
-    assert list(TextList.joined([found, TextList.of(["x"])])) == [*texts, "x"]

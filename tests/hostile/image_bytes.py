@@ -87,19 +87,6 @@ def jpeg_with(place: bytes, offset: int, new: bytes) -> bytes:
     return whole[:start] + new + whole[start + len(new) :]
 
 
-def progressive_jpeg(scans: int) -> bytes:
-    """8x8 grey pixels, which scan after scan says nothing new about."""
-
-    def segment(marker: int, content: bytes) -> bytes:
-        return bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
-
-    one_code = bytes([1]) + bytes(15)  # a single code, of one bit
-    head = segment(0xDB, b"\0" + b"\1" * 64) + segment(0xC2, struct.pack(">BHHB", 8, 8, 8, 1) + b"\1\x11\0")
-    tables = segment(0xC4, b"\0" + one_code + b"\0") + segment(0xC4, b"\x10" + one_code + b"\0")
-    first, more = segment(0xDA, b"\1\1\0\0\0\0") + b"\0", segment(0xDA, b"\1\1\0\1\x3f\0") + b"\x7f"
-    return b"\xff\xd8" + head + tables + first + more * (scans - 1) + b"\xff\xd9"
-
-
 def jpeg_with_segment(marker: int, content: bytes) -> bytes:
     whole = encoded("JPEG")
     return whole[:2] + bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content + whole[2:]

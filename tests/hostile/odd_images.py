@@ -19,14 +19,13 @@ from image_bytes import (
     jpeg_with,
     jpeg_with_segment,
     png,
-    progressive_jpeg,
     tiff,
     webp,
 )
 from PIL import Image
 
 NO_IMAGE = "not an image that can be read; expected one of BMP, GIF, JPEG, PNG, TIFF, WEBP."
-TOO_LARGE = "expected at most 64,000,000."
+TOO_LARGE = "too many pixels; expected at most 178,956,970."
 ZEROS = zlib.compress(bytes(30_000_000), 9)
 LARGE_TEXT = "Decompressed data too large"
 
@@ -61,12 +60,12 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "wide.webp": (webp(16384, 16384), TOO_LARGE),
     "huge.jpg": (jpeg_with(b"\xff\xc0", 5, b"\xff\xff\xff\xff"), TOO_LARGE),
     "huge.tif": (tiff({256: (4, 1, 2**32 - 1), 257: (4, 1, 2**32 - 1)}), TOO_LARGE),
-    "huge tiles.tif": (
-        tiff({259: (3, 1, 8), 322: (4, 1, 32768), 323: (4, 1, 32768), 324: (4, 1, 8), 325: (4, 1, 100)}), TOO_LARGE),
     "more tiles.tif": (
-        tiff({259: (3, 1, 5), 322: (4, 1, 2**31), 323: (4, 1, 2**31), 324: (4, 1, 8), 325: (4, 1, 100)}), TOO_LARGE),
+        tiff({259: (3, 1, 5), 322: (4, 1, 2**31), 323: (4, 1, 2**31), 324: (4, 1, 8), 325: (4, 1, 100)}),
+        "the image cannot be read ("),
     "tiles of two widths.tif": (
-        tiff({259: (3, 1, 5), 322: (4, 2, 8), 323: (4, 1, 16), 324: (4, 1, 8), 325: (4, 1, 100)}), TOO_LARGE),
+        tiff({259: (3, 1, 5), 322: (4, 2, 8), 323: (4, 1, 16), 324: (4, 1, 8), 325: (4, 1, 100)}),
+        "the image cannot be read ("),
     "cut, packed.tif": (encoded("TIFF", compression="tiff_lzw")[:-900], ""),
     "huge strips.tif": (tiff({259: (3, 1, 5), 278: (4, 1, 2**31), 279: (4, 1, 2**31)}), "the image cannot be read ("),
     "very many colours.tif": (tiff({277: (3, 1, 259)}), NO_IMAGE),
@@ -77,7 +76,6 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "profile of zeros.png": (dot(chunk(b"iCCP", b"a\0\0" + ZEROS)), LARGE_TEXT),
     "very many texts.png": (
         dot(*[chunk(b"zTXt", b"%d\0\0" % n + zlib.compress(bytes(1_000_000), 9)) for n in range(70)]), "text chunks"),
-    "very many scans.jpg": (progressive_jpeg(1001), "1,001 scans; expected at most 1,000."),
     # Nonsense
     "no width.png": (png(0, 5, 8, RGB, b""), NO_IMAGE),
     "no size.jpg": (jpeg_with(b"\xff\xc0", 5, bytes(4)), NO_IMAGE),
@@ -128,7 +126,6 @@ READ: dict[str, tuple[bytes, tuple[int, int, int]]] = {
     # Y 215, Cb 165, Cr 55 are R 113, G 254, B 255; under black 30 of 255 that leaves (225 - 225 * ink / 255).
     "YCCK.jpg": (ycck(), (125, 1, 0)),
     "another name.jpg": (png(1, 1, 8, RGB, b"\0\1\2\3"), (1, 2, 3)),
-    "many scans.jpg": (progressive_jpeg(1000), (128, 128, 128)),
     "more rows than it says.png": (png(1, 1, 8, RGB, b"\0\1\2\3" + bytes(3_000_000)), (1, 2, 3)),
     "several pictures.jpg": (
         encoded("MPO", Image.new("RGB", (8, 8), "red"), save_all=True,

@@ -1,27 +1,25 @@
-"""Pickles cannot run code, nor take the machine's memory or time; what is no file is not waited for."""
+"""Pickles cannot run code, nor end the process; what is no file is not waited for."""
 
 from __future__ import annotations
 
 import os
 import pickle
 import sys
-import time
-import tracemalloc
 from pathlib import Path
 
 import pytest
 from hostile_pickles import HOSTILE, in_batch, text
 from refusals import refused, refused_by_shell, snapshot
 
-from allcnn.data import load_data, pickles
+from allcnn.data import load_data
 from allcnn.data.pickles import load_pickle
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))
-from cifar_writers import array, cifar10_files, pickled, random_images, write, write_archive  # noqa: E402
+from cifar_writers import array, cifar10_files, pickled, random_images, write  # noqa: E402
 
 IMAGES, LABELS = random_images(12), [3, 8, 8, 0, 6, 6, 1, 6, 3, 1, 0, 9]
 FILES = cifar10_files(False, IMAGES, LABELS)
-ARCHIVE, FOLDER = "cifar-10-python.tar.gz", "cifar-10-batches-py"
+FOLDER = "cifar-10-batches-py"
 
 
 @pytest.fixture(params=HOSTILE)
@@ -54,14 +52,6 @@ def test_nor_does_it_from_a_folder_at_the_shell(hostile, name, tmp_path, capfd):
     assert snapshot(tmp_path) == before
 
 
-def test_nor_does_it_from_an_archive(hostile, tmp_path, monkeypatch):
-    monkeypatch.setattr("allcnn.data.cifar.stream_checksum", lambda stream, like: ("SHA-256", like))
-    path = write_archive(tmp_path / ARCHIVE, FOLDER, FILES | {"data_batch_3": hostile.content})
-    before = snapshot(tmp_path)
-    refused(lambda: load_data(data_dir=path), f"{path}: {FOLDER}/data_batch_3: refused, because the pickle asks for")
-    assert snapshot(tmp_path) == before
-
-
 @pytest.mark.parametrize("opcode", ["EXT1", "EXT2", "EXT4", "NEXT_BUFFER", "BINPERSID"])
 def test_objects_from_elsewhere(opcode):
     """Those of a registry, of buffers that lie beside the file, of a store."""
@@ -80,43 +70,28 @@ def test_an_object_of_the_registry_that_was_found_before(tmp_path):
     hostile.clean()
 
 
-#: Small files that ask for much: they are refused at once, in little memory.
-GREEDY = {
+#: Small files with which pickle or numpy could end the process, or raise what is no DataError.
+ODD = {
     "a dict key of nested tuples": b"\x80\x02})" + b"\x85" * 200_000 + b"K\x01s.",
     "nested lists": in_batch(b"]" * 200_000 + b"a" * 199_999),
     "bytes that say they are 2^60": b"\x80\x04}\x8e" + (2**60).to_bytes(8, "little") + b"s.",
-    "a bytearray that says it is 2^62": b"\x80\x05}\x96" + (2**62).to_bytes(8, "little") + b"s.",
-    "a text that says it is 2^63": b"\x80\x04}\x8d" + (2**63).to_bytes(8, "little") + b"s.",
     "a text of -1 bytes": b"\x80\x02}T\xff\xff\xff\xffs.",
-    "a number of 2^31 bytes": in_batch(b"\x8b\xff\xff\xff\x7f\x01"),
-    "a label of a million digits": in_batch(b"\x8b" + (400_000).to_bytes(4, "little") + b"\x7f" * 400_000),
+    "a label of a million digits": pickled(
+        {"data": array(IMAGES[:1].reshape(1, -1)),
+         "labels": b"](\x8b" + (400_000).to_bytes(4, "little") + b"\x7f" * 400_000 + b"e"}),
     "a number of a million digits": in_batch(b"L" + b"9" * 1_000_000 + b"L\n"),
-    "a frame of 2^62": b"\x80\x04\x95" + (2**62).to_bytes(8, "little") + b"}" + text("data") + b"]s.",
     "a shape of eight huge numbers": pickled({"data": array(IMAGES[0, :1, :, 0]).replace(
         b"(" + b"J\x01\x00\x00\x00J\x20\x00\x00\x00t", b"(" + b"J\xff\xff\xff\x7f" * 8 + b"t")}),
     "an array of 100 dimensions": pickled({"data": array(IMAGES[0, :1, :, 0]).replace(
         b"(" + b"J\x01\x00\x00\x00J\x20\x00\x00\x00t", b"(" + b"J\x01\x00\x00\x00" * 100 + b"t")}),
-    "lists of lists of lists, nine times ten": in_batch(
-        b"]" + b"".join(b"q" + bytes([n]) + b"](" + (b"h" + bytes([n])) * 10 + b"e" for n in range(9))),
     "a list that holds itself": in_batch(b"]q\x00h\x00a"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", GREEDY)
-def test_a_small_file_that_asks_for_much(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(pickles, "_MOST_INSTRUCTIONS", 20_000)
-    folder = write(tmp_path, FILES | {"data_batch_2": GREEDY[name]})
-    tracemalloc.start()
-    started = time.process_time()
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_pickle(name, tmp_path):
+    folder = write(tmp_path, FILES | {"data_batch_2": ODD[name]})
     refused(lambda: load_data(data_dir=folder), f"{folder / 'data_batch_2'}: ")
-    assert time.process_time() - started < 5
-    assert tracemalloc.get_traced_memory()[1] < 60e6
-    tracemalloc.stop()
-
-
-def test_a_deeply_nested_key_does_not_end_the_process():
-    """Python's own unpickler asks for its hash, which takes the processor's stack until there is none."""
-    refused(lambda: load_pickle(GREEDY["a dict key of nested tuples"], "batch"), "200,000 tuples")
 
 
 def test_labels_of_any_number_are_checked(tmp_path):
@@ -167,7 +142,7 @@ def test_a_batch_that_is_no_file(no_file, binary, name, tmp_path, capfd):
         assert load_data(data_dir=folder).class_names[0] == "airplane"  # as where there is none
     else:
         message = refused_by_shell(capfd, ["data", "--data-dir", folder], path.name)
-        assert ("missing; expected" if kind == "link in a circle" else f"{path}: not a file; expected") in message
+        assert ("missing; expected" if kind == "link in a circle" else f"{path}: cannot be read (") in message
     assert snapshot(tmp_path) == before
 
 
