@@ -18,7 +18,7 @@ from allcnn.data.dataset import Dataset
 from allcnn.data.images import ResizeRule, check_image_size, check_memory, read_image
 from allcnn.data.layouts import CLASSES
 from allcnn.data.load import DATASETS, load_data
-from allcnn.data.streamed import Images, StreamedImages, in_blocks
+from allcnn.data.streamed import Images, as_images, in_blocks, is_damaged
 from allcnn.device import find_device, jit_compile
 from allcnn.errors import CheckpointError, InputError
 from allcnn.models.parts import check_images_fit, takes_images
@@ -89,7 +89,7 @@ def evaluate(
     """
     saved = _opened(model)
     network = saved.model
-    images = images if isinstance(images, StreamedImages) else np.asarray(images)
+    images = as_images(images)
     labels = np.asarray(labels)
     check_images_fit(network, images)
     classes = network.output_shape[-1]
@@ -106,9 +106,7 @@ def evaluate(
     check_tests(tests, saved.path, saved.card)
     names = tuple(class_names) if class_names else tuple(str(index) for index in range(classes))
     chances = probabilities(network, images) if tests == 1 else mean_of_tests(saved, images, tests, probabilities)
-    if not isinstance(images, StreamedImages):
-        return score(chances, labels, names)
-    read = ~images.is_damaged(0, len(images))
+    read = ~is_damaged(images)
     if not read.any():
         raise InputError("not one of the images can be read; expected at least one.")
     return score(chances[read], labels[read], names, skipped=int(np.count_nonzero(~read)))

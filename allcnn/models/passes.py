@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from allcnn.data.order import DRAWS
-from allcnn.data.streamed import Images, StreamedImages
+from allcnn.data.streamed import Images, crops_of
 from allcnn.errors import InputError
 from allcnn.models.parts import preprocessing_end
 from allcnn.models.saved import ModelCard, SavedModel
@@ -69,12 +69,10 @@ def mean_of_tests(
     total = np.zeros((len(images), model.output_shape[-1]))
     for test in range(tests):
         draws = kind.draw(_TEST_SEED, test, 0, len(images))
-        if not kind.on_host:
-            total += predict(model, images, draws=draws)
-        elif isinstance(images, StreamedImages):
-            total += predict(model, images.cropped(draws))
+        if kind.on_host:
+            total += predict(model, crops_of(images, draws))
         else:
-            raise InputError("several tests crop images as they are decoded; expected streamed images, got an array.")
+            total += predict(model, images, draws=draws)
     return (total / tests).astype(np.float32)
 
 

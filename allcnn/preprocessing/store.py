@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
 
 from allcnn.data.streamed import Images, images_to_fit
 from allcnn.errors import CheckpointError
-from allcnn.files import read_arrays, write_arrays
+from allcnn.files import cache_folder, read_arrays, write_arrays
 from allcnn.preprocessing import Preprocessing, make_preprocessing
 
 _FORMAT = 2
@@ -71,13 +70,6 @@ def fit_preprocessing(kind: str, images: Images) -> Preprocessing:
     except OSError:
         pass
     return preprocessing
-
-
-def cache_folder() -> Path:
-    """Where caches lie: `ALLCNN_CACHE`, else `allcnn` in the user's cache folder."""
-    if folder := os.environ.get("ALLCNN_CACHE"):
-        return Path(folder).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "allcnn"
 
 
 def images_digest(images: np.ndarray) -> str:

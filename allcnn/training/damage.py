@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from shlex import quote
 
-from allcnn.data.streamed import Images, StreamedImages
+from allcnn.data.streamed import Images, damage_of
 from allcnn.errors import TrainingError
 from allcnn.files import write_text
 from allcnn.runs.folder import RunFolder
@@ -23,9 +23,10 @@ def refusing_damage(images: Images | None, folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except Exception:
-        if not isinstance(images, StreamedImages) or images.skip_damaged or images.damage.first is None:
+        refused = damage_of(images).refused
+        if refused is None:
             raise
-        what = str(images.damage.first).splitlines()[0]
+        what = str(refused).splitlines()[0]
         raise TrainingError(
             f"{what}\nGo on without such files: "
             f"allcnn train --resume --run-dir {quote(str(folder.path))} --skip-damaged"
@@ -37,8 +38,7 @@ def damaged_images(plan: RunPlan) -> list[str]:
     path = plan.folder.damaged
     found = set(path.read_text(encoding="utf-8").splitlines()) if path.exists() else set()
     for images in (plan.data.train_images, plan.data.test_images):
-        if isinstance(images, StreamedImages):
-            found.update(images.damage.names.values())
+        found.update(damage_of(images).names.values())
     return sorted(found)
 
 

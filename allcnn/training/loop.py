@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from allcnn.data.pipeline import BatchOrder, training_batches
-from allcnn.data.streamed import Images, StreamedImages, part_of
+from allcnn.data.streamed import Images, part_of
 from allcnn.device import (
     Device,
     find_device,
@@ -151,9 +151,9 @@ class TrainingLoop:
         """The images to take batches from, preprocessed once where they fit; None where the accelerator has them."""
         from allcnn.training.network import store_images
 
-        images = self.training_images
-        if isinstance(images, StreamedImages):
-            return images
+        if self.plan.data.streamed:
+            return self.training_images
+        images = self.training_images[:]
         if self.preprocessed_once:
             images = preprocessing.apply(images)
         return None if store_images(self.training, images) else images

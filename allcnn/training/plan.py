@@ -170,7 +170,7 @@ def plan_run(
     if chosen.augmentation in DRAWS and DRAWS[chosen.augmentation].on_host and not data.streamed:
         raise InputError(
             f'the augmentation "{chosen.augmentation}" works on images as they are decoded; {data.name} holds them '
-            "ready.\nExpected folders of images or a packed data set (--data-dir), or another --augment."
+            "ready.\nExpected folders of images or a prepared data set (--data-dir), or another --augment."
         )
     kept, held = hold_out(seed, len(data.train_images), validation)
     if len(kept) == 0 or (validation > 0 and len(held) == 0):
@@ -244,7 +244,8 @@ def _load(
         stream = stream or bool(stored.get("streamed"))
     size, shorter_side = crop_sizes(augmentation, image_size)
     images |= {"image_size": size, "shorter_side": shorter_side, "stream": stream}
-    return load_data(dataset or "cifar10", data_dir, **images), data_dir
+    data = load_data(dataset or "cifar10", data_dir, **images)
+    return data, data.found_in or data_dir
 
 
 def _choose_recipe(

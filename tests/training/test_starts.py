@@ -9,7 +9,7 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parents[1] / "studies"))
 from starts import Cell, start
 
-from allcnn.data.digits import load_digits
+from allcnn.data.load import load_data
 from allcnn.device import find_device, resolve_precision
 from allcnn.preprocessing import make_preprocessing
 from allcnn.runs.recipe import RECIPES
@@ -22,7 +22,7 @@ def pictures(request) -> tuple[np.ndarray, np.ndarray]:
         with np.load(request.getfixturevalue("photographs") / "cifar10-head.npz") as arrays:
             images, labels = arrays["x_train"][:, ::2, ::2], arrays["y_train"]
     except pytest.skip.Exception:
-        digits = load_digits(16)
+        digits = load_data("digits", image_size=16)
         images, labels = digits.train_images, digits.train_labels
     return images, labels
 

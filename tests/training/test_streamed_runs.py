@@ -13,7 +13,6 @@ from photo_files import write_photographs
 
 import allcnn
 from allcnn.data.order import crop_mirror_draws
-from allcnn.data.pack import pack_images
 from allcnn.errors import InputError, Interrupted, TrainingError
 from allcnn.evaluation import evaluate_saved
 from allcnn.runs.folder import RunFolder, read_json
@@ -85,12 +84,6 @@ def test_a_photograph_is_seen_by_predict_as_in_the_evaluation(undisturbed, photo
     top = [found.classes[0][0] for found in allcnn.predict(undisturbed.run_dir, names)]
     wrong = sum(name != data.class_names[label] for name, label in zip(top, data.test_labels.tolist(), strict=True))
     assert wrong == evaluation.errors
-
-
-def test_packed_or_not_the_run_is_the_same(undisturbed, photos, tmp_path):
-    pack_images(photos, tmp_path / "packed", shard_bytes=20_000)
-    packed = allcnn.train(NETWORK, data_dir=tmp_path / "packed", run_dir=tmp_path / "run", **NUMBERS)
-    same_end(undisturbed.run_dir, packed.run_dir)
 
 
 class StopAt(keras.callbacks.Callback):
