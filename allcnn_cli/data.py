@@ -10,7 +10,6 @@ import typer
 from allcnn.errors import InputError
 from allcnn_cli import options
 from allcnn_cli.output import complain, only_results_on_stdout, show, show_json, show_table
-from allcnn_cli.pack import pack as pack_folder
 
 if TYPE_CHECKING:
     from allcnn.data import Dataset
@@ -18,22 +17,15 @@ if TYPE_CHECKING:
 
 def data(
     dataset: Annotated[
-        str, typer.Argument(metavar="[DATASET|DIR]", help="cifar10, cifar100, digits, or a folder.")
+        str, typer.Argument(metavar="[DATASET|DIR]", help="cifar10, cifar100, digits, tfds:NAME, or a folder.")
     ] = "cifar10",
     data_dir: options.DataDir = None,
     image_size: options.ImageSize = None,
     mirror: options.Mirror = None,
     stream: options.Stream = False,
     skip_damaged: options.SkipDamaged = False,
-    pack: Annotated[
-        Path | None,
-        typer.Option("--pack", metavar="OUT", help="Pack folders of images into a new folder of TFRecord shards."),
-    ] = None,
-    shard_size: Annotated[
-        int | None, typer.Option("--shard-size", metavar="MB", help="Size of a shard, for --pack. [default: 1024]")
-    ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Read everything: shards against their checksums, images by decoding them.")
+        bool, typer.Option("--check", help="Decode every image, and name those that are damaged.")
     ] = False,
     samples: Annotated[
         Path | None,
@@ -65,16 +57,10 @@ def data(
       allcnn data digits
       allcnn data --data-dir ~/cifar --samples whitened.png
       allcnn data --data-dir ~/cifar --samples large.png --augment large
-      allcnn data ~/imagenet --pack ~/imagenet-packed
+      allcnn data ~/imagenet --check
+      allcnn data tfds:oxford_flowers102
     """
     dataset, data_dir = _which(dataset, data_dir)
-    if pack is not None:
-        if samples is not None or check:
-            raise InputError("--pack goes with neither --samples nor --check; ask for them one after the other.")
-        pack_folder(data_dir, pack, shard_size, skip_damaged, as_json)
-        return
-    if shard_size is not None:
-        raise InputError("--shard-size is for --pack OUT, which was not given.")
     for option, value in (("--preprocessing", preprocessing), ("--augment", augmentation), ("--field", field)):
         if samples is None and value is not None:
             raise InputError(f"{option} is for --samples FILE.png, which was not given.")
@@ -101,11 +87,7 @@ def data(
         loaded = load_data(
             dataset, data_dir, image_size=image_size, mirror=mirror, stream=stream or check, skip_damaged=skip_damaged
         )
-        damaged = None
-        if check:
-            from allcnn.data.check import damaged_files
-
-            damaged = damaged_files(loaded, data_dir)
+        damaged = loaded.damaged_files() if check else None
         if samples is not None:
             shown = _write_samples(loaded, samples, preprocessing, augmentation, field)
     document = _describe(loaded)
@@ -123,7 +105,8 @@ def data(
 
 def _which(dataset: str, data_dir: Path | None) -> tuple[str, Path | None]:
     """A folder may be given in the place of a data set's name."""
-    named = dataset.strip().lower().replace("-", "").replace("_", "") in ("cifar10", "cifar100", "digits")
+    name = dataset.strip().lower()
+    named = name.replace("-", "").replace("_", "") in ("cifar10", "cifar100", "digits") or name.startswith("tfds:")
     if not named and data_dir is None and ("/" in dataset or Path(dataset).expanduser().is_dir()):
         return "cifar10", Path(dataset)
     return dataset, data_dir
@@ -181,12 +164,12 @@ def _write_samples(
 ) -> dict[str, Any]:
     """Write the sheet of samples; gives what it shows."""
     from allcnn.backend import load_keras
-    from allcnn.data.samples import draw_samples, draw_stacks, pick_samples
     from allcnn.files import atomic_path
     from allcnn.preprocessing.field import network_shape
     from allcnn.preprocessing.store import fit_preprocessing
     from allcnn.preprocessing.versions import augmented_versions
     from allcnn.runs.recipe import recipe_for
+    from allcnn.visualize.samples import draw_samples, draw_stacks, pick_samples
 
     recipe = recipe_for("large" if augmentation == "large" else "paper", loaded.name, loaded.image_shape)
     kind = kind or recipe.preprocessing

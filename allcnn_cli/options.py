@@ -8,14 +8,15 @@ from typing import Annotated
 import typer
 
 Dataset = Annotated[
-    str | None, typer.Option("--dataset", metavar="NAME", help="cifar10, cifar100 or digits. [default: cifar10]")
+    str | None,
+    typer.Option("--dataset", metavar="NAME", help="cifar10, cifar100, digits or tfds:NAME. [default: cifar10]"),
 ]
 DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir",
         metavar="DIR",
-        help="What holds the images: CIFAR's layout or archive, folders train/CLASS/* and test/CLASS/*, or a pack.",
+        help="What holds the images: CIFAR's layout or archive, folders train/CLASS/* and test/CLASS/*.",
     ),
 ]
 ImageSize = Annotated[
@@ -29,7 +30,7 @@ Stream = Annotated[
     bool,
     typer.Option(
         "--stream",
-        help="Decode images when they are needed, not all at once; always so for packed data and what fills memory.",
+        help="Decode images when they are needed, not all at once; always so for what does not fit in memory.",
     ),
 ]
 SkipDamaged = Annotated[
@@ -45,7 +46,7 @@ SavedModel = Annotated[Path, typer.Argument(metavar="CKPT|RUN", help="A .keras f
 # Of a saved model, what is left out is what it was trained with.
 OwnDataset = Annotated[
     str | None,
-    typer.Option("--dataset", metavar="NAME", help="cifar10, cifar100 or digits. [default: the model's]"),
+    typer.Option("--dataset", metavar="NAME", help="cifar10, cifar100, digits or tfds:NAME. [default: the model's]"),
 ]
 OwnDataDir = Annotated[
     Path | None,

@@ -28,7 +28,7 @@ def predict(
 
     choose_backend(backend)
     with only_results_on_stdout():
-        from allcnn.data.printable import printable
+        from allcnn.errors import printable
         from allcnn.evaluation import predict as predict_images
         from allcnn.models.saved import find_model_file, read_card
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from photo_files import write_photographs
 from PIL import Image
 
 from allcnn.data import load_data
@@ -64,7 +65,8 @@ def test_samples_of_a_chosen_preprocessing(allcnn, tmp_path):
     [
         (
             ("digit",),
-            "error: unknown data set 'digit'; expected one of cifar10, cifar100, digits. Did you mean digits?\n"
+            "error: unknown data set 'digit'; expected one of cifar10, cifar100, digits, tfds:NAME. "
+            "Did you mean digits?\n"
             "For images of your own, pass their folder with --data-dir.\n",
         ),
         (
@@ -90,3 +92,19 @@ def test_refusals_write_nothing(allcnn, tmp_path, monkeypatch, arguments, messag
     monkeypatch.chdir(tmp_path)
     assert allcnn("data", *arguments) == (2, "", message)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_check_reads_everything_and_names_what_is_damaged(allcnn, tmp_path, monkeypatch):
+    photos = write_photographs(tmp_path / "photos")
+    document = allcnn("data", photos, "--check", "--json").document
+    assert document["damaged"] == [] and document["train"]["images"] == 20
+    bad = photos / "train/n00000000/photo_4.JPEG"
+    bad.write_bytes(b"none")
+    refused = allcnn("data", photos)
+    assert refused.code == 2 and refused.err.startswith(f"error: {bad}: not an image")
+    checked = allcnn("data", photos, "--check")
+    assert checked.code == 1
+    assert "damaged   1 files" in checked.out and str(bad) in checked.out
+    monkeypatch.chdir(tmp_path)
+    outcome = allcnn("data", "nowhere")
+    assert outcome.code == 2 and "unknown data set 'nowhere'" in outcome.err
