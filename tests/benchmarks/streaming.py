@@ -1,11 +1,11 @@
-"""How fast images are decoded, from folders and packed, beside how fast the ImageNet network trains.
+"""How fast images are decoded from folders, beside how fast the ImageNet network trains.
 
     python tests/benchmarks/streaming.py DIR [--rounds 3] [--no-train]
 
 DIR holds one folder of photographs for each class, such as a thousand of ImageNet's. Measured in turn, for the
 photographs as they are and enlarged to 500 pixels (ImageNet's usual size): the training pipeline alone (shorter side to
-256, random 224 crop, mirror, batches of 64), from folders and from shards, with the files in the system's cache and,
-where it can be emptied, without. Then `allcnn.train` of imagenet-all-b on the same images.
+256, random 224 crop, mirror, batches of 64), with the files in the system's cache and, where it can be emptied,
+without. Then `allcnn.train` of imagenet-all-b on the same images.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from PIL import Image  # noqa: E402
 
 import allcnn  # noqa: E402
 from allcnn.data import load_data  # noqa: E402
-from allcnn.data.pack import pack_images  # noqa: E402
 from allcnn.data.pipeline import BatchOrder, training_batches  # noqa: E402
 
 BATCH, STEPS = 64, 30
@@ -81,9 +80,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folders: dict[str, Path] = {}
         for name, width in (("as they are", None), ("500 wide", 500)):
-            folder = folders[f"{name}, folders"] = lay_out(arguments.source, Path(scratch, f"of-{width}"), width)
-            folders[f"{name}, packed"] = Path(scratch, f"packed-{width}")
-            pack_images(folder, folders[f"{name}, packed"])
+            folder = folders[name] = lay_out(arguments.source, Path(scratch, f"of-{width}"), width)
             sizes = [path.stat().st_size for path in folder.rglob("*.JPEG")]
             print(f"{name}: {len(sizes):,} files of {statistics.mean(sizes) / 1e3:.1f} kB")
         rates: dict[tuple[str, bool], list[float]] = {}
@@ -95,12 +92,11 @@ def main() -> None:
             each = ", ".join(f"{rate:.0f}" for rate in found)
             print(f"{name:24} {'cold' if cold else 'warm'}  {statistics.median(found):7.0f} images/s  ({each})")
         if not arguments.no_train:
-            for name in ("500 wide, folders", "500 wide, packed"):
-                result = allcnn.train(
-                    "imagenet-all-b", recipe="imagenet", data_dir=folders[name], steps=30, test_every=1000,
-                    run_dir=Path(scratch, f"run-{name[-6:]}"),
-                )  # fmt: skip
-                print(f"train, {name}: {STEPS * BATCH / result.seconds:.1f} images/s")
+            result = allcnn.train(
+                "imagenet-all-b", recipe="imagenet", data_dir=folders["500 wide"], steps=30, test_every=1000,
+                run_dir=Path(scratch, "run"),
+            )  # fmt: skip
+            print(f"train, 500 wide: {STEPS * BATCH / result.seconds:.1f} images/s")
 
 
 if __name__ == "__main__":

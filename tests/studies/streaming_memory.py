@@ -1,4 +1,5 @@
-"""Memory while streaming: the peak of a training process over small images, ten times as many, in folders and packed.
+"""Memory while streaming: the peak of a training process over small images, ten times as many, in folders and prepared
+by TensorFlow Datasets.
 
     python tests/studies/streaming_memory.py [--images 10000,100000]
 
@@ -39,6 +40,35 @@ def make_images(folder: Path, images: int, test: int = 1000) -> Path:
     return folder
 
 
+def prepare(images: Path, root: Path) -> Path:
+    """The same images as a data set of TensorFlow Datasets, made by a process of its own; its folder."""
+    program = """
+import sys
+from pathlib import Path
+import tensorflow_datasets as tfds
+
+class Images(tfds.core.GeneratorBasedBuilder):
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        names = sorted(path.name for path in Path(sys.argv[1], "train").iterdir())
+        features = {"image": tfds.features.Image(), "label": tfds.features.ClassLabel(names=names)}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {split: self._generate_examples(Path(sys.argv[1], folder))
+                for split, folder in (("train", "train"), ("test", "val"))}
+
+    def _generate_examples(self, folder):
+        for path in folder.glob("*/*"):
+            yield path.name, {"image": path, "label": path.parent.name}
+
+Images(data_dir=sys.argv[2], file_format="array_record").download_and_prepare()
+"""
+    subprocess.run([sys.executable, "-c", program, str(images), str(root)], check=True, stderr=subprocess.DEVNULL)
+    return root / "images" / "1.0.0"
+
+
 def peak_megabytes(arguments: list[str]) -> float:
     """Run `allcnn` with these arguments; the largest resident set of its process, in MB."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -58,9 +88,7 @@ def measure(counts: list[int], scratch: Path) -> dict[tuple[str, int], float]:
     peaks = {}
     for count in counts:
         folder = make_images(scratch / f"images-{count}", count)
-        packed = scratch / f"packed-{count}"
-        peak_megabytes(["data", str(folder), "--pack", str(packed)])
-        for layout, data in (("folders", folder), ("packed", packed)):
+        for layout, data in (("folders", folder), ("tfds", prepare(folder, scratch / f"tfds-{count}"))):
             run = scratch / f"run-{layout}-{count}"
             arguments = ["train", "--spec", NETWORK, "--data-dir", str(data), "--stream", "--image-size", "32"]
             arguments += ["--epochs", "1", "--preprocessing", "center", "--batch-size", "100", "--run-dir", str(run)]
@@ -76,7 +104,7 @@ def main() -> None:
     counts = [int(count) for count in parser.parse_args().images.split(",")]
     with tempfile.TemporaryDirectory() as scratch:
         peaks = measure(counts, Path(scratch))
-    for layout in ("folders", "packed"):
+    for layout in ("folders", "tfds"):
         for count in counts[1:]:
             ratio = peaks[layout, count] / peaks[layout, counts[0]]
             print(f"{layout}: {count:,} images take {ratio:.3f} times the memory of {counts[0]:,}")
