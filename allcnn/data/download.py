@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
-import socket
-import sys
-import tempfile
-import urllib.request
-from collections.abc import Iterator
+import shutil
+from http.client import HTTPException
 from pathlib import Path
-from typing import TextIO
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
-from allcnn.backend import load_keras
 from allcnn.data import layouts
 from allcnn.data.layouts import Layout
-from allcnn.errors import DataError, InputError
+from allcnn.errors import DataError, InputError, printable
+from allcnn.files import atomic_path
 
 OFFICIAL_HOST = "https://www.cs.toronto.edu/~kriz/"
 
-#: A host that stays silent for this long is given up.
+# A host that stays silent for this long is given up.
 _TIMEOUT_SECONDS = 30.0
 
 
@@ -74,57 +69,27 @@ def find_kept(dataset: str) -> tuple[Layout, Path] | None:
 
 
 def _download(dataset: str, url: str) -> tuple[Layout, Path]:
-    layout = _python_layout(dataset)
-    _check_host(layout, url)
-    folder = _keras_folder()
+    from rich.console import Console
+    from rich.progress import wrap_file
+
+    layout, console = _python_layout(dataset), Console(stderr=True)
+    archive = _keras_folder() / layout.archive
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Beside its final place, so that moving it there is one step: never half a file under the final name.
-        with tempfile.TemporaryDirectory(prefix=".allcnn-", dir=folder) as partial, _silent_host_given_up():
-            load_keras()  # slow, and only needed here
-            import keras
-
-            with contextlib.redirect_stdout(_progress_stream()):
-                keras.utils.get_file(
-                    layout.archive, url, file_hash=layout.checksum, cache_dir=partial, cache_subdir=partial
-                )
-            Path(partial, layout.archive).replace(folder / layout.archive)
-    except Exception as error:  # get_file raises bare Exception
-        reason = str(error).removeprefix(f"URL fetch failure on {url}: ").removeprefix("None -- ")
-        raise _failure(layout, url, " ".join(reason.split())[:200].rstrip(".")) from None
-    return layout, folder / layout.archive
-
-
-def _check_host(layout: Layout, url: str) -> None:
-    """Without a network, say so at once rather than after Keras has loaded."""
-    parts = urlsplit(url)
-    # A proxy looks the host up itself.
-    if parts.hostname is None or parts.scheme in urllib.request.getproxies():
-        return
-    try:
-        socket.getaddrinfo(parts.hostname, None)
-    except OSError:
-        raise _failure(layout, url, f"the host {parts.hostname} is not found (is there a network?)") from None
-
-
-def _progress_stream() -> TextIO:
-    """Not standard output, which may be a JSON document; and nothing where a progress bar would fill a log."""
-    return sys.stderr if sys.stderr.isatty() else io.StringIO()
-
-
-@contextlib.contextmanager
-def _silent_host_given_up() -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_TIMEOUT_SECONDS)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def _failure(layout: Layout, url: str, reason: str) -> DataError:
-    return DataError(
-        f"{url} cannot be downloaded: {reason}.\n"
-        f"Put {layout.archive} into {_keras_folder()} or pass its folder with --data-dir; "
-        "--dataset digits needs no download."
-    )
+        with urlopen(url, timeout=_TIMEOUT_SECONDS) as response, atomic_path(archive) as temporary:
+            shown = wrap_file(
+                response, int(response.headers.get("Content-Length") or 0), description=layout.archive,
+                console=console, disable=not console.is_terminal, transient=True,
+            )  # fmt: skip
+            with shown as source, open(temporary, "wb") as target:
+                shutil.copyfileobj(source, target)
+            kind, found = layouts.file_checksum(temporary, layout.checksum)
+            if found != layout.checksum:
+                raise ValueError(f"its {kind} is {found}, that of the official archive is {layout.checksum}")
+    except (OSError, ValueError, HTTPException) as error:
+        reason = printable(" ".join(str(getattr(error, "reason", error)).split()))[:200].rstrip(".")
+        raise DataError(
+            f"{printable(url)} cannot be downloaded: {reason}.\n"
+            f"Put {layout.archive} into {_keras_folder()} or pass its folder with --data-dir; "
+            "--dataset digits needs no download."
+        ) from None
+    return layout, archive

@@ -123,11 +123,7 @@ def find_layout(dataset: str, folder: Path, *, only_sound: bool = False) -> tupl
 
 
 def layout_of_archive(dataset: str, path: Path) -> Layout:
-    """The layout of an official archive given as a file, by its name, else by its checksum."""
-    layouts = [layout for layout in LAYOUTS if layout.dataset == dataset]
-    for layout in layouts:
-        if path.name == layout.archive:
-            return layout
+    """The layout of an official archive given as a file, by its name or its checksum. Raises DataError for others."""
     for layout in LAYOUTS:
         if path.name == layout.archive or file_checksum(path, layout.checksum)[1] == layout.checksum:
             if layout.dataset == dataset:
@@ -136,7 +132,7 @@ def layout_of_archive(dataset: str, path: Path) -> Layout:
                 f"{printable(path)}: the archive of {layout.dataset}; expected {dataset}.\n"
                 f"Pass --dataset {layout.dataset}."
             )
-    archives = " or ".join(layout.archive for layout in layouts)
+    archives = " or ".join(layout.archive for layout in LAYOUTS if layout.dataset == dataset)
     raise DataError(
         f"{printable(path)}: not an official archive of {dataset}; expected {archives}.\n"
         "Pass one of them, or the folder that holds the data set."

@@ -1,10 +1,11 @@
+"""CIFAR from a mirror, or from where it was kept: whole and official, or not at all."""
+
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import shutil
 import socket
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def test_no_network(keras_home, no_network):
         load_data("cifar100")
     assert str(error.value) == (
         "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz cannot be downloaded: "
-        "the host www.cs.toronto.edu is not found (is there a network?).\n"
+        "[Errno -2] Name or service not known.\n"
         f"Put cifar-100-python.tar.gz into {keras_home}/datasets or pass its folder with --data-dir; "
         "--dataset digits needs no download."
     )
@@ -78,7 +79,7 @@ def test_mirror_names_the_archive_itself(keras_home, mirror):
 
 @pytest.mark.parametrize(
     ("damage", "reason"),
-    [(lambda path: path.write_bytes(b"<html>"), "hash does not match"), (lambda path: path.unlink(), "No such file")],
+    [(lambda path: path.write_bytes(b"<html>"), "its SHA-256 is "), (lambda path: path.unlink(), "No such file")],
 )
 def test_failed_download_leaves_nothing(keras_home, mirror, damage, reason):
     damage(mirror / ARCHIVE)
@@ -87,7 +88,7 @@ def test_failed_download_leaves_nothing(keras_home, mirror, damage, reason):
     first, second = str(error.value).splitlines()
     assert first.startswith(f"{mirror.as_uri()}/{ARCHIVE} cannot be downloaded: ") and reason in first
     assert second.startswith(f"Put {ARCHIVE} into {keras_home}/datasets or pass its folder with --data-dir")
-    assert list((keras_home / "datasets").iterdir()) == []
+    assert list(keras_home.rglob("*")) in ([], [keras_home / "datasets"])
 
 
 def test_a_damaged_archive_in_the_cache_is_fetched_again(keras_home, mirror):
@@ -120,16 +121,9 @@ def test_mirror_must_be_a_url(mirror):
     )
 
 
-def test_silent_host_is_given_up(mirror, monkeypatch):
-    seen = []
-    monkeypatch.setattr(download, "load_keras", lambda: None)
-    monkeypatch.setitem(sys.modules, "keras", FakeKeras(lambda *_, **__: seen.append(socket.getdefaulttimeout())))
-    with pytest.raises(DataError):
-        load_data(mirror=mirror.as_uri())
-    assert seen == [download._TIMEOUT_SECONDS] and socket.getdefaulttimeout() is None
-
-
-class FakeKeras:
-    def __init__(self, get_file):
-        self.utils = self
-        self.get_file = get_file
+def test_a_silent_host_is_given_up(keras_home, monkeypatch):
+    monkeypatch.setattr(download, "_TIMEOUT_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:  # takes the call and never answers
+        host, port = server.getsockname()
+        with pytest.raises(DataError, match="cannot be downloaded: timed out"):
+            load_data(mirror=f"http://{host}:{port}/")
