@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from allcnn.data.order import DRAWS, FLIP, WINDOW_IMAGES, epoch_order, first_flips
+from allcnn.data.order import DRAWS, FLIP, epoch_order, first_flips
 from allcnn.data.streamed import Images, StreamedImages
 
 if TYPE_CHECKING:
@@ -25,19 +25,19 @@ BLOCK_STEPS = 250
 class BatchOrder:
     """Everything that decides what a training batch holds, beside the images themselves.
 
-    A last, smaller batch is dropped; with fewer images than `batch_size` all of them are one batch. A batch is the same
-    for any number of hosts; each takes its own part of it, in their order.
+    A last, smaller batch is dropped; fewer images than `batch_size` are one batch. A batch is the same for any number of
+    hosts: each host takes its own part, in the order of their numbers.
     """
 
     images: int
     batch_size: int
     seed: int
     shuffle: bool = True
-    #: One of the recipe's; it decides the draws.
+    #: The recipe's augmentation, which decides the draws.
     augmentation: str = "none"
     #: Mirror each image in every other epoch, not by chance.
     alternate_flips: bool = False
-    #: Whether the order is made for images that are read from disk all the time (`epoch_order`).
+    #: Whether the images are decoded when they are needed, which has an order of its own (`epoch_order`).
     streamed: bool = False
     host: int = 0
     hosts: int = 1
@@ -81,19 +81,23 @@ def training_batches(
 ) -> tensorflow.data.Dataset:
     """A tf.data.Dataset of the steps of a run: ({"images", "draws"}, labels), every batch of one fixed size.
 
-    images (n, height, width, 3), uint8 or float32, come out in their own type; without them (they lie on the
-    accelerator) "indices", int32 (batch,), take their place. labels int32; draws, only where the order augments,
-    (batch, ...) as `DRAWS` says. With several hosts, batch is this host's part. Python is asked for a block of steps at
-    a time; the rest is TensorFlow's threads.
+    With several hosts a batch is this host's part. Python is asked for a block of steps at a time; TensorFlow's threads
+    do the rest.
+
+    Args:
+        images: (n, height, width, 3), uint8 or float32, which come out in their own type. None if they lie on the
+            accelerator: then "indices", int32 (batch,), take the place of "images".
+        labels: (n,) int32.
+        order: which images, and the draws: (batch, ...) as `DRAWS` says, only if it augments.
+        first_step, last_step: first <= step < last.
     """
     import tensorflow as tf
 
     size, kind = order.images_per_host, DRAWS.get(order.augmentation)
-    block_steps = max(1, WINDOW_IMAGES // order.images_per_batch) if order.streamed else BLOCK_STEPS
 
     def blocks() -> Iterator[dict[str, np.ndarray]]:
-        for start in range(first_step, last_step, block_steps):
-            steps = list(order.steps(start, min(start + block_steps, last_step)))
+        for start in range(first_step, last_step, BLOCK_STEPS):
+            steps = list(order.steps(start, min(start + BLOCK_STEPS, last_step)))
             block = {"indices": np.stack([indices for indices, _ in steps]).astype(np.int32)}
             if kind:
                 block["draws"] = np.stack([draws for _, draws in steps if draws is not None])
