@@ -69,7 +69,10 @@ def find_prepared(name: str, data_dir: str | Path | None = None) -> Path:
     """
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
     plain, _, version = name.partition(":")
-    found = [path for path in (root / plain).glob(version or "*") if holds_prepared(path)] if plain else []
+    try:
+        found = [path for path in (root / plain).glob(version or "*") if plain and holds_prepared(path)]
+    except (OSError, ValueError, NotImplementedError) as error:  # a folder that may not be read, a pattern that is none
+        raise _unreadable(printable(root / name), error) from None
     if not found:
         raise DataError(
             f"{printable(root / plain)}: holds no data set that TensorFlow Datasets has prepared.\n"

@@ -156,6 +156,8 @@ def test_what_is_not_prepared(tmp_path, prepared, monkeypatch):
         f'tensorflow_datasets.builder("flowers", data_dir="{tmp_path}", file_format="array_record")'
         ".download_and_prepare()"
     )
+    for name in ("", "..", "/", "photos:**x", "a\0b", "x" * 300):
+        assert str(tmp_path) in message(f"tfds:{name}", tmp_path) or name == "/"
     assert "a mirror was given" in message("tfds:flowers", mirror="https://x", kind=InputError)
     path = prepared / "dataset_info.json"
     path.write_text(path.read_text().replace("array_record", "tfrecord"))
