@@ -14,7 +14,7 @@ import numpy as np
 
 from allcnn.data.images import ResizeRule, fits_memory
 from allcnn.data.layouts import CLASSES
-from allcnn.data.streamed import EncodedImages, Images, StreamedImages, find_damage, part_of
+from allcnn.data.streamed import EncodedImages, Images, StreamedImages, as_images, part_of
 from allcnn.errors import DataError, printable
 
 #: A picture of single images takes this many bytes of a streamed data set into memory.
@@ -98,7 +98,7 @@ class Dataset:
     @property
     def streamed(self) -> bool:
         """Whether images are decoded when they are needed, not held in memory."""
-        return isinstance(self.train_images, StreamedImages)
+        return as_images(self.train_images).streamed
 
     def test_set_in_memory(self) -> tuple[np.ndarray, np.ndarray]:
         """The test images and their labels as arrays; of a streamed set what fits in `HELD_BYTES`, evenly chosen."""
@@ -128,7 +128,8 @@ class Dataset:
 
     def damaged_files(self) -> list[str]:
         """Decode every image of a streamed data set; the names of those that cannot be decoded."""
-        return sorted(find_damage(self.train_images) | find_damage(self.test_images))
+        both = as_images(self.train_images), as_images(self.test_images)
+        return sorted({name for images in both for name in images.find_damage()})
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ BLOCK_STEPS = 250
 class BatchOrder:
     """Everything that decides what a training batch holds, beside the images themselves.
 
-    A last, smaller batch is dropped; fewer images than `batch_size` are one batch. A batch is the same for any number of
-    hosts: each host takes its own part, in the order of their numbers.
+    A last, smaller batch is dropped; fewer images than `batch_size` are one batch. A batch is the same for any number
+    of hosts: each host takes its own part, in the order of their numbers.
     """
 
     images: int

@@ -1,12 +1,13 @@
-"""Images that are decoded when they are needed, and what works on them as on an array in memory.
+"""Images in memory, or decoded when they are needed: one type, sliced like an array.
 
-Whoever is handed `Images` slices them, or calls one of the functions at the end; only these ask which of the two it is.
+A `Dataset` holds images in memory as a plain array, for anybody's own use; `as_images` gives both the same methods.
 """
 
 from __future__ import annotations
 
 import io
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -51,9 +52,83 @@ class Damage:
     refused: DataError | None = None
 
 
+class ImageStack(ABC):
+    """Images of one size, (n, height, width, 3), in memory or decoded when they are sliced."""
+
+    dtype: np.dtype
+    #: Whether images are decoded when they are needed, not held in memory.
+    streamed = False
+    #: What could not be decoded so far; shared with every part of these images.
+    damage: Damage
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @abstractmethod
+    def __getitem__(self, key: slice | np.ndarray) -> np.ndarray:
+        """The images of a slice, or at an array of indices."""
+
+    @abstractmethod
+    def part(self, indices: np.ndarray) -> ImageStack:
+        """Some of the images, in the given order: a copy in memory, a view of streamed ones."""
+
+    def to_fit(self) -> ImageStack:
+        """What a preprocessing is fitted to: all images in memory, the first `FIT_IMAGES` of streamed ones."""
+        return self
+
+    def crops(self, draws: np.ndarray) -> ImageStack:
+        """The same images, sliced where the draws (n, 3) of crop-mirror say. Raises InputError for images in memory."""
+        raise InputError("several tests crop images as they are decoded; expected streamed images, got an array.")
+
+    def is_damaged(self) -> np.ndarray:
+        """(n,) bool: which of the images could not be decoded so far."""
+        return np.zeros(len(self), bool)
+
+    def find_damage(self) -> set[str]:
+        """Decode all images of the split; the names of those that cannot be decoded."""
+        return set()
+
+    def blocks(self, size: int) -> Iterator[np.ndarray]:
+        """Blocks of `size` images, the last one smaller; the next is read or decoded meanwhile."""
+        with ThreadPoolExecutor(1) as ahead:
+            following = ahead.submit(self.__getitem__, slice(0, size))
+            for start in range(0, len(self), size):
+                block = following.result()
+                if start + size < len(self):
+                    following = ahead.submit(self.__getitem__, slice(start + size, start + 2 * size))
+                yield block
+
+
+class HeldImages(ImageStack):
+    """An array in memory."""
+
+    def __init__(self, array: np.ndarray):
+        self.array = array
+        self.dtype = array.dtype
+        self.damage = Damage()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    def __getitem__(self, key: slice | np.ndarray) -> np.ndarray:
+        return self.array[key]
+
+    def part(self, indices: np.ndarray) -> HeldImages:
+        return HeldImages(self.array[indices])
+
+
 @dataclass(eq=False)
-class StreamedImages:
-    """(n, size, size, 3) uint8, sliced like an array; what is asked for is read and decoded then.
+class StreamedImages(ImageStack):
+    """(n, size, size, 3) uint8; what is asked for is read and decoded then.
 
     An image that cannot be decoded raises DataError. With `skip_damaged` it is noted in `damage` and passed over
     (`training_image`), or black (slices).
@@ -66,29 +141,42 @@ class StreamedImages:
     numbers: np.ndarray
     skip_damaged: bool = False
     #: (n, 3) draws of crop-mirror, by which slices are cut; None for the middle.
-    crops: np.ndarray | None = None
-    #: Shared with every part of these images.
+    crop_draws: np.ndarray | None = None
     damage: Damage = field(default_factory=Damage)
     #: Whether an image was met whose size had to be changed.
     any_resized: bool = field(default=False, init=False)
 
-    ndim = 4
     dtype = np.dtype(np.uint8)
+    streamed = True
 
     @classmethod
     def all_of(cls, encoded: EncodedImages, rule: ResizeRule, skip_damaged: bool = False) -> StreamedImages:
         """All images of a split, in its order."""
         return cls(encoded, rule, np.arange(len(encoded), dtype=np.int32), skip_damaged)
 
-    def __len__(self) -> int:
-        return len(self.numbers)
-
     @property
-    def shape(self) -> tuple[int, int, int, int]:
-        return len(self), self.rule.size, self.rule.size, 3
+    def shape(self) -> tuple[int, ...]:
+        return len(self.numbers), self.rule.size, self.rule.size, 3
+
+    def part(self, indices: np.ndarray) -> StreamedImages:
+        return replace(self, numbers=self.numbers[indices], crop_draws=None)
+
+    def to_fit(self) -> StreamedImages:
+        return self.part(np.arange(min(len(self), FIT_IMAGES)))
+
+    def crops(self, draws: np.ndarray) -> StreamedImages:
+        return replace(self, crop_draws=draws)
+
+    def is_damaged(self) -> np.ndarray:
+        return np.isin(self.numbers, list(self.damage.names))
+
+    def find_damage(self) -> set[str]:
+        looked_at = self.all_of(self.encoded, self.rule, skip_damaged=True)
+        for _ in looked_at.blocks(_CHECKED_AT_ONCE):
+            pass
+        return set(looked_at.damage.names.values())
 
     def __getitem__(self, key: slice | np.ndarray) -> np.ndarray:
-        """The images of a slice, or at an array of indices: (n, size, size, 3) uint8."""
         indices = np.arange(len(self))[key]
         if indices.ndim != 1:
             raise TypeError("streamed images are read by slices or arrays of indices")
@@ -128,7 +216,7 @@ class StreamedImages:
                 return None
             raise
         self.any_resized |= image.shape != self.shape[1:]
-        return self._cut(image, None if self.crops is None else self.crops[index])
+        return self._cut(image, None if self.crop_draws is None else self.crop_draws[index])
 
     def _decoded(self, index: int) -> np.ndarray:
         number = int(self.numbers[index])
@@ -142,65 +230,18 @@ class StreamedImages:
             raise
 
 
-#: Images in memory, or decoded when they are sliced.
-Images: TypeAlias = np.ndarray | StreamedImages
+#: What functions take as images.
+Images: TypeAlias = np.ndarray | ImageStack
 
 
-def as_images(images: object) -> Images:
-    """What anybody may pass as images: streamed ones as they are, everything else as an array."""
-    return images if isinstance(images, StreamedImages) else np.asarray(images)
+def as_images(images: object) -> ImageStack:
+    """Images with the methods of `ImageStack`: streamed ones as they are, everything else as an array in memory."""
+    return images if isinstance(images, ImageStack) else HeldImages(np.asarray(images))
 
 
-def part_of(images: Images, indices: np.ndarray) -> Images:
-    """Some of the images, in the given order: a copy of an array, a view of streamed ones."""
-    if isinstance(images, StreamedImages):
-        return replace(images, numbers=images.numbers[indices], crops=None)
-    return images[indices]
-
-
-def crops_of(images: Images, draws: np.ndarray) -> StreamedImages:
-    """The same images, sliced where the draws (n, 3) of crop-mirror say. Raises InputError for an array."""
-    if isinstance(images, StreamedImages):
-        return replace(images, crops=draws)
-    raise InputError("several tests crop images as they are decoded; expected streamed images, got an array.")
-
-
-def images_to_fit(images: Images) -> Images:
-    """What a preprocessing is fitted to: all images of an array, the first `FIT_IMAGES` of streamed ones."""
-    return part_of(images, np.arange(min(len(images), FIT_IMAGES))) if isinstance(images, StreamedImages) else images
-
-
-def damage_of(images: Images | None) -> Damage:
-    """What could not be decoded so far; of an array nothing."""
-    return images.damage if isinstance(images, StreamedImages) else Damage()
-
-
-def is_damaged(images: Images) -> np.ndarray:
-    """(n,) bool: which of the images could not be decoded so far."""
-    if not isinstance(images, StreamedImages):
-        return np.zeros(len(images), bool)
-    return np.isin(images.numbers, list(images.damage.names))
-
-
-def find_damage(images: Images) -> set[str]:
-    """Decode all images; the names of those that cannot be decoded. An array was decoded when it was loaded."""
-    if not isinstance(images, StreamedImages):
-        return set()
-    looked_at = StreamedImages.all_of(images.encoded, images.rule, skip_damaged=True)
-    for _ in in_blocks(looked_at, _CHECKED_AT_ONCE):
-        pass
-    return set(looked_at.damage.names.values())
-
-
-def in_blocks(images: Images, size: int) -> Iterator[np.ndarray]:
-    """Blocks of `size` images, the last one smaller; the next is read or decoded meanwhile."""
-    with ThreadPoolExecutor(1) as ahead:
-        following = ahead.submit(images.__getitem__, slice(0, size))
-        for start in range(0, len(images), size):
-            block = following.result()
-            if start + size < len(images):
-                following = ahead.submit(images.__getitem__, slice(start + size, start + 2 * size))
-            yield block
+def part_of(images: Images, indices: np.ndarray) -> ImageStack:
+    """Some of the images, in the given order (`ImageStack.part`)."""
+    return as_images(images).part(indices)
 
 
 @cache

@@ -11,16 +11,7 @@ from allcnn.data import load_data
 from allcnn.data.images import ResizeRule
 from allcnn.data.order import CROP_LEFT, CROP_TOP, MIRROR, crop_mirror_draws
 from allcnn.data.pipeline import BatchOrder, training_batches
-from allcnn.data.streamed import (
-    FIT_IMAGES,
-    as_images,
-    crops_of,
-    damage_of,
-    images_to_fit,
-    in_blocks,
-    is_damaged,
-    part_of,
-)
+from allcnn.data.streamed import FIT_IMAGES, as_images, part_of
 from allcnn.errors import DataError, InputError
 
 
@@ -45,30 +36,32 @@ def test_streamed_and_read_at_once_are_the_same_images(photos):
 
 
 def test_streamed_images_and_an_array_are_sliced_alike(photos):
-    images = load_data(data_dir=photos, stream=True).train_images
-    whole = images[:]
-    assert whole.shape == images.shape == (20, 32, 32, 3) and images.dtype == whole.dtype and len(images) == 20
-    for each in (images, whole):
-        assert as_images(each) is each and np.array_equal(each[3:7], whole[3:7])
-        chosen = part_of(each, np.array([9, 2, 4]))
-        assert type(chosen) is type(each) and np.array_equal(chosen[:], whole[[9, 2, 4]])
-        assert np.array_equal(part_of(chosen, np.array([2]))[:], whole[[4]])
-        assert [len(block) for block in in_blocks(each, 8)] == [8, 8, 4]
-        assert np.array_equal(np.concatenate(list(in_blocks(each, 8))), whole)
-        assert len(images_to_fit(each)) == 20 and not is_damaged(each).any() and not damage_of(each).names
-    assert as_images([[1, 2]]).tolist() == [[1, 2]] and damage_of(None).refused is None
+    streamed = load_data(data_dir=photos, stream=True).train_images
+    whole = streamed[:]
+    assert as_images(streamed) is streamed
+    for images in (streamed, as_images(whole)):
+        assert images.shape == whole.shape == (20, 32, 32, 3) and (images.ndim, len(images)) == (4, 20)
+        assert images.dtype == whole.dtype and np.array_equal(images[3:7], whole[3:7])
+        assert np.array_equal(images[np.array([5, 1])], whole[[5, 1]])
+        chosen = part_of(images, np.array([9, 2, 4]))
+        assert type(chosen) is type(images) and np.array_equal(chosen[:], whole[[9, 2, 4]])
+        assert np.array_equal(chosen.part(np.array([2]))[:], whole[[4]])
+        assert [len(block) for block in images.blocks(8)] == [8, 8, 4]
+        assert np.array_equal(np.concatenate(list(images.blocks(8))), whole)
+        assert len(images.to_fit()) == 20 and not images.is_damaged().any() and not images.find_damage()
+    assert part_of(whole, np.array([3]))[:].tolist() == whole[[3]].tolist()
     draws = crop_mirror_draws(0, 0, 0, 20)
-    cropped = np.stack([images.training_image(index, draws[index])[0] for index in range(20)])
-    assert np.array_equal(crops_of(images, draws)[:], cropped)
+    cropped = np.stack([streamed.training_image(index, draws[index])[0] for index in range(20)])
+    assert np.array_equal(streamed.crops(draws)[:], cropped)
     with pytest.raises(InputError, match="expected streamed images, got an array"):
-        crops_of(whole, draws)
+        as_images(whole).crops(draws)
 
 
 def test_a_preprocessing_is_fitted_to_the_first_images(photos, monkeypatch):
     assert FIT_IMAGES == 10_000
     monkeypatch.setattr("allcnn.data.streamed.FIT_IMAGES", 7)
     images = load_data(data_dir=photos, stream=True).train_images
-    assert np.array_equal(images_to_fit(images)[:], images[:7])
+    assert np.array_equal(images.to_fit()[:], images[:7])
 
 
 def test_a_class_index_and_odd_files(photos):
@@ -169,7 +162,7 @@ class TestDamage:
         assert not images.damage.names and data.damaged_files() == sorted(map(str, self.bad(damaged)))
         assert not images.damage.names
         pixels = images[:]
-        assert not pixels[bad].any() and is_damaged(images).tolist() == [index == bad for index in range(20)]
+        assert not pixels[bad].any() and images.is_damaged().tolist() == [index == bad for index in range(20)]
         assert images.damage.names == {bad: str(damaged / "train/n00000000/photo_6.JPEG")}
         # In training the next image takes its place, with its own label.
         image, index = images.training_image(bad)
