@@ -18,7 +18,7 @@ from allcnn.data.dataset import Dataset
 from allcnn.data.images import ResizeRule, check_image_size, check_memory, read_image
 from allcnn.data.layouts import CLASSES
 from allcnn.data.load import DATASETS, load_data
-from allcnn.data.streamed import Images, as_images, in_blocks, is_damaged
+from allcnn.data.streamed import Images, as_images
 from allcnn.device import find_device, jit_compile
 from allcnn.errors import CheckpointError, InputError
 from allcnn.models.parts import check_images_fit, takes_images
@@ -54,7 +54,7 @@ def probabilities(
         model.jit_compile = jit_compile(find_device())
     batch_size = fitting_batch(model, batch_size)
     parts = []
-    for start, block in zip(range(0, len(images), batch_size), in_blocks(images, batch_size), strict=True):
+    for start, block in zip(range(0, len(images), batch_size), as_images(images).blocks(batch_size), strict=True):
         # The last batch is filled up: one shape is compiled, and the bits do not depend on how many are left.
         batch = np.zeros((batch_size, *images.shape[1:]), np.float32)
         batch[: len(block)] = block
@@ -106,7 +106,7 @@ def evaluate(
     check_tests(tests, saved.path, saved.card)
     names = tuple(class_names) if class_names else tuple(str(index) for index in range(classes))
     chances = probabilities(network, images) if tests == 1 else mean_of_tests(saved, images, tests, probabilities)
-    read = ~is_damaged(images)
+    read = ~images.is_damaged()
     if not read.any():
         raise InputError("not one of the images can be read; expected at least one.")
     return score(chances[read], labels[read], names, skipped=int(np.count_nonzero(~read)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from allcnn.data.order import DRAWS
-from allcnn.data.streamed import Images, crops_of
+from allcnn.data.streamed import Images, as_images
 from allcnn.errors import InputError
 from allcnn.models.parts import preprocessing_end
 from allcnn.models.saved import ModelCard, SavedModel
@@ -70,7 +70,7 @@ def mean_of_tests(
     for test in range(tests):
         draws = kind.draw(_TEST_SEED, test, 0, len(images))
         if kind.on_host:
-            total += predict(model, crops_of(images, draws))
+            total += predict(model, as_images(images).crops(draws))
         else:
             total += predict(model, images, draws=draws)
     return (total / tests).astype(np.float32)

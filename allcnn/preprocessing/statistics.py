@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from allcnn.data.streamed import Images, in_blocks
+from allcnn.data.streamed import Images, as_images
 from allcnn.preprocessing.base import BLOCK, Preprocessing
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def channel_statistics(images: Images) -> tuple[np.ndarray, np.ndarray]:
     total = np.zeros(3)
     squares = np.zeros(3)
     size = max(1, min(BLOCK, _BLOCK_VALUES // math.prod(images.shape[1:])))
-    for block in in_blocks(images, size):
+    for block in as_images(images).blocks(size):
         block = block.reshape(-1, 3).astype(np.float64)
         total += block.sum(axis=0)
         squares += np.square(block).sum(axis=0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from allcnn.data.streamed import Images, images_to_fit
+from allcnn.data.streamed import Images, as_images
 from allcnn.errors import CheckpointError
 from allcnn.files import cache_folder, read_arrays, write_arrays
 from allcnn.preprocessing import Preprocessing, make_preprocessing
@@ -53,7 +53,7 @@ def fit_preprocessing(kind: str, images: Images) -> Preprocessing:
     cannot be read or written is passed over. Of streamed images, `FIT_IMAGES` are fitted to.
     """
     preprocessing = make_preprocessing(kind)
-    images = images_to_fit(images)
+    images = as_images(images).to_fit()
     if kind != "gcn-zca":
         return preprocessing.adapt(images)
     images = images[:]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from shlex import quote
 
-from allcnn.data.streamed import Images, damage_of
+from allcnn.data.streamed import Images, as_images
 from allcnn.errors import TrainingError
 from allcnn.files import write_text
 from allcnn.runs.folder import RunFolder
@@ -23,7 +23,7 @@ def refusing_damage(images: Images | None, folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except Exception:
-        refused = damage_of(images).refused
+        refused = as_images(images).damage.refused if images is not None else None
         if refused is None:
             raise
         what = str(refused).splitlines()[0]
@@ -38,7 +38,7 @@ def damaged_images(plan: RunPlan) -> list[str]:
     path = plan.folder.damaged
     found = set(path.read_text(encoding="utf-8").splitlines()) if path.exists() else set()
     for images in (plan.data.train_images, plan.data.test_images):
-        found.update(damage_of(images).names.values())
+        found.update(as_images(images).damage.names.values())
     return sorted(found)
 
 
