@@ -123,19 +123,12 @@ HOSTILE: dict[str, Callable[[Path], Hostile]] = {
     "STACK_GLOBAL and REDUCE": _makes_folder(lambda name: text("os") + text("mkdir") + b"\x93" + name + b"\x85R"),
     "INST": _makes_folder(lambda name: b"(" + name + b"ios\nmkdir\n"),
     "OBJ": _makes_folder(lambda name: b"(" + _MKDIR + name + b"o"),
-    "under posix's name": _makes_folder(lambda name: b"cposix\nmkdir\n" + name + b"\x85R"),
     "eval": _makes_folder(
         lambda name: b"cbuiltins\neval\n" + text("__import__('os').mkdir(" + repr(name[5:].decode()) + ")") + b"\x85R"
     ),
     "by getattr": _makes_folder(
         lambda name: b"cbuiltins\ngetattr\ncimportlib\nimport_module\n" + text("os") + b"\x85R" + text("mkdir")
         + b"\x86R" + name + b"\x85R"
-    ),
-    "by functools.partial": _makes_folder(
-        lambda name: b"cfunctools\npartial\n" + _MKDIR + name + b"\x86R" + b")R"
-    ),
-    "by map and tuple": _makes_folder(
-        lambda name: b"cbuiltins\ntuple\ncbuiltins\nmap\n" + _MKDIR + name + b"\x85\x86R\x85R"
     ),
     "NEWOBJ": _makes_folder(
         lambda name: b"cbuiltins\ntuple\ncbuiltins\nmap\n" + _MKDIR + name + b"\x85\x86\x81\x85\x81"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from image_bytes import encoded
 from refusals import refused, refused_by_shell, snapshot
 
 from allcnn.data import load_data, read_image
-from allcnn.errors import DataError
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))
+from cifar_writers import cifar10_files, random_images, write  # noqa: E402
 
 #: A name on disk, and how a message shows it.
 ODD_NAMES = {
@@ -72,30 +75,58 @@ def test_names_that_are_none(tmp_path):
     refused(lambda: read_image(""), "the image cannot be read (Is a directory)")
 
 
-@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "link in a circle", "link to nothing"])
-def test_an_image_that_is_no_file(kind, pets, tmp_path, capfd):
-    """A pipe that nobody writes to would be waited for without end, and a device read without end."""
+@pytest.fixture(params=["pipe", "folder", "device", "link in a circle", "link to nothing"])
+def no_file(request):
+    """Put something else in the place of a file, and say what. Pipes would be waited for, devices read, without end."""
+
+    def take_place_of(path: Path) -> str:
+        path.unlink(missing_ok=True)
+        match request.param:
+            case "pipe":
+                os.mkfifo(path)
+            case "folder":
+                path.mkdir()
+            case "device":
+                path.symlink_to("/dev/zero")
+            case "link in a circle":
+                path.symlink_to(path)
+            case _:
+                path.symlink_to(path.parent / "nothing")
+        return request.param
+
+    return take_place_of
+
+
+def test_an_image_that_is_no_file(no_file, pets, tmp_path, capfd):
     path = pets / "train/dog/b.jpg"
-    match kind:
-        case "pipe":
-            os.mkfifo(path)
-        case "folder":
-            path.mkdir()
-        case "device":
-            path.symlink_to("/dev/zero")
-        case "link in a circle":
-            path.symlink_to(path)
-        case _:
-            path.symlink_to(tmp_path / "nothing")
+    kind = no_file(path)
     before = snapshot(tmp_path)
-    with pytest.raises(DataError) as error:
-        read_image(path)
-    assert str(error.value).startswith(f"{path}: ")
+    refused(lambda: read_image(path), f"{path}: ")
     if kind == "folder":  # it may well hold images
         assert len(load_data(data_dir=pets, image_size=8).train_images) == 2
     else:
         refused_by_shell(capfd, ["data", "--data-dir", pets], f"{path}: ")
     assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("name", ["data_batch_1", "test_batch", "batches.meta"])
+def test_a_batch_that_is_no_file(no_file, binary, name, tmp_path, capfd):
+    folder = write(tmp_path, cifar10_files(binary, random_images(12), [3, 8, 8, 0, 6, 6, 1, 6, 3, 1, 0, 9]))
+    path = folder / f"{name}{'' if not binary else '.txt' if name == 'batches.meta' else '.bin'}"
+    missing = no_file(path).startswith("link")
+    before = snapshot(tmp_path)
+    if missing and name == "batches.meta":
+        assert load_data(data_dir=folder).class_names[0] == "airplane"
+    else:
+        message = refused_by_shell(capfd, ["data", "--data-dir", folder], path.name)
+        assert ("missing; expected" if missing else f"{path}: cannot be read (") in message
+    assert snapshot(tmp_path) == before
+
+
+def test_a_data_folder_that_is_no_folder(no_file, tmp_path, capfd):
+    if no_file(tmp_path / "data") != "folder":
+        refused_by_shell(capfd, ["data", "--data-dir", tmp_path / "data"], f"{tmp_path / 'data'}: ")
 
 
 def test_folders_that_link_in_circles(pets):

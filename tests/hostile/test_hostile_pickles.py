@@ -1,8 +1,7 @@
-"""Pickles cannot run code, nor end the process; what is no file is not waited for."""
+"""Pickles cannot run code, nor end the process."""
 
 from __future__ import annotations
 
-import os
 import pickle
 import sys
 from pathlib import Path
@@ -106,53 +105,3 @@ def test_a_message_quotes_no_control_characters():
     hostile = b"\x80\x04" + text("\x1b[2J\nos") + text("sys\u202etem") + b"\x93."
     message = refused(lambda: load_pickle(hostile, "batch"), "asks for \\x1b[2J\\nos.sys\\u202etem")
     assert "\x1b" not in message
-
-
-# Files that are none
-
-
-@pytest.fixture(params=["pipe", "folder", "device", "link in a circle"])
-def no_file(request):
-    """What takes the place of a file: it must be refused, not waited for."""
-
-    def take_place_of(path: Path) -> str:
-        path.unlink(missing_ok=True)
-        match request.param:
-            case "pipe":
-                os.mkfifo(path)
-            case "folder":
-                path.mkdir()
-            case "device":
-                path.symlink_to("/dev/zero")
-            case _:
-                path.symlink_to(path)
-        return request.param
-
-    return take_place_of
-
-
-@pytest.mark.parametrize("binary", [False, True])
-@pytest.mark.parametrize("name", ["data_batch_1", "test_batch", "batches.meta"])
-def test_a_batch_that_is_no_file(no_file, binary, name, tmp_path, capfd):
-    folder = write(tmp_path, cifar10_files(binary, IMAGES, LABELS))
-    path = folder / f"{name}{'' if not binary else '.txt' if name == 'batches.meta' else '.bin'}"
-    kind = no_file(path)
-    before = snapshot(tmp_path)
-    if kind == "link in a circle" and name == "batches.meta":
-        assert load_data(data_dir=folder).class_names[0] == "airplane"  # as where there is none
-    else:
-        message = refused_by_shell(capfd, ["data", "--data-dir", folder], path.name)
-        assert ("missing; expected" if kind == "link in a circle" else f"{path}: cannot be read (") in message
-    assert snapshot(tmp_path) == before
-
-
-def test_a_data_folder_that_is_no_folder(no_file, tmp_path, capfd):
-    if no_file(tmp_path / "data") != "folder":
-        refused_by_shell(capfd, ["data", "--data-dir", tmp_path / "data"], f"{tmp_path / 'data'}: ")
-
-
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
-def test_a_batch_that_may_not_be_read(tmp_path, capfd):
-    folder = write(tmp_path, FILES)
-    (folder / "data_batch_2").chmod(0)
-    refused_by_shell(capfd, ["data", "--data-dir", folder], "data_batch_2: cannot be read (Permission denied)")
