@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,6 @@ _OWN_FEATURES = "tensorflow_datasets.core.features."
 # ImageNet's test split has no labels.
 _TESTS = ("test", "validation")
 _LARGEST_JSON = 16 << 20
-# Records that are read at a time to learn the labels.
-_BLOCK = 64
 
 
 class PreparedImages:
@@ -181,7 +180,10 @@ def _keys(info: Any, tfds: Any, where: str) -> tuple[str, str]:
 
 
 def _columns(folder: Path, sources: dict[str, Any], image_key: str, label_key: str) -> dict[str, np.ndarray]:
-    """SPLIT/labels (n,) int32 and SPLIT/sizes (n,) int64 in bytes, from the cache or from the records."""
+    """SPLIT/labels (n,) int32 and SPLIT/sizes (n,) int64 in bytes, from the cache or from the records.
+
+    A damaged record has the label 0 and the size -1, and is named when it is decoded.
+    """
     files = sorted((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in folder.iterdir())
     state = hashlib.sha256(f"{folder.resolve()} {sorted(sources)} {files}".encode("utf-8", "surrogateescape"))
     cached = cache_folder() / "tfds" / f"{state.hexdigest()[:32]}.h5"
@@ -191,17 +193,15 @@ def _columns(folder: Path, sources: dict[str, Any], image_key: str, label_key: s
         pass
     columns: dict[str, np.ndarray] = {}
     for split, records in sources.items():
-        labels, sizes = np.empty(len(records), np.int32), np.empty(len(records), np.int64)
-        for start in range(0, len(records), _BLOCK):
-            for index, record in enumerate(
-                records.__getitems__(range(start, min(start + _BLOCK, len(records)))), start
-            ):
+        labels, sizes = np.zeros(len(records), np.int32), np.full(len(records), -1, np.int64)
+        for index in range(len(records)):
+            with suppress(Exception):
+                record = records[index]
                 labels[index], sizes[index] = record[label_key], len(record[image_key])
         columns |= {f"{split}/labels": labels, f"{split}/sizes": sizes}
-    try:
-        write_arrays(cached, columns, {})
-    except OSError:
-        pass  # it is only read again
+    if all((columns[f"{split}/sizes"] >= 0).all() for split in sources):
+        with suppress(OSError):  # without a cache they are only read again
+            write_arrays(cached, columns, {})
     return columns
 
 

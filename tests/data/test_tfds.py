@@ -166,8 +166,11 @@ def test_what_is_not_prepared(tmp_path, prepared, monkeypatch):
     assert message(data_dir=prepared, kind=InputError).endswith('Install it with: pip install "allcnn[tfds]"')
 
 
-def test_damage_is_named_or_passed_over(prepared, capfd):
-    labels = load_data(data_dir=prepared, stream=True).train_labels
+@pytest.mark.parametrize("known", [False, True])
+def test_damage_is_named_or_passed_over(prepared, known, capfd):
+    """Whether the labels are read before it happens or not."""
+    if known:
+        load_data(data_dir=prepared, stream=True)
     path, times = shard(prepared), shard(prepared).stat()
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -179,7 +182,7 @@ def test_damage_is_named_or_passed_over(prepared, capfd):
         load_data(data_dir=prepared, stream=True).train_images[:]
     bad = int(name.removeprefix(f"{prepared}: train image "))
     images = load_data(data_dir=prepared, skip_damaged=True).train_images
-    assert images.training_image(bad)[1] == (bad + 1) % len(labels)
+    assert images.training_image(bad)[1] == (bad + 1) % len(images)
 
 
 @pytest.mark.parametrize("name", ["dataset_info.json", "features.json", "shard"])
