@@ -62,13 +62,6 @@ def _through_numpy_array(place: Path) -> Hostile:
     return Hostile(content, target.exists, target.rmdir)
 
 
-def _through_numpy_scalar(place: Path) -> Hostile:
-    target = place / "made-by-the-pickle"
-    inner = b"cnumpy\ndtype\nU\x01OK\x00K\x01\x87R"
-    code = b"cnumpy.core.multiarray\nscalar\n" + inner + b"cos\nmkdir\n" + text(target) + b"\x85R\x86R"
-    return Hostile(in_batch(code), target.exists, target.rmdir)
-
-
 def _imports_a_module(place: Path) -> Hostile:
     (place / "hostile_module.py").write_text(f"import os\nos.mkdir({str(place / 'made-by-the-pickle')!r})\nvalue = 1\n")
     sys.path.insert(0, str(place))
@@ -85,14 +78,6 @@ def _sets_an_item(_: Path) -> Hostile:
     """No call at all: an item of os.environ."""
     content = in_batch(b"cos\nenviron\n" + text(_VARIABLE) + text("1") + b"s")
     return Hostile(content, lambda: _VARIABLE in os.environ, lambda: os.environ.pop(_VARIABLE, None))
-
-
-def _appends(place: Path) -> Hostile:
-    """No call at all: a place for modules to be imported from."""
-    mark = str(place / "modules")
-    return Hostile(
-        in_batch(b"csys\npath\n" + text(mark) + b"a"), lambda: mark in sys.path, lambda: sys.path.remove(mark)
-    )
 
 
 def _builds(_: Path) -> Hostile:
@@ -123,26 +108,15 @@ HOSTILE: dict[str, Callable[[Path], Hostile]] = {
     "STACK_GLOBAL and REDUCE": _makes_folder(lambda name: text("os") + text("mkdir") + b"\x93" + name + b"\x85R"),
     "INST": _makes_folder(lambda name: b"(" + name + b"ios\nmkdir\n"),
     "OBJ": _makes_folder(lambda name: b"(" + _MKDIR + name + b"o"),
-    "eval": _makes_folder(
-        lambda name: b"cbuiltins\neval\n" + text("__import__('os').mkdir(" + repr(name[5:].decode()) + ")") + b"\x85R"
-    ),
-    "by getattr": _makes_folder(
-        lambda name: b"cbuiltins\ngetattr\ncimportlib\nimport_module\n" + text("os") + b"\x85R" + text("mkdir")
-        + b"\x86R" + name + b"\x85R"
-    ),
     "NEWOBJ": _makes_folder(
         lambda name: b"cbuiltins\ntuple\ncbuiltins\nmap\n" + _MKDIR + name + b"\x85\x86\x81\x85\x81"
     ),
     "NEWOBJ_EX": _makes_folder(
         lambda name: b"cbuiltins\ntuple\ncbuiltins\nmap\n" + _MKDIR + name + b"\x85\x86\x81\x85}\x92"
     ),
-    "behind a memo": _makes_folder(lambda name: _MKDIR + b"\x940" + name + b"\x940h\x00h\x01\x85R"),
-    "in a key's place": _makes_folder(lambda name: b"}" + _MKDIR + name + b"\x85RK\x01s"),
     "in an array of objects": _through_numpy_array,
-    "in a numpy scalar": _through_numpy_scalar,
     "by an import": _imports_a_module,
     "by SETITEM": _sets_an_item,
-    "by APPEND": _appends,
     "by BUILD": _builds,
     "by EXT1": _extension,
 }  # fmt: skip

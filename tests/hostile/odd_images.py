@@ -60,28 +60,13 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "wide.webp": (webp(16384, 16384), TOO_LARGE),
     "huge.jpg": (jpeg_with(b"\xff\xc0", 5, b"\xff\xff\xff\xff"), TOO_LARGE),
     "huge.tif": (tiff({256: (4, 1, 2**32 - 1), 257: (4, 1, 2**32 - 1)}), TOO_LARGE),
-    "more tiles.tif": (
-        tiff({259: (3, 1, 5), 322: (4, 1, 2**31), 323: (4, 1, 2**31), 324: (4, 1, 8), 325: (4, 1, 100)}),
-        "the image cannot be read ("),
-    "tiles of two widths.tif": (
-        tiff({259: (3, 1, 5), 322: (4, 2, 8), 323: (4, 1, 16), 324: (4, 1, 8), 325: (4, 1, 100)}),
-        "the image cannot be read ("),
     "cut, packed.tif": (encoded("TIFF", compression="tiff_lzw")[:-900], ""),
-    "huge strips.tif": (tiff({259: (3, 1, 5), 278: (4, 1, 2**31), 279: (4, 1, 2**31)}), "the image cannot be read ("),
-    "very many colours.tif": (tiff({277: (3, 1, 259)}), NO_IMAGE),
-    "very many strips.tif": (tiff({273: (4, 2**31, 8)}), NO_IMAGE),
     # Small files with much in them
     "text of zeros.png": (dot(chunk(b"zTXt", b"a\0\0" + ZEROS)), LARGE_TEXT),
-    "other text of zeros.png": (dot(chunk(b"iTXt", b"a\0\1\0\0\0" + ZEROS)), LARGE_TEXT),
     "profile of zeros.png": (dot(chunk(b"iCCP", b"a\0\0" + ZEROS)), LARGE_TEXT),
-    "very many texts.png": (
-        dot(*[chunk(b"zTXt", b"%d\0\0" % n + zlib.compress(bytes(1_000_000), 9)) for n in range(70)]), "text chunks"),
     # Nonsense
     "no width.png": (png(0, 5, 8, RGB, b""), NO_IMAGE),
-    "no size.jpg": (jpeg_with(b"\xff\xc0", 5, bytes(4)), NO_IMAGE),
-    "12 bits.jpg": (jpeg_with(b"\xff\xc0", 4, b"\x0c"), NO_IMAGE),
     "long chunk.png": (b"\x89PNG\r\n\x1a\n\x7f\xff\xff\xffIHDR" + bytes(13), "the image cannot be read ("),
-    "very many colours.bmp": (bmp(1, 1, 8, colours=2**31, content=bytes(100)), "the image cannot be read ("),
     "runs.bmp": (bmp(4000, 4000, 8, 1, content=bytes(5)), "the image cannot be read ("),
     "palette too short.png": (png(1, 1, 8, PALETTE, b"\0\0", chunk(b"PLTE", bytes(3)), chunk(b"tRNS", bytes(999))),
                               "the image cannot be read ("),

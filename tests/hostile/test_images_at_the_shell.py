@@ -26,7 +26,7 @@ def model(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("name", ["text.jpg", "cut.png", "huge.webp", "more tiles.tif", "profile of zeros.png"])
+@pytest.mark.parametrize("name", ["text.jpg", "cut.png", "huge.webp", "cut, packed.tif", "profile of zeros.png"])
 def test_predict_refuses(name, model, tmp_path, capfd):
     (tmp_path / "good.png").write_bytes(encoded("PNG"))
     (tmp_path / name).write_bytes(REFUSED[name][0])
