@@ -336,18 +336,18 @@ def _measure_all(dtypes: list[str], kind: str, seconds: float) -> list[Product]:
 
 def _train(spec: Spec, data: Dataset, recipe: Recipe, precision: str, run: Path, seconds: float) -> list[float]:
     """Train in a run folder until the seconds are over; images per second of the epochs after the first."""
-    from allcnn.training.callbacks import AfterEpoch
+    import keras
 
     warm = math.inf
 
-    def stop_in_time(epochs_done: int, logs: dict[str, Any]) -> None:
+    def stop_in_time(epoch: int, logs: dict[str, Any]) -> None:
         nonlocal warm
-        if epochs_done == 1:
+        if epoch == 0:
             warm = time.perf_counter()
-        elif epochs_done > _COUNTED_EPOCHS and time.perf_counter() - warm >= seconds:
+        elif epoch >= _COUNTED_EPOCHS and time.perf_counter() - warm >= seconds:
             stopper.model.stop_training = True
 
-    stopper = AfterEpoch(stop_in_time)
+    stopper = keras.callbacks.LambdaCallback(on_epoch_end=stop_in_time)
     try:
         train(spec, dataset=data, recipe=recipe, precision=precision, run_dir=run, devices=1, callbacks=[stopper])
     except Interrupted:

@@ -61,11 +61,14 @@ def find_prepared(name: str, data_dir: str | Path | None = None) -> Path:
 
     Args:
         name: as in TensorFlow Datasets, "NAME", "NAME/CONFIG" or either with ":VERSION".
-        data_dir: the folder that holds prepared data sets; None: where TensorFlow Datasets keeps them.
+        data_dir: the folder that holds prepared data sets, or the prepared one itself; None: where TensorFlow Datasets
+            keeps them.
 
     Raises:
         DataError: it is not there; the message says how to prepare it.
     """
+    if data_dir is not None and holds_prepared(Path(data_dir)):
+        return Path(data_dir)
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
     plain, _, version = name.partition(":")
     try:

@@ -67,13 +67,13 @@ def bare(model: str, seconds: float) -> None:
     load_keras()
     import keras
 
+    from allcnn.runs.recipe import RECIPES
     from allcnn.specs import resolve
     from allcnn.training.network import compile_for_training, make_training_model
 
     device = find_device()
     network = make_training_model(
-        resolve(model)[0], (32, 32, 3), 10, initializer="lecun_normal", seed=0, weight_decay=0.001, decay_biases=True,
-        augmentation="none", dtype=resolve_precision("auto", device),
+        resolve(model)[0], (32, 32, 3), 10, RECIPES["paper"], seed=0, dtype=resolve_precision("auto", device),
     )  # fmt: skip
     compile_for_training(network, keras.optimizers.SGD(0.01, 0.9), jit_compile(device))
     random = np.random.default_rng(0)

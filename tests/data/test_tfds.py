@@ -90,7 +90,8 @@ def test_images_and_labels_are_those_that_were_put_in(photos, root, stream):
 def test_the_folder_it_was_found_in_loads_it_again(root, monkeypatch):
     data = load_data("tfds:photos:1.0.0", root, stream=True)
     assert data.found_in == str(root / "photos/1.0.0")
-    assert load_data(data_dir=data.found_in, stream=True).digest == data.digest
+    for dataset in ("cifar10", "tfds:photos"):
+        assert load_data(dataset, data.found_in, stream=True).digest == data.digest
     monkeypatch.setenv("TFDS_DATA_DIR", str(root))
     assert load_data("tfds:photos", stream=True).digest == data.digest
 

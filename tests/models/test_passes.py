@@ -16,6 +16,7 @@ from allcnn.models.build import build_model
 from allcnn.models.passes import augmented_model, check_tests, fitting_batch, mean_of_tests
 from allcnn.models.saved import ModelCard, SavedModel
 from allcnn.preprocessing import make_preprocessing
+from allcnn.runs.recipe import Recipe
 from allcnn.specs import parse
 from allcnn.training.network import copy_weights, make_training_model
 
@@ -47,9 +48,8 @@ def test_a_test_sees_what_training_sees(augmentation, kind, field) -> None:
     found = saved(augmentation, kind, field)
     model = augmented_model(found.model, found.card)
     training = make_training_model(
-        parse(SPEC), (8, 8, 3), 4, initializer="lecun_normal", seed=0,
-        weight_decay=0.0, decay_biases=True, augmentation=augmentation, dtype="float32",
-        preprocessing=make_preprocessing(kind).adapt(IMAGES), field=field,
+        parse(SPEC), (8, 8, 3), 4, Recipe("mine", weight_decay=0.0, augmentation=augmentation, field=field),
+        seed=0, dtype="float32", preprocessing=make_preprocessing(kind).adapt(IMAGES),
     )  # fmt: skip
     copy_weights(found.model, training)
     draws = DRAWS[augmentation].draw(0, 0, 0, len(IMAGES))

@@ -9,6 +9,7 @@ import pytest
 from allcnn.errors import CheckpointError
 from allcnn.runs.checkpoint import apply_state, capture_state, load_state, save_state
 from allcnn.runs.folder import RunFolder
+from allcnn.runs.recipe import Recipe
 from allcnn.specs import parse
 from allcnn.training.network import compile_for_training, make_training_model, set_dropout_step
 
@@ -20,8 +21,7 @@ IMAGES, LABELS = RANDOM.normal(size=(8, 6, 6, 3)).astype(np.float32), RANDOM.int
 
 def make(text: str = "D.2-4C3-BN-D.5-NC1-GAP", dtype: str = "float32", seed: int = 1) -> keras.Model:
     model = make_training_model(
-        parse(text), (6, 6, 3), 3, initializer="glorot_uniform", seed=seed, weight_decay=0.001, decay_biases=True,
-        augmentation="none", dtype=dtype,
+        parse(text), (6, 6, 3), 3, Recipe("mine", initializer="glorot_uniform"), seed=seed, dtype=dtype,
     )  # fmt: skip
     compile_for_training(model, keras.optimizers.SGD(0.05, 0.9), keras.backend.backend() == "jax")
     model.optimizer.build(model.trainable_variables)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from allcnn.runs.config import RunConfig
 from allcnn.runs.folder import metrics_digest, write_json, write_metrics
 from allcnn.sweep.grid import Cell, Grid, make_grid
 
@@ -13,7 +14,7 @@ SPECS = ("8C3/2-NC1-GAP", "D.2-8C3/2-8C3-NC1-GAP")
 
 
 def small_grid(runs_dir: Path, rates=(0.05, 0.02), seeds=(0,), **options: Any) -> Grid:
-    return make_grid(SPECS, rates, seeds, runs_dir, {**OPTIONS, **options})
+    return make_grid(SPECS, rates, seeds, runs_dir, RunConfig().with_options(**{**OPTIONS, **options}))
 
 
 def leave(cell: Cell, status: str | None, errors: list[float], reason: str | None = None) -> None:
