@@ -8,8 +8,8 @@ import numpy as np
 
 from allcnn.errors import InputError
 from allcnn.preprocessing.field import field_layers, network_shape
+from allcnn.specs import resolve
 from allcnn.specs.layers import ACTIVATIONS, Activation, Conv, Dense, Dropout, GlobalAverage, Norm, Pool, Spec
-from allcnn.specs.names import resolve
 from allcnn.specs.shapes import LayerShape, layer_shapes
 
 if TYPE_CHECKING:
