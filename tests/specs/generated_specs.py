@@ -6,7 +6,6 @@ The tests use them, and `tests/studies/fuzz_specs.py` with many more examples.
 from __future__ import annotations
 
 import math
-import time
 from typing import NamedTuple
 
 from hypothesis import strategies as st
@@ -25,8 +24,6 @@ from allcnn.specs import (
     strided,
 )
 
-#: No text may take longer, in seconds of the processor. A tenth is usual at most; what went wrong once took a minute.
-SLOWEST = 2.0
 LONGEST_MESSAGE = 600
 
 
@@ -35,7 +32,6 @@ class Outcome(NamedTuple):
 
     spec: Spec | None
     parameters: int | None
-    seconds: float
 
 
 # Texts
@@ -43,20 +39,8 @@ class Outcome(NamedTuple):
 DIGITS = ["0", "1", "2", "3", "4", "5", "7", "8", "11", "16", "32", "96"]
 ODD_NUMBERS = ["00", "007", "65536", "65537", "1024", "1025", "9" * 10, "9" * 400, "-1", "1e3", "1_0", "2.0", "٣", "²"]
 FRACTIONS = [
-    ".5",
-    "0.33",
-    "0",
-    "1",
-    ".999",
-    "2",
-    "1000",
-    "1001",
-    "." + "1" * 30,
-    "." + "1" * 31,
-    "9" * 10,
-    "nan",
-    "1e9",
-]
+    ".5", "0.33", "0", "1", ".999", "2", "1000", "1001", "." + "1" * 30, "." + "1" * 31, "9" * 10, "nan", "1e9",
+]  # fmt: skip
 JUNK = "0123456789NCMAPLDFBGx()[]-/:.svp _reluX\t\n\r\x00\x7f²٣–−é\U0001f600"
 
 _small = st.sampled_from(DIGITS[1:])
@@ -178,7 +162,6 @@ def compare_with_keras(spec: Spec, input_shape: tuple[int, int, int], classes: i
 
 def examine(text: object, input_shape: tuple[int, int, int], classes: int) -> Outcome:
     """Read a text and do all arithmetic with it; an AssertionError, or any other exception, is a fault of ours."""
-    started = time.process_time()
     spec, parameters = None, None
     try:
         spec = parse(text)  # type: ignore[arg-type]
@@ -187,9 +170,7 @@ def examine(text: object, input_shape: tuple[int, int, int], classes: int) -> Ou
     if spec is not None:
         assert parse(str(spec)) == spec
         parameters = _arithmetic(spec, input_shape, classes)
-    seconds = time.process_time() - started
-    assert seconds < SLOWEST, f"{seconds:.2f} s for {text!r:.200}"
-    return Outcome(spec, parameters, seconds)
+    return Outcome(spec, parameters)
 
 
 def examine_derived(spec: Spec) -> int:
