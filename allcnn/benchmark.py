@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -103,12 +102,12 @@ class Speed:
         return {
             "precision": self.precision,
             "images_per_second": self.images_per_second,
-            "rates": list(self.rates),
+            "rates": self.rates,
             "operations_per_image": self.operations_per_image,
             "operations_per_second": self.operations_per_second,
             "ceiling_operations_per_second": self.ceiling.operations_per_second,
             "fraction": self.fraction,
-            "products": [product.as_dict() for product in self.products],
+            "products": [asdict(product) for product in self.products],
         }
 
 
@@ -146,7 +145,6 @@ class BenchmarkResult:
         """The same as plain values, for JSON."""
         return {
             **asdict(self),
-            "image_shape": list(self.image_shape),
             "training": self.training.as_dict(),
             "prediction": self.prediction.as_dict(),
             "recipes": [recipe.as_dict() for recipe in self.recipes],
@@ -216,7 +214,11 @@ def benchmark(
     device = find_device()
     precision = resolve_precision(precision, device)
     dtypes = sorted({product_dtype(precision), "float32"})
-    measure_all = partial(_measure_all, dtypes, device.kind, seconds / 6)
+
+    def measure_all() -> list[Product]:
+        each = seconds / 6 / len(dtypes)
+        return [product for dtype in dtypes for product in measure_products(dtype, device.kind, each)]
+
     announce(f"measuring matrix products in {' and '.join(dtypes)} ...")
     products = measure_all()
     ceilings = {dtype: max(p.operations_per_second for p in products if p.dtype == dtype) for dtype in dtypes}
@@ -330,10 +332,6 @@ def _refuse_large(batch_size: int, shape: tuple[int, int, int]) -> None:
         )
 
 
-def _measure_all(dtypes: list[str], kind: str, seconds: float) -> list[Product]:
-    return [product for dtype in dtypes for product in measure_products(dtype, kind, seconds / len(dtypes))]
-
-
 def _train(spec: Spec, data: Dataset, recipe: Recipe, precision: str, run: Path, seconds: float) -> list[float]:
     """Train in a run folder until the seconds are over; images per second of the epochs after the first."""
     import keras
@@ -390,17 +388,8 @@ class Product:
     columns: int
     operations_per_second: float
 
-    @property
-    def operations(self) -> int:
-        """How many operations it takes."""
-        return 2 * self.rows * self.inner * self.columns
-
     def __str__(self) -> str:
         return f"{self.rows}x{self.inner} by {self.inner}x{self.columns}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same as plain values, for JSON."""
-        return asdict(self)
 
 
 def product_dtype(precision: str) -> str:
@@ -458,25 +447,15 @@ def _measure(dtype: str, shape: tuple[int, int, int], seconds: float) -> Product
 # How long the recipes would take at given rates, by arithmetic alone.
 
 
-@dataclass(frozen=True)
-class RecipeData:
-    """What a recipe is for: images of a size, so many to train on, and so many to test on after every epoch.
-
-    image_size: height and width of what the network sees, which for the recipe large is the images' field.
-    """
-
-    image_size: int
-    training_images: int
-    test_images: int
-
-
-#: CIFAR-10's numbers; the recipe imagenet counts steps, and has no test pass of its own.
+#: What the recipes are for: height and width of what the network sees (for the recipe large, of the field that the
+#: images lie in), and the numbers of images to train on and to test on after every epoch. CIFAR-10's numbers; the
+#: recipe imagenet counts steps, and has no test pass of its own.
 RECIPE_DATA = {
-    "paper": RecipeData(32, 50_000, 10_000),
-    "review": RecipeData(32, 50_000, 10_000),
-    "fast": RecipeData(32, 50_000, 10_000),
-    "large": RecipeData(126, 50_000, 10_000),
-    "imagenet": RecipeData(224, 1_281_167, 0),
+    "paper": (32, 50_000, 10_000),
+    "review": (32, 50_000, 10_000),
+    "fast": (32, 50_000, 10_000),
+    "large": (126, 50_000, 10_000),
+    "imagenet": (224, 1_281_167, 0),
 }
 
 
@@ -511,19 +490,16 @@ def fitting_recipes(image_shape: tuple[int, int, int]) -> list[Recipe]:
     return [
         recipe
         for name, recipe in RECIPES.items()
-        if name in RECIPE_DATA and (RECIPE_DATA[name].image_size,) * 2 == tuple(image_shape[:2])
+        if name in RECIPE_DATA and (RECIPE_DATA[name][0],) * 2 == tuple(image_shape[:2])
     ]
 
 
 def recipe_time(recipe: Recipe, training_rate: float, prediction_rate: float) -> RecipeTime:
     """How long a recipe takes at rates in images per second."""
-    data = RECIPE_DATA[recipe.name]
-    if recipe.unit == "steps":
-        training_images, test_images = recipe.length * recipe.batch_size, 0
-    else:
-        # A last, smaller batch is dropped.
-        whole_batches = data.training_images // recipe.batch_size * recipe.batch_size
-        training_images, test_images = recipe.length * whole_batches, recipe.length * data.test_images
+    _, an_epoch, a_test = RECIPE_DATA[recipe.name]
+    # An epoch is of whole batches: a last, smaller one is dropped.
+    images = recipe.batch_size if recipe.unit == "steps" else an_epoch // recipe.batch_size * recipe.batch_size
+    training_images, test_images = recipe.length * images, recipe.length * a_test
     return RecipeTime(
         recipe.name, recipe.unit, recipe.length, training_images, test_images,
         training_images / training_rate, test_images / prediction_rate,
