@@ -17,7 +17,7 @@ ROOMS = (
 # Elsewhere Keras is enough, and either backend will do.
 MAY_NAME_A_BACKEND = {
     "allcnn/backend.py", "allcnn/device.py", "allcnn/data/pipeline.py", "allcnn/data/pack.py",
-    "allcnn/visualize/attribution.py", "allcnn/export/converters.py", "allcnn/spread/accelerators.py",
+    "allcnn/visualize/attribution.py", "allcnn/export.py", "allcnn/spread/accelerators.py",
 }  # fmt: skip
 BACKENDS = {"tensorflow", "jax", "torch"}
 SOURCES = sorted(path for package in ("allcnn", "allcnn_cli") for path in (ROOT / package).rglob("*.py"))
