@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from allcnn.errors import SpecError
-from allcnn.specs.layers import Activation, Conv, Dropout, Layer, Norm, Pool, Spec
+from allcnn.specs.layers import Activation, Conv, Dropout, Layer, Norm, Pool, Spec, shortened
 
 
 def strided(spec: Spec) -> Spec:
@@ -59,10 +59,9 @@ def convpool(spec: Spec) -> Spec:
 def _derived(spec: Spec, rule: Callable[[list[Layer], Pool], list[Layer]]) -> Spec:
     """The network in which `rule` says, for each pooling layer, what it and the layers before it become."""
     if not any(isinstance(layer, Pool) for layer in spec):
-        text = str(spec)
         raise SpecError(
-            f'"{text if len(text) <= 60 else f"{text[:57]}..."}" has no pooling layer, so nothing can be derived from '
-            "it; start from a base network that has one, for example 96C3-MP3/2-NC1-GAP"
+            f'"{shortened(str(spec), 60)}" has no pooling layer, so nothing can be derived from it; '
+            "start from a base network that has one, for example 96C3-MP3/2-NC1-GAP"
         )
     layers: list[Layer] = []
     for layer in spec:

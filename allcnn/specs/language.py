@@ -83,7 +83,7 @@ class _Token:
     column: int
 
     def __str__(self) -> str:
-        return f'token {self.number} "{_excerpt(self.text)}" (character {self.column})'
+        return f'token {self.number} "{shortened(self.text, 48)}" (character {self.column})'
 
     def refuse(self, problem: str) -> NoReturn:
         raise SpecError(f"{self}: {problem}")
@@ -205,7 +205,7 @@ def _read_defaults(compact: str) -> tuple[Padding, Activation, int]:
         return "same", RELU, 0
     end = compact.find("]")
     block = compact[: end + 1] if end > 0 else compact
-    where, example = f'defaults "{_excerpt(block)}"', "for example [v :leaky_relu(0.33)]"
+    where, example = f'defaults "{shortened(block, 48)}"', "for example [v :leaky_relu(0.33)]"
     match = _DEFAULTS.fullmatch(block[1:-1])
     if end < 0 or match is None or not block[1:-1]:
         raise SpecError(
@@ -357,7 +357,3 @@ def _meant(text: str) -> str:
         if candidate != text and is_token(candidate):
             return f'; did you mean "{candidate}"?'
     return next(f". Expected: {form}" for looks, form in _FORMS if re.fullmatch(looks, text))
-
-
-def _excerpt(text: str) -> str:
-    return text if len(text) <= 48 else f"{text[:45]}..."

@@ -265,9 +265,9 @@ def number_text(value: float) -> str:
     return text.removesuffix(".0")
 
 
-def shortened(text: str) -> str:
-    """A piece of the user's text for a message."""
-    return text if len(text) <= 24 else f"{text[:20]}..."
+def shortened(text: str, most: int = 24) -> str:
+    """The user's text for a message, of at most so many characters."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _keep_whole(layer: Any, field: str, what: str, most: int = MAX_SIZE, least: int = 1) -> None:

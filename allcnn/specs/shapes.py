@@ -60,7 +60,6 @@ class LayerShape:
     token: the layer in the spec language; "softmax" for the softmax, which a spec leaves out (`layer` None).
     input_shape, output_shape: (height, width, channels), or (channels,) after GAP and FC.
     parameters: weights, biases and, for normalisation, the moving mean and variance too (4 a channel, as Keras counts).
-    trainable_parameters: without those moving statistics (2 a channel).
     multiply_adds: for one image, of convolutions and fully connected layers; biases and padding counted as
         the plain formula does.
     axes: the geometry along height and along width.
@@ -72,7 +71,6 @@ class LayerShape:
     input_shape: Shape
     output_shape: Shape
     parameters: int
-    trainable_parameters: int
     multiply_adds: int
     axes: tuple[Axis, Axis]
 
@@ -134,19 +132,13 @@ def layer_shapes(spec: Spec, input_shape: Sequence[int] = (32, 32, 3), classes: 
         row = _row(name, layer, shape, axes, classes)
         rows.append(row)
         shape, axes = row.output_shape, row.axes
-    rows.append(LayerShape("softmax", "softmax", None, shape, shape, 0, 0, 0, axes))
+    rows.append(LayerShape("softmax", "softmax", None, shape, shape, 0, 0, axes))
     return tuple(rows)
 
 
-def count_parameters(
-    spec: Spec, input_shape: Sequence[int] = (32, 32, 3), classes: int = 10, *, trainable_only: bool = False
-) -> int:
-    """All parameters, biases included (Table 3's last column, exactly); raises as `layer_shapes` does.
-
-    Batch normalisation counts 4 a channel, of which its moving mean and variance are left out by `trainable_only`.
-    """
-    rows = layer_shapes(spec, input_shape, classes)
-    return sum(row.trainable_parameters if trainable_only else row.parameters for row in rows)
+def count_parameters(spec: Spec, input_shape: Sequence[int] = (32, 32, 3), classes: int = 10) -> int:
+    """All parameters, biases included (Table 3's last column, exactly); raises as `layer_shapes` does."""
+    return sum(row.parameters for row in layer_shapes(spec, input_shape, classes))
 
 
 def count_multiply_adds(spec: Spec, input_shape: Sequence[int] = (32, 32, 3), classes: int = 10) -> int:
@@ -156,27 +148,27 @@ def count_multiply_adds(spec: Spec, input_shape: Sequence[int] = (32, 32, 3), cl
 
 def _row(name: str, layer: Layer, shape: Shape, axes: tuple[Axis, Axis], classes: int) -> LayerShape:
     output = shape
-    weights = biases = statistics = multiply_adds = 0
+    parameters = multiply_adds = 0
     match layer:
         case Conv() | Pool():
             axes = (_slid(axes[0], layer, name), _slid(axes[1], layer, name))
             channels = shape[2]
             if isinstance(layer, Conv):
-                channels = biases = layer.filters or classes
+                channels = layer.filters or classes
                 weights = layer.size**2 * shape[2] * channels
+                parameters = weights + channels
                 multiply_adds = weights * axes[0].size * axes[1].size
             output = (axes[0].size, axes[1].size, channels)
         case GlobalAverage():
             axes, output = (axes[0].whole(), axes[1].whole()), (shape[2],)
         case Dense():
-            biases = layer.units or classes
-            weights = multiply_adds = prod(shape) * biases
-            axes, output = (axes[0].whole(), axes[1].whole()), (biases,)
+            units = layer.units or classes
+            multiply_adds = prod(shape) * units
+            parameters = multiply_adds + units
+            axes, output = (axes[0].whole(), axes[1].whole()), (units,)
         case Norm():
-            weights = biases = shape[-1]  # a scale and a shift for each channel
-            statistics = 2 * shape[-1]
-    trainable = weights + biases
-    return LayerShape(name, str(layer), layer, shape, output, trainable + statistics, trainable, multiply_adds, axes)
+            parameters = 4 * shape[-1]
+    return LayerShape(name, str(layer), layer, shape, output, parameters, multiply_adds, axes)
 
 
 def _slid(axis: Axis, layer: Conv | Pool, name: str) -> Axis:

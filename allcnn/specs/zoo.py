@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from allcnn.errors import InputError, SpecError
 from allcnn.specs.derive import all_convolutional, convpool, strided
 from allcnn.specs.language import MAX_CHARACTERS, is_token, parse
-from allcnn.specs.layers import Spec
+from allcnn.specs.layers import Spec, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,8 +253,7 @@ def _unknown(name: str) -> InputError:
     matches = get_close_matches(_plain(name), _SPELLINGS, n=6, cutoff=0.5)
     nearest = list(dict.fromkeys(_SPELLINGS[spelling] for spelling in matches))[:3]
     suggestion = f"the nearest are {', '.join(nearest)}. " if nearest else ""
-    shown = name if name.isprintable() else repr(name)[1:-1]
-    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    shown = shortened(name if name.isprintable() else repr(name)[1:-1], 60)
     return InputError(
         f'unknown network "{shown}": {suggestion}`allcnn params` lists every name; '
         "a network of your own is a text such as 96C3-96C3/2-NC1-GAP"

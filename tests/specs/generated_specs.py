@@ -5,7 +5,6 @@ The tests use them, and `tests/studies/fuzz_specs.py` with many more examples.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 from hypothesis import strategies as st
@@ -151,8 +150,6 @@ def compare_with_keras(spec: Spec, input_shape: tuple[int, int, int], classes: i
     rows = layer_shapes(spec, input_shape, classes)
     model = build_model(spec, input_shape, classes, initializer="glorot_uniform", seed=0)
     assert model.count_params() == sum(row.parameters for row in rows)
-    trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
-    assert trainable == sum(row.trainable_parameters for row in rows)
     for row in rows:
         layer = model.get_layer(row.name)
         assert layer.count_params() == row.parameters, row.name
@@ -199,7 +196,6 @@ def _arithmetic(spec: Spec, input_shape: tuple[int, int, int], classes: int) -> 
     assert all(row.receptive_field >= 1 and float(row.offset) == row.offset for row in rows)
     parameters = count_parameters(spec, input_shape, classes)
     assert parameters == sum(row.parameters for row in rows)
-    assert count_parameters(spec, input_shape, classes, trainable_only=True) <= parameters
     assert count_multiply_adds(spec, input_shape, classes) == sum(row.multiply_adds for row in rows)
     return parameters
 

@@ -145,7 +145,7 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
     ("0C3-NC1-GAP", ("the number of filters must be from 1 to 65,536; got 0",)),
     ("65537C3-NC1-GAP", ("the number of filters must be from 1 to 65,536; got 65537",)),
     ("65537FC-NFC", ("the number of units must be from 1 to 65,536; got 65537",)),
-    (f"{'9' * 4000}C3-NC1-GAP", ("the number of filters must be from 1 to 65,536; got 99999999999999999999...",)),
+    (f"{'9' * 4000}C3-NC1-GAP", ("the number of filters must be from 1 to 65,536; got 999999999999999999999...",)),
     ("96C0-NC1-GAP", ("the kernel size must be from 1 to 1,024; got 0",)),
     ("96C1025-NC1-GAP", ("the kernel size must be from 1 to 1,024; got 1025",)),
     ("96C3/0-NC1-GAP", ("the stride must be from 1 to 1,024; got 0",)),
