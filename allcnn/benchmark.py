@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 _FORWARD, _TRAINING = 2, 6
 _COUNTED_EPOCHS = 3
 _LEAST_STEPS = 5
-# A guess of the rate only decides how long an epoch is. A low one makes epochs short, which costs nothing. What the
-# host has to do for an image limits the rate of small networks.
+# The guessed rate only sets the length of an epoch. Too low a guess makes epochs short, which costs nothing. The host's
+# work for an image limits the rate of small networks.
 _GUESSED_FRACTION = 0.25
 _MOST_IMAGES_PER_SECOND_ON_CPU = 5_000
 _MOST_IMAGES_PER_SECOND = 50_000
-# An accelerator runs up to so many steps at once, as many as divide an epoch: 50 of CIFAR-10's 250.
+# An accelerator runs up to 50 steps a call, the largest such divisor of an epoch's steps.
 _STEPS_AT_ONCE = 50
 _MOST_IMAGES, _MOST_IMAGE_BYTES = 50_000, 256 << 20
 _PREDICTED_BATCHES = 4
@@ -61,7 +61,7 @@ _GPU_SHAPES = (
     (2048, 2048, 2048), (4096, 4096, 4096), (8192, 8192, 8192), (8192, 16384, 8192), (65536, 1024, 1024),
     (131072, 1024, 256), (131072, 1728, 192),
 )  # fmt: skip
-# Reading a scalar back waits for the device. That has to be little beside the products before it.
+# Reading a scalar back waits for the device. So many seconds of products come before it that the wait is negligible.
 _READING_SECONDS = 0.01
 _LEAST_READINGS = 2
 
@@ -234,7 +234,7 @@ def benchmark(
             spec, noise_dataset(images, classes, image_shape), training_recipe, precision, run, seconds
         )
         trained = load_model(run)
-    # Again and again: what else runs on a machine comes and goes, and a ceiling should have seen the best moment.
+    # Three times in all: other programs come and go, and the ceiling is the rate of the best moment.
     announce("measuring matrix products again ...")
     products += measure_all()
     announce("predicting ...")

@@ -29,7 +29,7 @@ from allcnn.models.saved import ModelCard, SavedModel, find_model_file, in_short
 if TYPE_CHECKING:
     import keras
 
-#: tf2onnx's own choice of today, held on to: onnxruntime reads it from 1.10 on.
+#: tf2onnx's present default, kept fixed: onnxruntime reads it from 1.10 on.
 OPSET = 15
 _PACKAGES = ("allcnn", "keras", "tensorflow", "tensorflow-cpu", "tf2onnx", "onnx")
 # Of layers that handle whole numbers, such as an augmentation of uint8 images.
@@ -38,7 +38,7 @@ _WHOLE_NUMBERS = re.compile(r"u?int\d+|bool")
 
 @dataclass(frozen=True)
 class Tensor:
-    """What goes in or comes out. None in the shape: any number, as of the images in a batch."""
+    """An input or an output. None in the shape: any number, such as of the images in a batch."""
 
     name: str
     shape: tuple[int | None, ...]
@@ -47,7 +47,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Export:
-    """What was written. `card` is the content of the allcnn.json that travels with the model."""
+    """The exported model. `card` is the content of the allcnn.json that was written with it."""
 
     path: Path
     format: str
@@ -104,7 +104,7 @@ def export_model(model: keras.Model | SavedModel | str | Path, format: str, outp
 
 
 def _find(model: keras.Model | SavedModel | str | Path) -> tuple[Path | None, ModelCard | None]:
-    """The file of a model and its card, as far as there are such. Keras is not needed for it."""
+    """The file and the card of a model, None where it has none. Needs no Keras."""
     if isinstance(model, SavedModel):
         return model.path, model.card
     if isinstance(model, str | Path):
@@ -194,7 +194,7 @@ def _with_names(network: keras.Model, card: ModelCard | None) -> tuple[keras.Mod
 
 
 def _document(card: ModelCard | None, name: str, inputs: Tensor, outputs: Tensor) -> dict[str, Any]:
-    """The card as it travels: without the folder of the training images, which is nobody else's business."""
+    """The card as exported, without the folder of the training images, which is private."""
     known = {key: value for key, value in asdict(card).items() if key != "data_dir"} if card else {"model": name}
     values = {"values": "raw RGB, 0 to 255"} if card else {}
     versions = {package: found for package in _PACKAGES if (found := _version(package))}
@@ -209,13 +209,13 @@ def _version(package: str) -> str | None:
 
 
 def _convert(kind: Format, model: keras.Model, card: str, path: Path, name: str) -> None:
-    """Run a converter, without what it and TensorFlow have to say. Raises AllcnnError where it fails."""
+    """Run a converter and suppress what it and TensorFlow print. Raises AllcnnError where it fails."""
     failure = None
     with hold_standard_error(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             kind.write(model, card, path)
-        except BaseException as error:  # raised again where nothing is held back any more, and so not shown
+        except BaseException as error:  # raised again below, where standard error is no longer held back
             failure = error
     if failure is None:
         return

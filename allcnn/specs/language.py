@@ -10,8 +10,8 @@
     repeat    2x(96C3-96C1)
     defaults  [v :leaky_relu(0.33)]                  for the convolutions that name none
 
-The reader checks the form of a token and the order of brackets. What a number may be, and which layers may follow each
-other, the values of `allcnn.specs.layers` check when they are made.
+This file checks the form of tokens and the brackets. The values of `allcnn.specs.layers` check numbers, names and the
+order of layers, when they are made.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What was published beside the networks' own figures: Table 4 of the paper, and what its tables leave unclear.
+"""Published figures beyond the networks' own: the paper's Table 4; and notes on what the sources leave unclear.
 
-Table 3 of the paper and Table 2 of the review are in `allcnn.specs.zoo`, with every network; so are the errors of the
-paper's own rows of Table 4, which name their network here. No number stands in two places.
+`allcnn.specs.zoo` gives every network its own figures (the paper's Table 3, the review's Table 2). The paper's own rows
+of Table 4 take theirs from there, so that no number stands in two places.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LITERATURE = (
 
 @dataclass(frozen=True, slots=True)
 class PublishedRow:
-    """A row of Table 4. `method` and `parameters` as printed; `network`: ours of the paper's own rows."""
+    """A row of Table 4. `method` and `parameters`: as printed. `network`: in the paper's own rows, the zoo's."""
 
     method: str
     error_percent: float
@@ -35,7 +35,7 @@ class PublishedRow:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of Table 4: what its rows were trained on, and the rows in the printed order."""
+    """A part of Table 4: the data that its rows were trained on, and the rows in the printed order."""
 
     title: str
     dataset: str
@@ -44,9 +44,9 @@ class Section:
 
 
 def papers_augmentation(augmentation: str) -> str:
-    """The augmentation of the published rows that a run stands beside.
+    """The augmentation of the published rows that a run is compared with.
 
-    "flip-reflect" mirrors and shifts as the paper's does, and differs in the range and in what moves in.
+    "flip-reflect" mirrors and shifts as the paper does. It differs in the range, and in the pixels that move in.
     """
     return "flip-shift" if augmentation == "flip-reflect" else augmentation
 
@@ -61,7 +61,7 @@ def published_error(network: Network, dataset: str, augmentation: str) -> tuple[
 
 
 def _ours(method: str, name: str, error: int = 0, parameters: str | None = None) -> PublishedRow:
-    """The paper's own row: which of the network's errors it gives."""
+    """One of the paper's own rows. `error`: the place of its figure among the network's errors."""
     return PublishedRow(method, ZOO[name].errors[error].error_percent, parameters, ZOO[name])
 
 
@@ -98,7 +98,7 @@ TABLE_4: tuple[Section, ...] = (
     )),
 )  # fmt: skip
 
-# Where the sources contradict themselves or each other, or leave a reader in doubt; the zoo has more.
+# Where the sources contradict themselves or each other, or are unclear. The networks of the zoo have notes too.
 LARGE_IS_CIFAR_10 = (
     'The paper heads these rows "CIFAR-100"; its section 3.2.3 says that they are on CIFAR-10, where they stand here.'
 )
@@ -109,17 +109,17 @@ CIFAR_100_AUGMENTATION = (
 OURS_IS_THE_PAPERS = '"(Ours)" in a method is the paper\'s; "measured" are the runs of this report.'
 REVIEW_LEARNING_RATES = "The review tried the learning rates 0.05 and 0.01 (its section 3.4.2)."
 REVIEW_MINUTES = 'The review prints the run times of the B models without the "m" of the others: taken for minutes.'
-#: What the zoo says of every network of the review.
+#: The note on every network of the review.
 REVIEW_TAKES_THE_LOWEST = ZOO["review-a"].notes[-1]
 
 
 def count_notes(network: Network) -> list[str]:
-    """Where the parameters that the paper prints for a network are not those that it has."""
+    """Notes on a network whose printed number of parameters is wrong."""
     return [note for note in network.notes if note.startswith("Table ")]
 
 
 def review_notes(network: Network, *, error_only: bool = False) -> list[str]:
-    """What is to be known of the review's run of a network of Table 3; error_only: of its error."""
+    """Notes on the review's run of a network of Table 3; with `error_only`, those on its error."""
     notes = [note for note in ZOO[f"review-{network.name}"].notes if note != REVIEW_TAKES_THE_LOWEST]
     if error_only:
         return [note for note in notes if note.startswith("The review's Table 2")]

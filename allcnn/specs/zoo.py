@@ -1,4 +1,4 @@
-"""Every published network as one line of text, with its published facts; and the networks that people name.
+"""Every published network as one line of text, with its published figures; and the network that a name means.
 
 "The paper": Springenberg et al., Striving for Simplicity: The All Convolutional Net (arXiv 1412.6806).
 "The review": Lee, Luo and Colomer, Review: The All Convolutional Net, which trained the twelve networks of Table 3.
@@ -241,7 +241,7 @@ def resolve(model: str | Spec | Network) -> tuple[Spec, Network | None]:
 
 
 def _meant_as_text(text: str) -> bool:
-    """Whether a text that cannot be read was meant as layers rather than as a name: one layer or bracket is enough."""
+    """Whether a wrong text was meant as layers rather than as a name: one layer or bracket is enough."""
     if len(text) > MAX_CHARACTERS or re.search(r"[\[\]():]|^\s*\d", text):
         return True
     return any(is_token("".join(piece.split())) for piece in text.split("-"))
