@@ -33,7 +33,6 @@ from allcnn.benchmark import process_memory_peak
 from allcnn.data.load import load_data
 from allcnn.evaluation import BATCH_SIZE, probabilities
 from allcnn.preprocessing import ZCAWhitening, whitening
-from allcnn.preprocessing.contrast import contrast_normalize
 from allcnn.preprocessing.store import fit_preprocessing
 from allcnn.visualize.patches import strongest_patches
 
@@ -59,9 +58,10 @@ def measure_whitening(data_dir: str, rounds: int) -> None:
     held = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     ZCAWhitening().adapt(images)
     print(f"a fit raises the memory by {((process_memory_peak() or held) - held) / 1e6:.0f} MB")
-    rows = np.empty((len(images), images[0].size), np.float32)
+    values = images[0].size
+    rows = np.empty((len(images), values), np.float32)
     for start in range(0, len(images), 1000):
-        rows[start : start + 1000] = contrast_normalize(images[start : start + 1000].reshape(-1, images[0].size))
+        rows[start : start + 1000] = whitening.contrast_normalize(images[start : start + 1000].reshape(-1, values))
     covariance = (rows.T @ rows).astype(np.float64) / len(rows)
     covariance.flat[:: len(covariance) + 1] += whitening.REGULARIZATION
     with tempfile.TemporaryDirectory() as folder:
