@@ -221,9 +221,7 @@ def benchmark(
 
     announce(f"measuring matrix products in {' and '.join(dtypes)} ...")
     products = measure_all()
-    ceilings = {dtype: max(p.operations_per_second for p in products if p.dtype == dtype) for dtype in dtypes}
-
-    ceiling = ceilings[product_dtype(precision)]
+    ceiling = max(one.operations_per_second for one in products if one.dtype == product_dtype(precision))
     images = images_per_epoch(
         training_recipe.batch_size, shape, _TRAINING * multiply_adds, ceiling, device.kind, seconds
     )
