@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # In the order in which data flows.
 ROOMS = (
-    "errors", "files", "backend", "device", "spread", "specs", "data", "preprocessing", "models", "scores",
+    "errors", "files", "tables", "backend", "device", "spread", "specs", "data", "preprocessing", "models", "scores",
     "evaluation", "optimizers", "runs", "training", "sweep", "visualize", "benchmark", "export", "reports", "page",
 )  # fmt: skip
 # Elsewhere Keras is enough, and either backend will do.
