@@ -134,9 +134,9 @@ def test_what_the_sources_leave_unclear_is_said() -> None:
     table = TABLES["4"]([])
     large = [row for row in table.rows if row.section == "CIFAR-10, with large data augmentation"]
     assert len(large) == 4
-    assert all("3.2.3 says that they are on CIFAR-10" in " ".join(table.notes_of(row)) for row in large)
+    assert all("3.2.3 says that they are on CIFAR-10" in " ".join(row.notes) for row in large)
     ours = [row for row in table.rows if row.cells[0] == "ALL-CNN (Ours)" and row.cells[2] != "-"]
     assert len(ours) == 2
-    assert all("1.4 M parameters, Table 4 1.3 M" in " ".join(table.notes_of(row)) for row in ours)
+    assert all("1.4 M parameters, Table 4 1.3 M" in " ".join(row.notes) for row in ours)
     assert "1.4 M parameters, Table 4 1.3 M" in " ".join(TABLES["3"]([]).footnotes)
     assert "12.65" in " ".join(TABLES["review"]([]).footnotes)
