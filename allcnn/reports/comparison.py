@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
-from allcnn.reports.summaries import Search, Setting, Trial
+from allcnn.reports.summaries import Search, Trial
 from allcnn.runs.recipe import LEARNING_RATES, RECIPES, Recipe, recipe_for
 from allcnn.specs.zoo import Network
 from allcnn.tables import Values
@@ -70,7 +70,7 @@ def compare(searches: Sequence[Search], entries: Sequence[PublishedEntry], *, no
                 notes.append(f"{n} seed{'s' * (n > 1)} at learning rate {search.best.learning_rate:g}.")
             notes += [*candidate.notes, *_notes(search, candidate.recipe), *images_note(search, shown)]
         rows.append((values, notes))
-    digests = sorted({f"{search.setting.dataset} {search.setting.digest[:12]}" for search in shown})
+    digests = sorted({f"{search.dataset} {search.digest[:12]}" for search in shown})
     # Nothing here knows the official images, so nothing claims them.
     remarks = [f"Images, by their digest (see `allcnn data`): {', '.join(digests)}."] if digests else []
     return Comparison(rows, shown, remarks + _left_out(searches, shown, entries))
@@ -93,33 +93,31 @@ def _searched(
     That is one with a result, of the most epochs up to the recipe's, with the fewest other numbers changed, on the
     images that most searches are on, with no images held out, of the most runs.
     """
-    images = Counter(search.setting.digest for search in searches)
+    images = Counter(search.digest for search in searches)
 
     def rank(search: Search) -> tuple[float, ...]:
-        setting, best = search.setting, search.best
         return (
-            best is None,
-            -min(setting.recipe.length, recipe.length),
-            len(changes(setting.recipe, recipe)),
-            -images[setting.digest],
-            setting.validation > 0,
-            -len(best.counted) if best else 0,
+            search.best is None,
+            -min(search.recipe.length, recipe.length),
+            len(changes(search.recipe, recipe)),
+            -images[search.digest],
+            search.validation > 0,
+            -len(search.best.counted) if search.best else 0,
         )
 
     asked = (network.text, dataset, augmentation)
-    found = [one for one in searches if (one.setting.spec, one.setting.dataset, one.setting.augmentation) == asked]
+    found = [one for one in searches if (one.spec, one.dataset, one.augmentation) == asked]
     return min(found, key=rank, default=None)
 
 
 def _measured(search: Search | None) -> Values:
     """What a search's best learning rate gave, under the keys that every compared row has."""
     best = search.best if search else None
-    setting = search.setting if search else None
     test = best.test if best else None
     validation = best.validation if best else None
     return {
-        "dataset": setting.dataset if setting else None,
-        "digest": setting.digest if setting else None,
+        "dataset": search.dataset if search else None,
+        "digest": search.digest if search else None,
         "recipe": search.recipe_name if search else None,
         "epochs": len(best.counted[0].rows) if best else None,
         "n": test.n if test else 0,
@@ -153,7 +151,7 @@ def _notes(search: Search, recipe: str) -> list[str]:
 def recipe_notes(search: Search, expected: str) -> list[str]:
     """Which of a search's numbers are not those of the recipe that it names, and its name if it is not the expected."""
     name = search.recipe_name if search.recipe_name in RECIPES else expected
-    changed = "; ".join(changes(search.setting.recipe, recipe_for(name, search.setting.dataset)))
+    changed = "; ".join(changes(search.recipe, recipe_for(name, search.dataset)))
     if name == expected:
         return [f"{changed}."] if changed else []
     return [f"Recipe {name} with {changed}." if changed else f"Recipe {name}."]
@@ -180,12 +178,12 @@ def changes(recipe: Recipe, reference: Recipe) -> list[str]:
 
 
 def _image_notes(search: Search, best: Trial) -> list[str]:
-    run, validation = best.counted[0], search.setting.validation
+    run, validation = best.counted[0], search.validation
     notes = []
     if validation:
         notes.append(f"Trained without the {validation:.3g} of the training images that were held out.")
     images = run.config.get("training_images")
-    if search.setting.dataset in ("cifar10", "cifar100"):
+    if search.dataset in ("cifar10", "cifar100"):
         if isinstance(images, int) and abs(images - _CIFAR_TRAINING_IMAGES * (1 - validation)) > 1:
             notes.append(f"Trained on {images:,} images; the official training set has {_CIFAR_TRAINING_IMAGES:,}.")
         if str(run.config.get("source", "")).endswith(("(train/ and test/)", "(train/ and val/)")):
@@ -201,7 +199,7 @@ def _choice_notes(search: Search, best: Trial) -> list[str]:
     }[search.chosen_by]
     if search.tied:
         notes.append("Two learning rates have the same mean; of these the smaller.")
-    searched = search.setting.recipe.optimizer == "sgd" and search.setting.dataset != "digits"
+    searched = search.recipe.optimizer == "sgd" and search.dataset != "digits"
     if searched and best.learning_rate not in LEARNING_RATES:
         notes.append("The learning rate is none of the paper's four (0.25, 0.1, 0.05, 0.01).")
     if len({(run.config.get("backend"), run.config.get("precision")) for run in best.counted}) > 1:
@@ -211,8 +209,8 @@ def _choice_notes(search: Search, best: Trial) -> list[str]:
 
 def images_note(search: Search, shown: Sequence[Search]) -> list[str]:
     """Which images a row is of, if the rows of its data set are not all of the same."""
-    digests = {other.setting.digest for other in shown if other.setting.dataset == search.setting.dataset}
-    return [f"Images with the digest {search.setting.digest[:12]}."] if len(digests) > 1 else []
+    digests = {other.digest for other in shown if other.dataset == search.dataset}
+    return [f"Images with the digest {search.digest[:12]}."] if len(digests) > 1 else []
 
 
 def count_text(counts: dict[str, int]) -> str:
@@ -230,19 +228,19 @@ def _left_out(searches: Sequence[Search], shown: Sequence[Search], entries: Sequ
     names = {candidate.network.name for entry in entries for candidate in entry.candidates}
     where = {(entry.dataset, entry.augmentation) for entry in entries}
 
-    def why(setting: Setting) -> str:
-        if setting.network is None or setting.network.name not in names:
+    def why(search: Search) -> str:
+        if search.network is None or search.network.name not in names:
             return "of other networks"
-        if setting.dataset not in {dataset for dataset, _ in where}:
-            return f"on {setting.dataset}"
-        if (setting.dataset, setting.augmentation) not in where:
-            return f"on {setting.dataset} with augmentation {setting.augmentation}"
+        if search.dataset not in {dataset for dataset, _ in where}:
+            return f"on {search.dataset}"
+        if (search.dataset, search.augmentation) not in where:
+            return f"on {search.dataset} with augmentation {search.augmentation}"
         return "of the same networks in other settings or on other images"
 
     counts: Counter[str] = Counter()
     for search in searches:
         if not any(search is other for other in shown):
-            counts[why(search.setting)] += len(search.runs)
+            counts[why(search)] += len(search.runs)
     if not counts:
         return []
     said = "; ".join(f"{_runs(n)} {reason}" for reason, n in counts.items())

@@ -180,15 +180,14 @@ def search_table(searches: Sequence[Search]) -> Table:
 
 
 def _searched(search: Search, trial: Trial) -> Values:
-    setting, network = search.setting, search.setting.network
     test, validation = trial.test, trial.validation
     return {
-        "network": network.name if network else None,
-        "spec": setting.spec,
-        "dataset": setting.dataset,
-        "digest": setting.digest,
-        "recipe": {**setting.recipe.as_dict(), "name": search.recipe_name, "learning_rate": trial.learning_rate},
-        "validation": setting.validation,
+        "network": search.network.name if search.network else None,
+        "spec": search.spec,
+        "dataset": search.dataset,
+        "digest": search.digest,
+        "recipe": {**search.recipe.as_dict(), "name": search.recipe_name, "learning_rate": trial.learning_rate},
+        "validation": search.validation,
         "learning_rate": trial.learning_rate,
         "n": len(trial.counted),
         "test_error_percent": test.mean if test else None,
@@ -217,13 +216,12 @@ def _searched(search: Search, trial: Trial) -> Values:
 
 
 def _search_notes(search: Search, searches: Sequence[Search], trial: Trial) -> list[str]:
-    setting = search.setting
     notes = []
-    if setting.network is None and len(setting.spec) > _LONGEST_NAME:
-        notes.append(f"Network: {setting.spec}")
+    if search.network is None and len(search.spec) > _LONGEST_NAME:
+        notes.append(f"Network: {search.spec}")
     notes += recipe_notes(search, "paper")
-    if setting.validation:
-        notes.append(f"A part of {setting.validation:.3g} of the training images held out.")
+    if search.validation:
+        notes.append(f"A part of {search.validation:.3g} of the training images held out.")
     notes += [f"{run.name} {run.status}: {run.reason.splitlines()[0]}" for run in trial.others if run.reason]
     return notes + images_note(search, searches)
 
@@ -244,10 +242,9 @@ def _main_dataset(searches: Sequence[Search], names: Sequence[str]) -> str:
     """
     finished: dict[str, int] = {}
     for search in searches:
-        setting = search.setting
-        if setting.network is not None and setting.network.name in names and setting.augmentation == "none":
+        if search.network is not None and search.network.name in names and search.augmentation == "none":
             counted = sum(len(trial.counted) for trial in search.trials)
-            finished[setting.dataset] = finished.get(setting.dataset, 0) + counted
+            finished[search.dataset] = finished.get(search.dataset, 0) + counted
     if "cifar10" in finished or not finished:
         return "cifar10"
     return min(finished, key=lambda name: (-finished[name], name))

@@ -18,30 +18,6 @@ _NETWORK_OF_TEXT = {network.text: network for network in ZOO.values()}
 
 
 @dataclass(frozen=True)
-class Setting:
-    """All that must be the same for runs to be averaged or compared: everything but learning rate and seed.
-
-    recipe: with one name and one learning rate for all, since these are not compared.
-    """
-
-    spec: str
-    dataset: str
-    digest: str
-    recipe: Recipe
-    validation: float
-
-    @property
-    def network(self) -> Network | None:
-        """The published network of this text, whether the run named it or wrote it out."""
-        return _NETWORK_OF_TEXT.get(self.spec)
-
-    @property
-    def augmentation(self) -> str:
-        """The augmentation as the paper's tables have it; the run's own is the recipe's."""
-        return papers_augmentation(self.recipe.augmentation)
-
-
-@dataclass(frozen=True)
 class Trial:
     """One learning rate of a search.
 
@@ -86,10 +62,28 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """One setting and the learning rates that were run with it, highest first as the paper lists them."""
+    """All learning rates that were run in one setting, highest first as the paper lists them.
 
-    setting: Setting
+    The fields before `trials` are the setting: all that must be the same for runs to be averaged or compared.
+    recipe: with one name and one learning rate for all, since these are not compared.
+    """
+
+    spec: str
+    dataset: str
+    digest: str
+    recipe: Recipe
+    validation: float
     trials: tuple[Trial, ...]
+
+    @property
+    def network(self) -> Network | None:
+        """The published network of this text, whether the run named it or wrote it out."""
+        return _NETWORK_OF_TEXT.get(self.spec)
+
+    @property
+    def augmentation(self) -> str:
+        """The augmentation as the paper's tables have it; the run's own is the recipe's."""
+        return papers_augmentation(self.recipe.augmentation)
 
     @property
     def runs(self) -> tuple[CollectedRun, ...]:
@@ -140,16 +134,24 @@ def search_results(runs: Sequence[CollectedRun]) -> list[Search]:
 
     In the order of the published networks, then of the texts.
     """
-    settings: dict[Setting, dict[float, list[CollectedRun]]] = {}
+    settings: dict[tuple[str, str, str, Recipe, float], dict[float, list[CollectedRun]]] = {}
     for run in runs:
         recipe = replace(run.recipe, name="", learning_rate=1.0)
-        setting = Setting(run.spec, run.dataset, run.digest, recipe, run.validation)
+        setting = (run.spec, run.dataset, run.digest, recipe, run.validation)
         settings.setdefault(setting, {}).setdefault(run.recipe.learning_rate, []).append(run)
     searches = [
-        Search(setting, tuple(_trial(rate, trials[rate]) for rate in sorted(trials, reverse=True)))
+        Search(*setting, tuple(_trial(rate, trials[rate]) for rate in sorted(trials, reverse=True)))
         for setting, trials in settings.items()
     ]
-    return sorted(searches, key=lambda search: _place(search.setting))
+
+    def place(search: Search) -> tuple[int | str, ...]:
+        network, recipe = search.network, search.recipe
+        return (
+            list(ZOO).index(network.name) if network else len(ZOO), search.spec, search.dataset, search.digest,
+            recipe.augmentation, -recipe.length, f"{search.validation} {recipe}",
+        )  # fmt: skip
+
+    return sorted(searches, key=place)
 
 
 def _trial(learning_rate: float, runs: Sequence[CollectedRun]) -> Trial:
@@ -161,12 +163,3 @@ def _trial(learning_rate: float, runs: Sequence[CollectedRun]) -> Trial:
         else:
             others.append(run)
     return Trial(learning_rate, tuple(counted.values()), tuple(others))
-
-
-def _place(setting: Setting) -> tuple[int | str, ...]:
-    place = list(ZOO).index(setting.network.name) if setting.network else len(ZOO)
-    recipe = setting.recipe
-    return (
-        place, setting.spec, setting.dataset, setting.digest, recipe.augmentation, -recipe.length,
-        f"{setting.validation} {recipe}",
-    )  # fmt: skip

@@ -116,7 +116,7 @@ def test_a_network_written_out_is_the_published_one(write_run, runs_below) -> No
     write_run("all-c", 9.0, seed=0)
     write_run("D.2-96C3-96C3-96C3/2-D.5-192C3-192C3-192C3/2-D.5-192C3v-192C1-NC1-GAP", 9.2, seed=1)
     (search,) = search_results(runs_below())
-    assert (search.setting.network.name, search.best.test.n) == ("all-c", 2)
+    assert (search.network.name, search.best.test.n) == ("all-c", 2)
 
 
 def test_every_run_is_in_one_place(write_run, runs_below) -> None:
