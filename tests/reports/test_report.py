@@ -109,6 +109,16 @@ def test_the_longest_run_stands_in_the_row_the_others_are_counted(write_run, run
     )
 
 
+def test_a_search_without_held_out_images_stands_in_the_row(write_run, runs_below) -> None:
+    for seed in (0, 1):
+        write_run("all-c", 9.0, seed=seed, validation=0.1, validation_error=10.0)
+    write_run("all-c", 9.5)
+    write_run("all-c", 9.5, lr=0.1)
+    table = report_table(runs_below(), "3")
+    assert cells_of(table, "ALL-CNN-C", 4, 7) == [("9.50", "1", "0.05")]
+    assert "Two learning rates have the same mean; of these the smaller." in notes_of(table, "ALL-CNN-C")
+
+
 def test_runs_on_other_images_are_never_averaged(write_run, runs_below) -> None:
     """Those on the images that most runs are on stand in the row."""
     write_run("all-c", 9.0, images="one")
@@ -171,6 +181,7 @@ def test_the_reviews_table_takes_its_own_networks_first(write_run, runs_below) -
     write_run("all-c", 9.0)
     write_run("review-all-c", 11.0, recipe="review")
     write_run("a", 12.0)
+    write_run("review-a", None, recipe="review", status="diverged")
     table = report_table(runs_below(), "review")
     assert cells_of(table, "ALL-CNN-C", 1, 8) == [("11.17", "984.55", "0.05", "11.00", "1", "3.00", "0.05")]
     assert row_of(table, "ALL-CNN-C").values["network"] == "review-all-c"
@@ -178,7 +189,7 @@ def test_the_reviews_table_takes_its_own_networks_first(write_run, runs_below) -
     assert row_of(table, "Model A").values["network"] == "a"
     assert "The paper's network and recipe: there is no run of the review's." in notes_of(table, "Model A")
     assert "on a machine" in said(table)
-    assert "1 run of the same networks in other settings" in said(table)
+    assert "2 runs of the same networks in other settings" in said(table)
 
 
 def test_table_lr_shows_every_run_once(write_run, runs_below) -> None:

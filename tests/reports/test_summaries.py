@@ -41,6 +41,9 @@ def test_held_out_images_choose_where_every_run_has_them(write_run, runs_below) 
     (search,) = search_results(runs_below())
     assert (search.best.learning_rate, search.chosen_by) == (0.05, "validation_error")
     assert search.best.test.mean == 9.9
+    write_run("all-c", 8.9, lr=0.1, seed=1, validation=0.1)  # without its error on them
+    (search,) = search_results(runs_below())
+    assert (search.best.learning_rate, search.chosen_by) == (0.1, "test_error")
 
 
 def test_runs_with_and_without_held_out_images_are_two_settings(write_run, runs_below) -> None:
