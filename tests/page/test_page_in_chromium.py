@@ -12,13 +12,11 @@ from typing import Any
 import pytest
 from read_page import HOSTILE
 from run_folders import write_run
+from selenium import webdriver
+from selenium.webdriver.support.wait import WebDriverWait
 
 from allcnn.page import write_page
 from allcnn.runs.collected import collect_runs
-
-pytest.importorskip("selenium", reason='Selenium is not installed: pip install "allcnn[dev]"')
-from selenium import webdriver  # noqa: E402
-from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = [
