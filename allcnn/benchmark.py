@@ -24,7 +24,7 @@ from allcnn.data.order import DRAWS
 from allcnn.device import PRECISIONS, Device, device_memory_peak, find_device, physical_memory, resolve_precision
 from allcnn.errors import InputError, Interrupted
 from allcnn.evaluation import BATCH_SIZE, probabilities
-from allcnn.models.passes import fitting_batch
+from allcnn.models.parts import fitting_batch
 from allcnn.models.saved import load_model
 from allcnn.runs.folder import RunFolder, read_metrics
 from allcnn.runs.recipe import AUGMENTATIONS, RECIPES, Recipe, recipe_for

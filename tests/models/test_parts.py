@@ -23,6 +23,7 @@ from allcnn.models.parts import (
 from allcnn.models.saved import ModelCard, SavedModel
 from allcnn.preprocessing import make_preprocessing
 from allcnn.specs import parse
+from allcnn.runs.recipe import Recipe
 from allcnn.training.network import copy_weights, make_training_model
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3)).astype(np.uint8)
@@ -69,9 +70,8 @@ def test_a_test_sees_what_training_sees(augmentation, kind, field) -> None:
     found = saved(augmentation, kind, field)
     model = augmented_model(found.model, found.card)
     training = make_training_model(
-        parse(SPEC), (8, 8, 3), 4, initializer="lecun_normal", seed=0,
-        weight_decay=0.0, decay_biases=True, augmentation=augmentation, dtype="float32",
-        preprocessing=make_preprocessing(kind).adapt(IMAGES), field=field,
+        parse(SPEC), (8, 8, 3), 4, Recipe("mine", weight_decay=0.0, augmentation=augmentation, field=field),
+        seed=0, dtype="float32", preprocessing=make_preprocessing(kind).adapt(IMAGES),
     )  # fmt: skip
     copy_weights(found.model, training)
     draws = DRAWS[augmentation].draw(0, 0, 0, len(IMAGES))
