@@ -23,8 +23,7 @@ from allcnn.backend import choose_backend, hold_standard_error, load_keras
 from allcnn.errors import AllcnnError, CheckpointError, InputError
 from allcnn.evaluation import takes_images
 from allcnn.files import atomic_folder, atomic_path
-from allcnn.models.archive import CARD_MEMBER
-from allcnn.models.saved import ModelCard, SavedModel, find_model_file, in_short, open_saved, read_card
+from allcnn.models.saved import CARD_MEMBER, ModelCard, SavedModel, find_model_file, in_short, open_saved, read_card
 
 if TYPE_CHECKING:
     import keras
