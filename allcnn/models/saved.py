@@ -170,11 +170,11 @@ def _read_texts(path: Path) -> tuple[bytes, ModelCard | None]:
     Keras stores its members as they are. A compressed one may unpack to any size, whatever the archive says of it.
     """
     content = read_file(path)
+    if CARD_MEMBER.encode() in content:  # allcnn wrote the file, however damaged the archive's directory is
+        check_seal(path, content)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = archive.namelist()
-            if archive.comment or CARD_MEMBER in names:
-                check_seal(path, content)
             for member in archive.infolist():
                 if member.compress_type != zipfile.ZIP_STORED:
                     raise CheckpointError(
