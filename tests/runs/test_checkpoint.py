@@ -107,20 +107,6 @@ def test_the_state_before_is_kept_and_taken_if_the_last_is_missing_or_damaged(tw
     assert said[0].endswith("It was set aside as state.damaged-1.h5; going on from the state before it.")
 
 
-def test_a_failed_write_leaves_both(two_states, monkeypatch) -> None:
-    import allcnn.files
-
-    def fail(*_):
-        raise OSError("the disk is full")
-
-    monkeypatch.setattr(allcnn.files.os, "fsync", fail)
-    with pytest.raises(OSError, match="the disk is full"):
-        save_state(two_states, capture_state(make(), 4, 40, ROWS))
-    monkeypatch.undo()
-    assert load_state(two_states).steps_done == 30
-    assert {path.name for path in two_states.path.iterdir()} == {"state.h5", "state.previous.h5"}
-
-
 def test_two_damaged_states(two_states) -> None:
     damage(two_states.state)
     damage(two_states.previous_state)
