@@ -15,7 +15,7 @@ from allcnn.errors import CheckpointError
 from allcnn.files import read_arrays, write_arrays
 from allcnn.runs.folder import Row, RunFolder
 
-_FORMAT = 2
+_FORMAT = 3
 _METRIC = "metrics/"
 
 

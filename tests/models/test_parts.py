@@ -22,8 +22,8 @@ from allcnn.models.parts import (
 )
 from allcnn.models.saved import ModelCard, SavedModel
 from allcnn.preprocessing import make_preprocessing
-from allcnn.specs import parse
 from allcnn.runs.recipe import Recipe
+from allcnn.specs import parse
 from allcnn.training.network import copy_weights, make_training_model
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3)).astype(np.uint8)
