@@ -16,7 +16,7 @@ from allcnn.backend import BACKENDS
 from allcnn.data.dataset import Dataset
 from allcnn.device import PRECISIONS
 from allcnn.errors import InputError
-from allcnn.files import open_file
+from allcnn.files import read_file
 from allcnn.runs.recipe import OPTIONS, RECIPES, Recipe, recipe_for, write_number
 from allcnn.specs import ZOO, Network, Spec, resolve
 
@@ -34,7 +34,6 @@ _NUMBERS = {
 }  # fmt: skip
 # YAML takes 1e-3 for a word; it wants 1.0e-3.
 _EXPONENT = re.compile(r"[-+]?[0-9]+e[-+]?[0-9]+", re.IGNORECASE)
-_LARGEST_FILE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -210,12 +209,10 @@ def read_options(path: str | Path) -> dict[str, Any]:
     """
     import yaml
 
+    content = read_file(Path(path).expanduser(), InputError)
     try:
-        with open_file(Path(path).expanduser()) as file:
-            text = file.read(_LARGEST_FILE).decode("utf-8")
+        text = content.decode("utf-8")
         values = json.loads(text) if Path(path).suffix == ".json" else yaml.safe_load(text)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path}: is neither JSON nor YAML ({' '.join(str(error).split())[:200]}).") from None
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):

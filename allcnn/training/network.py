@@ -9,7 +9,7 @@ import numpy as np
 
 from allcnn.data.order import DRAWS
 from allcnn.data.stored_images import StoredImages
-from allcnn.models.build import make_layers
+from allcnn.models.build import LayerOptions, make_layers
 from allcnn.optimizers import Muon
 from allcnn.preprocessing.augment import augmentation_layer
 from allcnn.preprocessing.field import field_layers
@@ -67,13 +67,12 @@ def make_training_model(
         outputs = augmentation_layer(recipe.augmentation, recipe.field)(outputs, inputs["draws"])
     for layer in field_layers(outputs.shape[1:], recipe.field):
         outputs = layer(outputs)
-    layers = make_layers(
-        spec, outputs.shape[1:], classes,
+    options = LayerOptions(
         initializer=recipe.initializer, class_bias=recipe.class_bias, seed=seed, weight_decay=recipe.weight_decay,
         decay_biases=recipe.decay_biases, dtype=dtype, dropout_scale=recipe.dropout_scale,
         input_dropout_scale=recipe.input_dropout_scale, cheap_dropout=True,
     )  # fmt: skip
-    for layer in layers:
+    for layer in make_layers(spec, outputs.shape[1:], classes, options):
         outputs = layer(outputs)
     return keras.Model(inputs, outputs, name="training")
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from allcnn.errors import InputError
+from allcnn.specs import resolve
 from allcnn.specs.layers import Conv, Pool, Spec
-from allcnn.specs.names import resolve
 from allcnn.specs.shapes import Axis, layer_shapes
 from allcnn.visualize.geometry import Field, FieldAxis, pixels, slid, through, whole
 from allcnn.visualize.layers import find_layer, named_layers

@@ -161,7 +161,7 @@ def test_options_from_a_file_by_hand(tmp_path, name, text) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "asked.yaml: cannot be read (No such file or directory)."),
+        (None, "asked.yaml: no such file."),
         ("a: [", "asked.yaml: is neither JSON nor YAML (while parsing"),
         ("\0", "asked.yaml: is neither JSON nor YAML"),
         ("all-c", "asked.yaml: expected options by name, such as recipe: fast; got 'all-c'."),

@@ -35,9 +35,7 @@ from allcnn.data.order import epoch_order
 from allcnn.device import find_device, jit_compile, resolve_precision
 from allcnn.preprocessing import make_preprocessing
 from allcnn.runs.recipe import RECIPES, Recipe
-from allcnn.specs import count_multiply_adds
-from allcnn.specs.names import resolve
-from allcnn.specs.zoo import ZOO
+from allcnn.specs import ZOO, count_multiply_adds, resolve
 
 TARGET, DECAY = 2.2, 0.98
 #: Batch size -> the most steps: 1,000 of 50 images; five epochs of the recipe's own batches.

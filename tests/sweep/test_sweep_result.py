@@ -50,7 +50,7 @@ def test_what_cannot_be_read_is_said_and_nothing_is_raised(grid) -> None:
     (third.folder.path / "holiday.jpg").write_bytes(b"")
     found = [look(cell) for cell in grid.cells[:3]]
     assert [run.status for run in found] == ["unreadable"] * 3
-    assert "config.json: does not end in a SHA-256" in found[0].reason
+    assert "config.json: damaged or edited" in found[0].reason
     assert "metrics.csv: damaged or edited" in found[1].reason
     assert "is not empty and holds no run" in found[2].reason
 
