@@ -26,6 +26,11 @@ pytestmark = [
 # Against a browser that hangs; a slow machine must not meet it.
 PATIENCE_SECONDS = 600
 CURVES = "[...document.querySelectorAll('.curves .plot')].map(p => p.querySelectorAll('.scatterlayer .trace').length)"
+# Plotly draws after the page has loaded: until every curve that is ticked is there, a click would meet half a page.
+DRAWN = (
+    "[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg')) && "
+    f"{CURVES}.every(count => count === document.querySelectorAll('#key input:checked').length)"
+)
 MIDDLE = """const element = document.querySelector(arguments[0]); element.scrollIntoView({block: 'center'});
 const box = element.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2];"""
 
@@ -52,6 +57,7 @@ class Browser:
         self.send("Emulation.setTouchEmulationEnabled", enabled=phone)
         self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.driver.get(path.resolve().as_uri())
+        self.wait_for(DRAWN)
 
     def evaluate(self, expression: str) -> Any:
         return self.driver.execute_script(f"return {expression}")
@@ -99,7 +105,6 @@ def report(tmp_path_factory: pytest.TempPathFactory, trained_runs) -> Path:
 
 def test_everything_is_drawn_and_no_console_error(browser: Browser, report: Path) -> None:
     browser.open(report)
-    browser.wait_for("document.querySelectorAll('.plot .main-svg').length > 0")
     ticks = browser.evaluate("document.querySelectorAll('#key input').length")
     assert ticks == len(HOSTILE) + 3
     assert browser.evaluate(CURVES) == [ticks] * 4
