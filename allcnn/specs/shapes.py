@@ -30,6 +30,26 @@ class Axis:
     jump: int = 1
     offset: float = 0.0
 
+    def slid(self, window: int, stride: int, padding: Padding) -> Axis:
+        """The axis after a window slid along it; its size is below 1 where the window does not fit."""
+        if padding == "same":
+            # TensorFlow's rule: what cannot be halved goes to the far side, so 3x3/2 on an even size pads (0, 1).
+            size = -(-self.size // stride)
+            before = max((size - 1) * stride + window - self.size, 0) // 2
+        else:
+            before = 0 if isinstance(padding, str) else padding
+            size = (self.size + 2 * before - window) // stride + 1
+        return Axis(
+            size,
+            self.receptive_field + (window - 1) * self.jump,
+            self.jump * stride,
+            self.offset + ((window - 1) / 2 - before) * self.jump,
+        )
+
+    def whole(self) -> Axis:
+        """The axis after GAP or FC: one unit sees what all positions together saw."""
+        return self.slid(self.size, 1, "valid")
+
 
 @dataclass(frozen=True, slots=True)
 class LayerShape:
@@ -140,7 +160,7 @@ def _row(name: str, layer: Layer, shape: Shape, axes: tuple[Axis, Axis], classes
     output = shape
     match layer:
         case Conv() | Pool():
-            axes = (_slide(axes[0], layer, name), _slide(axes[1], layer, name))
+            axes = (_slid(axes[0], layer, name), _slid(axes[1], layer, name))
             channels = shape[2]
             if isinstance(layer, Conv):
                 channels = classes if layer.filters is None else layer.filters
@@ -149,65 +169,35 @@ def _row(name: str, layer: Layer, shape: Shape, axes: tuple[Axis, Axis], classes
                 multiply_adds = weights * axes[0].size * axes[1].size
             output = (axes[0].size, axes[1].size, channels)
         case GlobalAverage():
-            axes, output = _whole_map(axes), (shape[2],)
+            axes, output = (axes[0].whole(), axes[1].whole()), (shape[2],)
         case Dense():
             values = 1
             for size in shape:
                 values *= size
             units = classes if layer.units is None else layer.units
             parameters, multiply_adds = (values + 1) * units, values * units
-            axes, output = _whole_map(axes), (units,)
+            axes, output = (axes[0].whole(), axes[1].whole()), (units,)
         case Norm():
             parameters, trainable = 4 * shape[-1], 2 * shape[-1]
     trainable = parameters if trainable is None else trainable
     return LayerShape(name, token, layer, shape, output, parameters, trainable, multiply_adds, axes)
 
 
-def _slide(axis: Axis, layer: Conv | Pool, name: str) -> Axis:
-    """The axis after a window slid along it."""
-    size, before = _output_size(axis.size, layer.size, layer.stride, layer.padding)
-    if size < 1:
+def _slid(axis: Axis, layer: Conv | Pool, name: str) -> Axis:
+    """The axis after a layer's window slid along it; refuses a window that does not fit."""
+    slid = axis.slid(layer.size, layer.stride, layer.padding)
+    if slid.size < 1:
         raise SpecError(
             f'{name} "{layer}" does not fit: its window is {layer.size} wide and only {axis.size} '
             f"{'position is' if axis.size == 1 else 'positions are'} left; give larger images, or let it or a layer "
             "before it keep the size (padding s)"
         )
-    jump = axis.jump * layer.stride
-    if jump > MAX_JUMP:
+    if slid.jump > MAX_JUMP:
         raise SpecError(
-            f'{name} "{layer}": the strides up to here multiply to {jump:,}, at most {MAX_JUMP:,}; no '
+            f'{name} "{layer}": the strides up to here multiply to {slid.jump:,}, at most {MAX_JUMP:,}; no '
             "image is as large, so take strides out"
         )
-    return Axis(
-        size,
-        axis.receptive_field + (layer.size - 1) * axis.jump,
-        jump,
-        axis.offset + ((layer.size - 1) / 2 - before) * axis.jump,
-    )
-
-
-def _output_size(size: int, window: int, stride: int, padding: Padding) -> tuple[int, int]:
-    """How many windows there are, and how many padding values come before the first one."""
-    if padding == "same":
-        # TensorFlow's rule: what cannot be halved goes to the far side, so 3x3/2 on an even size pads (0, 1).
-        output = -(-size // stride)
-        return output, max((output - 1) * stride + window - size, 0) // 2
-    before = 0 if isinstance(padding, str) else padding
-    return (size + 2 * before - window) // stride + 1, before
-
-
-def _whole_map(axes: tuple[Axis, Axis]) -> tuple[Axis, Axis]:
-    """After GAP or FC one unit sees what all positions together saw."""
-    first, second = (
-        Axis(
-            1,
-            axis.receptive_field + (axis.size - 1) * axis.jump,
-            axis.jump,
-            axis.offset + (axis.size - 1) / 2 * axis.jump,
-        )
-        for axis in axes
-    )
-    return first, second
+    return slid
 
 
 def _checked_input(input_shape: Sequence[int]) -> Shape:
