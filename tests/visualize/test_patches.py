@@ -16,7 +16,7 @@ from allcnn.preprocessing import make_preprocessing
 from allcnn.visualize import patches as module
 from allcnn.visualize.attribution import Attributor
 from allcnn.visualize.patches import Patches, strongest_patches
-from allcnn.visualize.receptive import spec_receptive_field
+from allcnn.visualize.receptive import receptive_field
 
 SPEC = "6C3-6C3/2-5C3v-NC1-GAP"
 SHAPE = (12, 15, 3)
@@ -57,7 +57,7 @@ def test_against_a_sort_of_all_activations(exact, images) -> None:
     found = strongest_patches(exact, images, "conv3", k=6)
     values = all_activations(exact, "conv3", images)
     height, width, units = values.shape[1:]
-    field = spec_receptive_field(SPEC, "conv3", SHAPE)
+    field = receptive_field(exact, "conv3")
     assert (found.layer, found.method, found.field) == ("conv3", "guided", field)
     assert found.units.tolist() == list(range(units))
     assert found.patches.shape == found.reconstructions.shape == (units, 6, *field.size, 3)
