@@ -162,9 +162,12 @@ class Graph:
 
     def take_weights(self) -> None:
         """Give the copies the weights that the model has now."""
+        from keras import ops
+
         for original, copied in self._originals:
             for theirs, ours in zip(original.variables, copied.variables, strict=True):
-                ours.assign(theirs)
+                # JAX would share the array, and Keras gives those of a model that predicts away to be overwritten.
+                ours.assign(ops.copy(theirs.value))
             if hasattr(copied, "finalize_state"):  # Normalization works with what it made of its weights
                 copied.finalize_state()
 

@@ -215,6 +215,7 @@ def test_behind_a_preprocessing(whitened, images) -> None:
         strongest_patches(whitened, images, "conv3", down_to="conv2")
 
 
+@pytest.mark.backends
 def test_the_model_is_left_as_it_was(exact, images) -> None:
     weights = [weight.copy() for weight in exact.get_weights()]
     nodes = [(len(layer._inbound_nodes), len(layer._outbound_nodes)) for layer in exact.layers]
