@@ -95,31 +95,30 @@ class Graph:
 
     def __init__(self, model: keras.Model, method: str):
         self.method = check_method(method)
+        self.name = model.name
         #: Copies with a ReLU of the rule, by identity.
         self.ruled: set[int] = set()
+        self._relus = 0  # that were given the rule
         self._copies: dict[int, Any] = {}
         self._originals: list[tuple[Any, Any]] = []
         self._nested: dict[int, tuple[Any, list[Call]]] = {}
-        self.name = model.name
         original = functional(model)
         self.image_shape = _image_shape(original)
         if len(original.outputs) != 1:
             raise InputError(f"the model's output gives a list of {len(original.outputs)} outputs; expected one.")
         self._softmax = _softmax_at_the_end(original)
         flat, self.calls = self._unfolded(original, "")
-        self.image, self._output = flat.inputs[0], self.calls[-1].outputs[0] if self.calls else flat.inputs[0]
-        self._images = {one.name for one in original.layers if type(one).__name__ == "InputLayer"}
-        outputs: dict[str, list[Any]] = {}
+        self.image = flat.inputs[0]
+        self._classes = flat.outputs[-1]
+        # The layers in the order of their last calls.
+        self._outputs = {original.operations[0].name: [self.image]}
         for call in self.calls:
-            outputs.pop(call.name, None)
-            outputs[call.name] = call.outputs
-        self._outputs = outputs
+            if call.name == _LOGITS:
+                self._classes = call.outputs[0]
+                continue
+            self._outputs.pop(call.name, None)
+            self._outputs[call.name] = call.outputs
         self.take_weights()
-
-    @property
-    def names(self) -> list[str]:
-        """The layers in the order of their last calls."""
-        return [name for name in self._outputs if name != _LOGITS]
 
     @property
     def variables(self) -> list[Any]:
@@ -132,14 +131,15 @@ class Graph:
         Raises:
             InputError: there is none, or more than one.
         """
-        if name in self._outputs or name in self._images:
+        if name in self._outputs:
             return name
-        inner = [full for full in self.names if full.endswith(f"/{name}")]
+        names = list(self._outputs)
+        inner = [full for full in names if full.endswith(f"/{name}")]
         if len(inner) == 1:
             return inner[0]
         if inner:
             raise InputError(f'several layers are named "{name}"; expected one of: {", ".join(inner)}.')
-        near = get_close_matches(name, self.names, n=3, cutoff=0.5) or self.names[:20]
+        near = get_close_matches(name, names, n=3, cutoff=0.5) or names[:20]
         raise InputError(f'the model has no layer "{name}"; expected, for example: {", ".join(near)}.')
 
     def output(self, name: str | None) -> Any:
@@ -149,16 +149,16 @@ class Graph:
             InputError: no such layer, or one of several outputs.
         """
         if name is None:
-            return self._outputs.get(_LOGITS, [self._output])[0]
-        name = self.full_name(name)
-        outputs = [self.image] if name in self._images else self._outputs[name]
+            return self._classes
+        outputs = self._outputs[self.full_name(name)]
         if len(outputs) != 1:
             raise InputError(f'layer "{name}" gives {len(outputs)} outputs; expected one.')
         return outputs[0]
 
     def comes_before(self, first: str, second: str) -> bool:
         """Whether the last call of one layer ends before that of another, or they are one."""
-        return self.names.index(self.full_name(first)) <= self.names.index(self.full_name(second))
+        names = list(self._outputs)
+        return names.index(self.full_name(first)) <= names.index(self.full_name(second))
 
     def take_weights(self) -> None:
         """Give the copies the weights that the model has now."""
@@ -212,19 +212,19 @@ class Graph:
         import keras
 
         if id(layer) not in self._copies:
+            relus = self._relus
             try:
-                copied, ruled = self._copy(layer, COPY + name.replace("/", "."))
+                copied = self._copy(layer, COPY + name.replace("/", "."))
             except Exception as error:  # every layer has its own
                 raise cannot_be_copied(layer, error) from error
             self._copies[id(layer)] = copied
-            if ruled:
+            if self._relus > relus:
                 self.ruled.add(id(copied))
             if isinstance(layer, keras.layers.Layer):
                 self._originals.append((layer, copied))
         return self._copies[id(layer)]
 
-    def _copy(self, layer: Any, name: str) -> tuple[Any, bool]:
-        """A layer's copy, and whether a ReLU of it was given the rule."""
+    def _copy(self, layer: Any, name: str) -> Any:
         import keras
 
         config = {**layer.get_config(), "name": name}
@@ -232,22 +232,25 @@ class Graph:
             config["activation"] = activation
         if id(layer) == self._softmax:
             if "activation" not in config:
-                return keras.layers.Activation("linear", dtype=layer.output.dtype, name=name), False
+                return keras.layers.Activation("linear", dtype=layer.output.dtype, name=name)
             config["activation"] = "linear"
         elif self.method != METHODS[0]:
             if (rule := self._rule(type(layer).__name__, config)) is not None:
-                return keras.layers.Activation(rule, dtype=layer.output.dtype, name=name), True
-            ruled = self._with_rules(config)
-            return type(layer).from_config(ruled), ruled != config
-        return type(layer).from_config(config), False
+                return keras.layers.Activation(rule, dtype=layer.output.dtype, name=name)
+            config = self._with_rules(config)
+        return type(layer).from_config(config)
 
     def _rule(self, kind: str, config: dict[str, Any]) -> Callable | None:
         """What takes the place of a ReLU of this class; None for any other class, and for a leaky or shifted ReLU."""
         if kind in _RELU_OPERATIONS:
-            return relu_of(self.method, _RELU_OPERATIONS[kind])
+            return self._relu(_RELU_OPERATIONS[kind])
         if kind == "ReLU" and not config["negative_slope"] and not config["threshold"]:
-            return relu_of(self.method, config["max_value"])
+            return self._relu(config["max_value"])
         return None
+
+    def _relu(self, ceiling: float | None) -> Callable:
+        self._relus += 1
+        return relu_of(self.method, ceiling)
 
     def _with_rules(self, config: Any, key: str = "") -> Any:
         """A layer's configuration, with the rule in place of every activation in it that is a ReLU."""
@@ -257,7 +260,7 @@ class Graph:
             # A function of a backend is itself, or written as a dictionary with its name.
             name = config.get("config") if isinstance(config, dict) else getattr(config, "__name__", config)
             if isinstance(name, str) and name in _RELUS:
-                return relu_of(self.method, _RELUS[name])
+                return self._relu(_RELUS[name])
         if isinstance(config, dict):
             if "class_name" in config and (rule := self._rule(config["class_name"], config["config"])) is not None:
                 return rule if key.endswith("activation") else _activation_layer(config, rule)
@@ -284,13 +287,11 @@ class Graph:
 
         try:
             given = [keras.Input(batch_shape=one.shape, dtype=one.dtype) for one in inputs]
-            inside = keras.Model(given, keras.tree.map_structure(keras.layers.Identity(), function(*given)))
-            return any(
-                not _is_known(type(one))
-                or self._rule(type(one).__name__, config := one.get_config()) is not None
-                or self._with_rules(config) != config
-                for one in inside.operations
-            )
+            inside = keras.Model(given, keras.tree.map_structure(keras.layers.Identity(), function(*given))).operations
+            relus = self._relus
+            for one in inside:
+                self._with_rules({"class_name": type(one).__name__, "config": one.get_config()})
+            return self._relus > relus or not all(_is_known(type(one)) for one in inside)
         except Exception:
             return True
 

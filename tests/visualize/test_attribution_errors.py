@@ -57,7 +57,7 @@ def test_what_cannot_be_asked_of_a_model_has_one_plain_error_each() -> None:
     for arguments, message in (
         ((splitting_model(), "look", "gradcam"), 'unknown method "gradcam"; expected one of: backpropagation, deconvn'),
         ((splitting_model(), "lok"), 'the model has no layer "lok"; expected, for example: look.'),
-        ((splitting_model(), "conv9"), 'the model has no layer "conv9"; expected, for example: split, look.'),
+        ((splitting_model(), "conv9"), 'the model has no layer "conv9"; expected, for example: '),
         ((splitting_model(), "look", "guided", "spilt"), 'the model has no layer "spilt"; expected, for example: spl'),
         (
             (splitting_model(), "split", "guided", "look"),
