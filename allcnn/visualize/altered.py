@@ -63,7 +63,10 @@ def with_switches(model: keras.Model) -> keras.Model:
         outputs = layer(*arguments, **options)
         return pools[id(layer)](outputs) if id(layer) in pools else outputs
 
-    altered = keras.models.clone_model(functional(model), clone_function=copied, call_function=called)
+    graph = functional(model)
+    names = {id(layer.output): layer.name for layer in graph.layers if isinstance(layer, keras.layers.InputLayer)}
+    inputs = [keras.Input(batch_shape=one.shape, dtype=one.dtype, name=names[id(one)]) for one in graph.inputs]
+    altered = keras.models.clone_model(graph, inputs, clone_function=copied, call_function=called)
     if not pools:
         raise InputError(f'"{model.name}" has no strided convolution, whose stride max-pooling could replace.')
     for layer, copy in originals:

@@ -284,15 +284,16 @@ def _compiled(function: Callable, variables: list[Any]) -> Callable:
     return traced_once
 
 
-def _checked_images(images: Any, expected: tuple[int | None, ...]) -> np.ndarray:
-    """Images as an array of (n, height, width, channels), n > 0. Raises InputError."""
-    images = np.asarray(images)
-    fits = images.ndim == 4 and all(
-        side in (None, found) for found, side in zip(images.shape[1:], expected, strict=True)
-    )
-    if not fits:
+def check_shape(images: np.ndarray, expected: tuple[int | None, ...]) -> None:
+    """Raises InputError for images that are not (n, height, width, channels) of these sides; None bears any."""
+    if images.ndim != 4 or any(want not in (None, got) for want, got in zip(expected, images.shape[1:], strict=True)):
         sides = ", ".join("any" if side is None else str(side) for side in expected)
         raise InputError(f"images of shape {images.shape}; expected (n, {sides}).")
+
+
+def _checked_images(images: Any, expected: tuple[int | None, ...]) -> np.ndarray:
+    images = np.asarray(images)
+    check_shape(images, expected)
     if images.dtype.kind not in "biuf":
         raise InputError(f"images of type {images.dtype}; expected numbers.")
     if not len(images):

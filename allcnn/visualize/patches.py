@@ -12,7 +12,7 @@ import numpy as np
 from allcnn.device import physical_memory
 from allcnn.errors import InputError
 from allcnn.evaluation import BATCH_SIZE, probabilities
-from allcnn.visualize.attribution import STRONGEST, Attributor
+from allcnn.visualize.attribution import STRONGEST, Attributor, check_shape
 from allcnn.visualize.graph import METHODS, Graph
 from allcnn.visualize.receptive import ReceptiveField, preprocessed_image, receptive_field
 
@@ -102,7 +102,7 @@ def strongest_patches(
     first = next(blocks, None)
     if first is None:
         raise InputError("no images were given; expected at least one.")
-    _check_fit(first, graph.image_shape)
+    check_shape(first, graph.image_shape)
     down_to = preprocessed_image(graph) if down_to is None else down_to
     field = receptive_field(graph, layer, down_to, first.shape[1:3])
     if field.image_size != first.shape[1:3]:
@@ -205,9 +205,9 @@ def _blocks(images: Any, size: int) -> Iterator[np.ndarray]:
     count = 0
     for batch in batches:
         batch = np.asarray(batch[0] if isinstance(batch, tuple) else batch)
-        _check_fit(batch, (None, None, None))
+        check_shape(batch, (None, None, None))
         if waiting:
-            _check_fit(batch, waiting[0].shape[1:])
+            check_shape(batch, waiting[0].shape[1:])
         waiting.append(batch)
         count += len(batch)
         if count >= size:
@@ -236,13 +236,6 @@ def _checked_units(units: Sequence[int] | np.ndarray | None, count: int) -> np.n
     if not whole or not len(chosen) or chosen.min() < 0 or chosen.max() >= count:
         raise InputError(f"the units are {units!r:.60}; expected a list of whole numbers from 0 to {count - 1}.")
     return chosen
-
-
-def _check_fit(images: np.ndarray, expected: tuple[int | None, ...]) -> None:
-    fits = images.ndim == 4 and all(want in (None, got) for want, got in zip(expected, images.shape[1:], strict=True))
-    if not fits:
-        sides = ", ".join("any" if side is None else str(side) for side in expected)
-        raise InputError(f"images of shape {images.shape}; expected batches of shape (n, {sides}).")
 
 
 def _check_memory(shape: tuple[int, ...], images: np.ndarray, reconstructed: bool) -> None:

@@ -144,7 +144,7 @@ def test_mixed_precision_gives_float32_maps() -> None:
 @pytest.mark.parametrize(
     ("name", "layer"),
     [("VGG16", "block3_conv3"), ("ResNet50", "conv2_block3_out"), ("MobileNetV2", "block_3_expand_relu"),
-     ("DenseNet121", "conv3_block2_1_relu"), ("MobileNetV3Small", "expanded_conv_expand_bn"), ("Xception", None)],
+     ("DenseNet121", "conv3_block2_1_relu"), ("MobileNetV3Small", "expanded_conv_2_expand_bn"), ("Xception", None)],
 )  # fmt: skip
 def test_networks_of_keras_applications(name, layer) -> None:
     """The values are the network's own, and each method gives another signal."""
