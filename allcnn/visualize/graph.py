@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 #: The three ways of propagating back (section 3.4).
 METHODS = ("backpropagation", "deconvnet", "guided")
-#: Before the names of copies: operations that Keras names itself, such as "softmax", have no names of layers.
+#: Begins the names of copies, so that none is a name that Keras itself gives to an operation, such as "softmax".
 COPY = "copy."
-# Under this name stands what enters the softmax at a model's end.
+# The name of the call whose output enters the softmax at a model's end.
 _LOGITS = "before the softmax"
-# Functions by name, and where they are flat above.
+# By the name of a function or an operation, the ceiling above which it is flat.
 _RELUS = {"relu": None, "relu6": 6.0}
 _RELU_OPERATIONS = {"Relu": None, "Relu6": 6.0}
 

@@ -67,7 +67,8 @@ def forms() -> dict:
     nested = keras.Sequential([keras.Input((1, 6, 1)), layers.Activation("relu")])
     relus = (
         keras.ops.relu, keras.activations.relu, layers.ReLU(), layers.Activation("relu"), inside("relu"),
-        inside(keras.ops.relu), inside(nn.relu), inside(layers.ReLU()), wrapped, nested,
+        inside(keras.ops.relu), inside(nn.relu), inside(layers.ReLU()), wrapped, layers.TimeDistributed(layers.ReLU()),
+        nested,
     )  # fmt: skip
     relu6 = (keras.ops.relu6, keras.activations.relu6, layers.ReLU(max_value=6), inside("relu6"), inside(nn.relu6))
     leaky = (

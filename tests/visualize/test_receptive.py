@@ -12,10 +12,9 @@ from keras import layers, ops
 from allcnn import build_model
 from allcnn.errors import InputError
 from allcnn.preprocessing import make_preprocessing
+from allcnn.specs import ZOO, resolve
 from allcnn.specs.layers import Conv, Spec
-from allcnn.specs.names import resolve
 from allcnn.specs.shapes import layer_shapes
-from allcnn.specs.zoo import ZOO
 from allcnn.visualize.attribution import Attributor
 from allcnn.visualize.graph import Graph
 from allcnn.visualize.receptive import ReceptiveField, preprocessed_image, receptive_field
