@@ -38,8 +38,8 @@ class Attributor:
     unit_shape: the shape of the layer's output, a feature map or vector, for images of the size that came last.
 
     Args:
-        model: a functional or sequential model of one image input, or a `Graph` of it. It is not changed: its layers
-            are copied, and their weights are read at every call.
+        model: a functional or sequential model of one image input, or a `Graph` of it, whose method then counts. It is
+            not changed: its layers are copied, and their weights are read at every call.
         layer: a layer's name ("conv6"; "nested/inner" in a nested model), or None for the classes: the values before
             the softmax, or the model's output where that is not a softmax's. Of a layer that is called several times
             the last call counts.
@@ -65,7 +65,7 @@ class Attributor:
         self._graph = graph
         self.image_shape = graph.image_shape
         self._where = "the model's output" if layer is None else f'layer "{layer}"'
-        # Softmax and whatever else comes after the unit is not part of these models.
+        # Neither model computes what comes after the unit.
         unit = keras.layers.Identity(dtype="float32")(graph.output(layer))
         self.unit_shape = tuple(unit.shape[1:])
         if len(self.unit_shape) not in (1, 3):

@@ -70,12 +70,14 @@ def draw_saved(
     if wanted is not None and (layer is not None or images):
         raise InputError("--figures goes with neither --layer nor --image; ask for them one after the other.")
     chosen = None if units is None else parse_units(units)
+    if images and chosen is not None and len(chosen) != 1:
+        raise InputError(f"an image is looked at from one unit; {len(chosen)} were given (--units).")
     path = find_model_file(path)
     card = read_card(path)
     if card is None:
         raise InputError(
             f"{path}: was not written by allcnn, so its preprocessing and names are not known.\n"
-            "In Python, allcnn.visualize takes any Keras model."
+            "In Python, allcnn.visualize takes any functional or sequential Keras model."
         )
     folder = Path(output)
     if folder.exists() and not folder.is_dir():
@@ -87,8 +89,6 @@ def draw_saved(
     network = paper.TrainedNetwork(open_saved(path))
     untrained = with_random_weights(network.model) if random_weights else None
     if pixels is not None:
-        if chosen is not None and len(chosen) != 1:
-            raise InputError(f"an image is looked at from one unit; {len(chosen)} were given (--units).")
         unit = None if chosen is None else chosen[0]
         file = folder / f"images-{(layer or 'classes').replace('/', '-')}.png"
         names = [str(image) for image in images]

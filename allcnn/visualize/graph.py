@@ -82,21 +82,26 @@ class Call:
 class Graph:
     """A copy of a functional or sequential model, nested models unfolded, with a rule in place of each ReLU's gradient.
 
-    A ReLU may be a layer, an operation, or the activation of a layer of Keras. Leaky ones, PReLU and other activations
-    keep their gradient.
+    A ReLU may be a layer, an operation, or the activation of a layer of Keras, with a ceiling (ReLU6) or without. Leaky
+    ReLUs, PReLU and all other activations keep their gradient.
+
+    Attributes:
+        image: the symbolic input, a batch of images.
+        calls: every call of a layer, in order; a call of a nested model follows those inside it.
+        ruled: the copies in which a ReLU follows the rule, by identity.
 
     Args:
         method: one of `METHODS`.
 
     Raises:
-        InputError: the model takes anything but one batch of images; it, or a model or layer in it, has a graph that
-            Keras does not know; a layer that cannot be copied; or one of another library that may hide a ReLU.
+        InputError: a model that takes anything but one batch of images, or gives several outputs; a model, or one
+            inside it, that is neither functional nor sequential; a layer that cannot be copied; or a layer or
+            activation from outside Keras that may hide a ReLU. The message names it.
     """
 
     def __init__(self, model: keras.Model, method: str):
         self.method = check_method(method)
         self.name = model.name
-        #: Copies with a ReLU of the rule, by identity.
         self.ruled: set[int] = set()
         self._relus = 0  # that were given the rule
         self._copies: dict[int, Any] = {}
@@ -268,7 +273,7 @@ class Graph:
         return config
 
     def _refuse_hidden_relus(self, layer: Any, inputs: list[Any], outputs: Any) -> None:
-        """Raises InputError for a layer, or an activation, of another library that may hide a ReLU."""
+        """Raises InputError for a layer, or an activation, from outside Keras that may hide a ReLU."""
         activation = getattr(layer, "activation", None)
         if not _is_known(type(layer)):
             hides = self._may_hide_a_relu(self._copies[id(layer)].call, inputs)

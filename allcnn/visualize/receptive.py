@@ -76,7 +76,7 @@ class FieldAxis:
 
 
 #: A tensor's height and width. A vector is one unit in both directions.
-Field = tuple[FieldAxis, FieldAxis]
+Field = tuple[FieldAxis, ...]
 # What a tensor's units see; None if nothing of what is asked for; or why that is not known.
 _Known = Field | InputError | None
 
@@ -230,8 +230,8 @@ def _after(layer: Any, inputs: Sequence[_Known], shape: tuple[int | None, ...]) 
     for kind in type(layer).__mro__:
         if kind.__module__.split(".")[0] in ("keras", "allcnn") and kind.__name__ in rules:
             try:
-                first, second = (_met([field[side] for field in fields], where) for side in (0, 1))
-                return rules[kind.__name__](layer, (first, second), shape)
+                field = tuple(_met(axes, where) for axes in zip(*fields, strict=True))
+                return rules[kind.__name__](layer, field, shape)
             except InputError as refusal:
                 return refusal
     return InputError(
@@ -272,25 +272,22 @@ def _same(layer: Any, field: Field, shape: _Shape) -> Field:
 def _windows(layer: Any, field: Field, shape: _Shape) -> Field:
     window = _pair(getattr(layer, "kernel_size", None) or layer.pool_size)
     strides, dilation = _pair(layer.strides), _pair(getattr(layer, "dilation_rate", 1))
-    first, second = (
+    after = tuple(
         axis.slid(size, stride, layer.padding, gap)
         for axis, size, stride, gap in zip(field, window, strides, dilation, strict=True)
     )
-    if not first.seen or not second.seen:
+    if not all(axis.seen for axis in after):
         raise InputError(f'layer "{layer.name}" has a larger window than there are positions to slide it along.')
-    return first, second
+    return after
 
 
 def _edges(layer: Any, field: Field, shape: _Shape) -> Field:
     sign, edges = (1, layer.padding) if hasattr(layer, "padding") else (-1, layer.cropping)
-    first, second = (
-        axis.padded(sign * before, sign * after) for axis, (before, after) in zip(field, edges, strict=True)
-    )
-    return first, second
+    return tuple(axis.padded(sign * before, sign * after) for axis, (before, after) in zip(field, edges, strict=True))
 
 
 def _whole(layer: Any, field: Field, shape: _Shape) -> Field:
-    return field[0].whole(), field[1].whole()
+    return tuple(axis.whole() for axis in field)
 
 
 def _reshaped(layer: Any, field: Field, shape: _Shape) -> Field:
@@ -299,24 +296,24 @@ def _reshaped(layer: Any, field: Field, shape: _Shape) -> Field:
     height, width = (len(axis.seen) for axis in field)
     if shape[1:3] in ((height, width), (None, None)) and (height, width) != (1, 1):
         return field
-    if shape[1] is None or shape[2] is None:
+    sides = [side for side in shape[1:3] if side is not None]
+    if len(sides) < 2:
         raise InputError(f'layer "{layer.name}" gives maps of an open size {shape}; expected one known beforehand.')
-    return field[0].spread(shape[1]), field[1].spread(shape[2])
+    return tuple(axis.spread(side) for axis, side in zip(field, sides, strict=True))
 
 
 def _normalised(layer: Any, field: Field, shape: _Shape) -> Field:
     """What is computed along an axis mixes its positions; along the channels alone each position stays by itself."""
     along = layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]
     along = [axis % len(shape) for axis in along]
-    first, second = (
+    return tuple(
         axis.spread(len(axis.seen)) if len(shape) == 4 and place in along else axis
         for place, axis in enumerate(field, start=1)
     )
-    return first, second
 
 
 def _everywhere(layer: Any, field: Field, shape: _Shape) -> Field:
-    return field[0].spread(len(field[0].seen)), field[1].spread(len(field[1].seen))
+    return tuple(axis.spread(len(axis.seen)) for axis in field)
 
 
 def _channels(layer: Any, field: Field, shape: _Shape) -> Field:

@@ -70,7 +70,8 @@ def forms() -> dict:
         inside(keras.ops.relu), inside(nn.relu), inside(layers.ReLU()), wrapped, layers.TimeDistributed(layers.ReLU()),
         nested,
     )  # fmt: skip
-    relu6 = (keras.ops.relu6, keras.activations.relu6, layers.ReLU(max_value=6), inside("relu6"), inside(nn.relu6))
+    relu6 = (keras.ops.relu6, keras.activations.relu6, layers.ReLU(max_value=6), inside("relu6"), inside(nn.relu6),
+             layers.ReLU(max_value=5))  # fmt: skip
     leaky = (
         layers.PReLU(alpha_initializer=keras.initializers.Constant(0.25)), layers.LeakyReLU(negative_slope=0.25),
     )  # fmt: skip
