@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -39,6 +42,12 @@ def test_figure_1_and_relu6(method, figure_1, below_6) -> None:
 def test_an_unknown_method_is_refused() -> None:
     with pytest.raises(InputError, match='unknown method "gradcam"; expected one of: backpropagation, deconvnet, gui'):
         check_method("gradcam")
+
+
+def test_only_public_names_of_keras_are_used_and_none_is_exchanged() -> None:
+    for path in (Path(__file__).parents[2] / "allcnn" / "visualize").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"keras\.src|setattr\(|\b(?:layer|model|operation|tensor|graph)\._[a-z]", text), path.name
 
 
 X = np.array([-2, -1, 3.5, 4, 7, 8], np.float32).reshape(1, 1, 6, 1)
