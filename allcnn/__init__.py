@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from allcnn.export import export_model as export_model
     from allcnn.models.build import build_model as build_model
     from allcnn.models.saved import load_model as load_model
+    from allcnn.runs.config import RunConfig as RunConfig
     from allcnn.runs.recipe import Recipe as Recipe
     from allcnn.specs import parse as parse
     from allcnn.training.callbacks import LearningRateMultiplier as LearningRateMultiplier
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "LearningRateMultiplier": "allcnn.training.callbacks",
     "Recipe": "allcnn.runs.recipe",
+    "RunConfig": "allcnn.runs.config",
     "RunRecord": "allcnn.training.callbacks",
     "TableExport": "allcnn.training.callbacks",
     "build_model": "allcnn.models.build",

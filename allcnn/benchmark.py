@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ from allcnn.data.order import DRAWS
 from allcnn.device import PRECISIONS, Device, device_memory_peak, find_device, physical_memory, resolve_precision
 from allcnn.errors import InputError, Interrupted
 from allcnn.evaluation import BATCH_SIZE, probabilities
-from allcnn.models.passes import fitting_batch
+from allcnn.models.parts import fitting_batch
 from allcnn.models.saved import load_model
 from allcnn.runs.folder import RunFolder, read_metrics
 from allcnn.runs.recipe import AUGMENTATIONS, RECIPES, Recipe, recipe_for
@@ -39,12 +38,12 @@ if TYPE_CHECKING:
 _FORWARD, _TRAINING = 2, 6
 _COUNTED_EPOCHS = 3
 _LEAST_STEPS = 5
-# A guess of the rate only decides how long an epoch is. A low one makes epochs short, which costs nothing. What the
-# host has to do for an image limits the rate of small networks.
+# The guessed rate only sets the length of an epoch. Too low a guess makes epochs short, which costs nothing. The host's
+# work for an image limits the rate of small networks.
 _GUESSED_FRACTION = 0.25
 _MOST_IMAGES_PER_SECOND_ON_CPU = 5_000
 _MOST_IMAGES_PER_SECOND = 50_000
-# An accelerator runs up to so many steps at once, as many as divide an epoch: 50 of CIFAR-10's 250.
+# An accelerator runs up to 50 steps a call, the largest such divisor of an epoch's steps.
 _STEPS_AT_ONCE = 50
 _MOST_IMAGES, _MOST_IMAGE_BYTES = 50_000, 256 << 20
 _PREDICTED_BATCHES = 4
@@ -62,7 +61,7 @@ _GPU_SHAPES = (
     (2048, 2048, 2048), (4096, 4096, 4096), (8192, 8192, 8192), (8192, 16384, 8192), (65536, 1024, 1024),
     (131072, 1024, 256), (131072, 1728, 192),
 )  # fmt: skip
-# Reading a scalar back waits for the device. That has to be little beside the products before it.
+# Reading a scalar back waits for the device. So many seconds of products come before it that the wait is negligible.
 _READING_SECONDS = 0.01
 _LEAST_READINGS = 2
 
@@ -103,12 +102,12 @@ class Speed:
         return {
             "precision": self.precision,
             "images_per_second": self.images_per_second,
-            "rates": list(self.rates),
+            "rates": self.rates,
             "operations_per_image": self.operations_per_image,
             "operations_per_second": self.operations_per_second,
             "ceiling_operations_per_second": self.ceiling.operations_per_second,
             "fraction": self.fraction,
-            "products": [product.as_dict() for product in self.products],
+            "products": [asdict(product) for product in self.products],
         }
 
 
@@ -146,7 +145,6 @@ class BenchmarkResult:
         """The same as plain values, for JSON."""
         return {
             **asdict(self),
-            "image_shape": list(self.image_shape),
             "training": self.training.as_dict(),
             "prediction": self.prediction.as_dict(),
             "recipes": [recipe.as_dict() for recipe in self.recipes],
@@ -216,12 +214,14 @@ def benchmark(
     device = find_device()
     precision = resolve_precision(precision, device)
     dtypes = sorted({product_dtype(precision), "float32"})
-    measure_all = partial(_measure_all, dtypes, device.kind, seconds / 6)
+
+    def measure_all() -> list[Product]:
+        each = seconds / 6 / len(dtypes)
+        return [product for dtype in dtypes for product in measure_products(dtype, device.kind, each)]
+
     announce(f"measuring matrix products in {' and '.join(dtypes)} ...")
     products = measure_all()
-    ceilings = {dtype: max(p.operations_per_second for p in products if p.dtype == dtype) for dtype in dtypes}
-
-    ceiling = ceilings[product_dtype(precision)]
+    ceiling = max(one.operations_per_second for one in products if one.dtype == product_dtype(precision))
     images = images_per_epoch(
         training_recipe.batch_size, shape, _TRAINING * multiply_adds, ceiling, device.kind, seconds
     )
@@ -232,7 +232,7 @@ def benchmark(
             spec, noise_dataset(images, classes, image_shape), training_recipe, precision, run, seconds
         )
         trained = load_model(run)
-    # Again and again: what else runs on a machine comes and goes, and a ceiling should have seen the best moment.
+    # Three times in all: other programs come and go, and the ceiling is the rate of the best moment.
     announce("measuring matrix products again ...")
     products += measure_all()
     announce("predicting ...")
@@ -330,24 +330,20 @@ def _refuse_large(batch_size: int, shape: tuple[int, int, int]) -> None:
         )
 
 
-def _measure_all(dtypes: list[str], kind: str, seconds: float) -> list[Product]:
-    return [product for dtype in dtypes for product in measure_products(dtype, kind, seconds / len(dtypes))]
-
-
 def _train(spec: Spec, data: Dataset, recipe: Recipe, precision: str, run: Path, seconds: float) -> list[float]:
     """Train in a run folder until the seconds are over; images per second of the epochs after the first."""
-    from allcnn.training.callbacks import AfterEpoch
+    import keras
 
     warm = math.inf
 
-    def stop_in_time(epochs_done: int, logs: dict[str, Any]) -> None:
+    def stop_in_time(epoch: int, logs: dict[str, Any]) -> None:
         nonlocal warm
-        if epochs_done == 1:
+        if epoch == 0:
             warm = time.perf_counter()
-        elif epochs_done > _COUNTED_EPOCHS and time.perf_counter() - warm >= seconds:
+        elif epoch >= _COUNTED_EPOCHS and time.perf_counter() - warm >= seconds:
             stopper.model.stop_training = True
 
-    stopper = AfterEpoch(stop_in_time)
+    stopper = keras.callbacks.LambdaCallback(on_epoch_end=stop_in_time)
     try:
         train(spec, dataset=data, recipe=recipe, precision=precision, run_dir=run, devices=1, callbacks=[stopper])
     except Interrupted:
@@ -390,17 +386,8 @@ class Product:
     columns: int
     operations_per_second: float
 
-    @property
-    def operations(self) -> int:
-        """How many operations it takes."""
-        return 2 * self.rows * self.inner * self.columns
-
     def __str__(self) -> str:
         return f"{self.rows}x{self.inner} by {self.inner}x{self.columns}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same as plain values, for JSON."""
-        return asdict(self)
 
 
 def product_dtype(precision: str) -> str:
@@ -458,25 +445,15 @@ def _measure(dtype: str, shape: tuple[int, int, int], seconds: float) -> Product
 # How long the recipes would take at given rates, by arithmetic alone.
 
 
-@dataclass(frozen=True)
-class RecipeData:
-    """What a recipe is for: images of a size, so many to train on, and so many to test on after every epoch.
-
-    image_size: height and width of what the network sees, which for the recipe large is the images' field.
-    """
-
-    image_size: int
-    training_images: int
-    test_images: int
-
-
-#: CIFAR-10's numbers; the recipe imagenet counts steps, and has no test pass of its own.
+#: What the recipes are for: height and width of what the network sees (for the recipe large, of the field that the
+#: images lie in), and the numbers of images to train on and to test on after every epoch. CIFAR-10's numbers; the
+#: recipe imagenet counts steps, and has no test pass of its own.
 RECIPE_DATA = {
-    "paper": RecipeData(32, 50_000, 10_000),
-    "review": RecipeData(32, 50_000, 10_000),
-    "fast": RecipeData(32, 50_000, 10_000),
-    "large": RecipeData(126, 50_000, 10_000),
-    "imagenet": RecipeData(224, 1_281_167, 0),
+    "paper": (32, 50_000, 10_000),
+    "review": (32, 50_000, 10_000),
+    "fast": (32, 50_000, 10_000),
+    "large": (126, 50_000, 10_000),
+    "imagenet": (224, 1_281_167, 0),
 }
 
 
@@ -511,19 +488,16 @@ def fitting_recipes(image_shape: tuple[int, int, int]) -> list[Recipe]:
     return [
         recipe
         for name, recipe in RECIPES.items()
-        if name in RECIPE_DATA and (RECIPE_DATA[name].image_size,) * 2 == tuple(image_shape[:2])
+        if name in RECIPE_DATA and (RECIPE_DATA[name][0],) * 2 == tuple(image_shape[:2])
     ]
 
 
 def recipe_time(recipe: Recipe, training_rate: float, prediction_rate: float) -> RecipeTime:
     """How long a recipe takes at rates in images per second."""
-    data = RECIPE_DATA[recipe.name]
-    if recipe.unit == "steps":
-        training_images, test_images = recipe.length * recipe.batch_size, 0
-    else:
-        # A last, smaller batch is dropped.
-        whole_batches = data.training_images // recipe.batch_size * recipe.batch_size
-        training_images, test_images = recipe.length * whole_batches, recipe.length * data.test_images
+    _, an_epoch, a_test = RECIPE_DATA[recipe.name]
+    # An epoch is of whole batches: a last, smaller one is dropped.
+    images = recipe.batch_size if recipe.unit == "steps" else an_epoch // recipe.batch_size * recipe.batch_size
+    training_images, test_images = recipe.length * images, recipe.length * a_test
     return RecipeTime(
         recipe.name, recipe.unit, recipe.length, training_images, test_images,
         training_images / training_rate, test_images / prediction_rate,

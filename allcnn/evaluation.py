@@ -21,8 +21,7 @@ from allcnn.data.load import DATASETS, load_data
 from allcnn.data.streamed import Images, StreamedImages, in_blocks
 from allcnn.device import find_device, jit_compile
 from allcnn.errors import CheckpointError, InputError
-from allcnn.models.parts import check_images_fit, takes_images
-from allcnn.models.passes import check_tests, fitting_batch, mean_of_tests
+from allcnn.models.parts import check_images_fit, check_tests, fitting_batch, mean_of_tests, takes_images
 from allcnn.models.saved import ModelCard, SavedModel, find_model_file, open_saved, read_card
 from allcnn.scores import Evaluation as Evaluation
 from allcnn.scores import score

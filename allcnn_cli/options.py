@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -56,104 +59,140 @@ OwnImageSize = Annotated[
     typer.Option("--image-size", metavar="PIXELS", help="Size to bring every image to. [default: the model's]"),
 ]
 
-# The numbers of a run, for what trains; what is left out is the recipe's.
-Recipe = Annotated[
-    str | None,
+# What a run is asked for, by the names of `allcnn.RunConfig`'s fields and of `allcnn.Recipe`'s numbers; what is left
+# out is the recipe's, or the resumed run's own.
+OF_A_RUN: dict[str, Any] = {
+    "dataset": Dataset,
+    "data_dir": DataDir,
+    "image_size": ImageSize,
+    "mirror": Mirror,
+    "stream": Stream,
+    "skip_damaged": SkipDamaged,
+    "recipe": Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="paper, fast, review, imagenet or large. [default: the network's own, which is mostly paper]",
+        ),
+    ],
+    "learning_rate": Annotated[
+        float | None, typer.Option("--lr", metavar="RATE", help="Learning rate. [default: 0.05; fast, digits: 0.02]")
+    ],
+    "epochs": Annotated[
+        int | None,
+        typer.Option(metavar="E", help="Epochs; the schedule is scaled. [default: 350; fast: 40; digits: 40, fast 5]"),
+    ],
+    "steps": Annotated[
+        int | None, typer.Option(metavar="N", help="Steps, for a recipe that counts them. [default: 450000]")
+    ],
+    "batch_size": Annotated[int | None, typer.Option(metavar="IMAGES", help="[default: 200; digits: 25]")],
+    "augmentation": Annotated[
+        str | None,
+        typer.Option(
+            "--augment",
+            metavar="KIND",
+            help="none, flip-shift, flip-reflect, crop-mirror or large. [default: the recipe's]",
+        ),
+    ],
+    "field": Annotated[
+        int | None,
+        typer.Option(
+            metavar="PIXELS",
+            help="Put images into the middle of a square of zeros, the network's input. "
+            "[default: none; recipe large: 126]",
+        ),
+    ],
+    "preprocessing": Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="gcn-zca, none, scale, center, gcn, standardize or channel-mean. "
+            "[default: gcn-zca; fast, digits: standardize]",
+        ),
+    ],
+    "initializer": Annotated[str | None, typer.Option(metavar="NAME", help="Initial weights. [default: the recipe's]")],
+    "weight_decay": Annotated[
+        float | None, typer.Option(metavar="LAMBDA", help="lambda in gradient + lambda w. [default: 0.001; fast: 0]")
+    ],
+    "settings": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other number of the recipe, as in config.json: --set label_smoothing=0.2. May be given again.",
+        ),
+    ],
+    "precision": Annotated[
+        str | None, typer.Option(metavar="KIND", help="auto, float32 or mixed_bfloat16. [default: auto]")
+    ],
+    "validation": Annotated[
+        float | None,
+        typer.Option(
+            metavar="FRACTION",
+            help="Part of the training images to hold out; a sweep then chooses rates by it. [default: 0]",
+        ),
+    ],
+    "test_every": Annotated[
+        int | None,
+        typer.Option(metavar="E", help="Measure the errors every E epochs, and after the last. [default: 1]"),
+    ],
+    "save_every": Annotated[
+        int | None, typer.Option(metavar="N", help="Save the state every N steps too. [default: after each epoch]")
+    ],
+    "patience": Annotated[
+        int | None,
+        typer.Option(
+            metavar="E",
+            help="Give a run up after E epochs in a row that learn nothing. [default: 5, and at least 1,000 steps]",
+        ),
+    ],
+    "tensorboard": Annotated[
+        bool, typer.Option("--tensorboard", help="Write TensorBoard's event files into the run's folder too.")
+    ],
+    "deterministic": Annotated[
+        bool, typer.Option("--deterministic", help="The same bits every time on a GPU too; on a CPU they are anyway.")
+    ],
+    "devices": Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Accelerators of this host that share every batch. [default: all, on JAX]"),
+    ],
+    "seed": Annotated[int | None, typer.Option(metavar="N", help="Decides every random choice. [default: 0]")],
+    "backend": Backend,
+}
+Config = Annotated[
+    Path | None,
     typer.Option(
-        "--recipe",
-        metavar="NAME",
-        help="paper, fast, review, imagenet or large. [default: the network's own, which is mostly paper]",
+        "--config", metavar="FILE", help="Options from a run's config.json, or from JSON or YAML; others come first."
     ),
-]
-Epochs = Annotated[
-    int | None,
-    typer.Option(
-        "--epochs", metavar="E", help="Epochs; the schedule is scaled. [default: 350; fast: 40; digits: 40, fast 5]"
-    ),
-]
-Steps = Annotated[
-    int | None, typer.Option("--steps", metavar="N", help="Steps, for a recipe that counts them. [default: 450000]")
-]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", metavar="IMAGES", help="[default: 200; digits: 25]")]
-Augmentation = Annotated[
-    str | None,
-    typer.Option(
-        "--augment",
-        metavar="KIND",
-        help="none, flip-shift, flip-reflect, crop-mirror or large. [default: the recipe's]",
-    ),
-]
-Field = Annotated[
-    int | None,
-    typer.Option(
-        "--field",
-        metavar="PIXELS",
-        help="Put images into the middle of a square of zeros, the network's input. [default: none; recipe large: 126]",
-    ),
-]
-Preprocessing = Annotated[
-    str | None,
-    typer.Option(
-        "--preprocessing",
-        metavar="KIND",
-        help="gcn-zca, none, scale, center, gcn, standardize or channel-mean. "
-        "[default: gcn-zca; fast, digits: standardize]",
-    ),
-]
-Initializer = Annotated[
-    str | None, typer.Option("--initializer", metavar="NAME", help="Initial weights. [default: the recipe's]")
-]
-WeightDecay = Annotated[
-    float | None,
-    typer.Option("--weight-decay", metavar="LAMBDA", help="lambda in gradient + lambda w. [default: 0.001; fast: 0]"),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="Any other number of the recipe, as in config.json: --set label_smoothing=0.2. May be given again.",
-    ),
-]
-Precision = Annotated[
-    str | None, typer.Option("--precision", metavar="KIND", help="auto, float32 or mixed_bfloat16. [default: auto]")
-]
-Validation = Annotated[
-    float | None,
-    typer.Option("--validation", metavar="FRACTION", help="Part of the training images to hold out. [default: 0]"),
-]
-TestEvery = Annotated[
-    int | None,
-    typer.Option(
-        "--test-every", metavar="E", help="Measure the errors every E epochs, and after the last. [default: 1]"
-    ),
-]
-SaveEvery = Annotated[
-    int | None,
-    typer.Option("--save-every", metavar="N", help="Save the state every N steps too. [default: after each epoch]"),
-]
-Patience = Annotated[
-    int | None,
-    typer.Option(
-        "--patience",
-        metavar="E",
-        help="Give a run up after E epochs in a row that learn nothing. [default: 5, and at least 1,000 steps]",
-    ),
-]
-Deterministic = Annotated[
-    bool, typer.Option("--deterministic", help="The same bits every time on a GPU too; on a CPU they are anyway.")
 ]
 
-# How a run is spread, for `train`.
-Devices = Annotated[
-    int | None,
-    typer.Option(
-        "--devices", metavar="N", help="Accelerators of this host that share every batch. [default: all, on JAX]"
-    ),
-]
-Hosts = Annotated[
-    str | None,
-    typer.Option("--hosts", metavar="ADDR", help="Several hosts: host 0's NAME:PORT, or auto in SLURM and Open MPI."),
-]
-HostIndex = Annotated[int | None, typer.Option("--host-index", metavar="I", help="Which host this is, from 0.")]
-HostCount = Annotated[int | None, typer.Option("--host-count", metavar="N", help="How many hosts there are.")]
+
+def of_a_run(without: tuple[str, ...] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command all options of a run but some, in the place of its parameter `asked`, a dict of those given."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        shared = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+            for name, kind in OF_A_RUN.items()
+            if name not in without
+        ]
+
+        @wraps(command)
+        def with_options(**given: Any) -> None:
+            from allcnn.runs.recipe import read_settings
+
+            asked = {option.name: given.pop(option.name) for option in shared}
+            numbers = read_settings(asked.pop("settings") or ())
+            command(asked={name: value for name, value in asked.items() if value is not None} | numbers, **given)
+
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        with_options.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [
+                option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+                for parameter in own
+                for option in (shared if parameter.name == "asked" else [parameter])
+            ]
+        )
+        return with_options
+
+    return decorate

@@ -7,13 +7,9 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
-# More than any table needs: where nobody's window limits it, nothing is folded or cut.
+# More columns than any table needs: a terminal may fold lines, but nothing is cut.
 _WIDE = 4000
 
 
@@ -82,6 +78,7 @@ def show_json(document: dict[str, Any]) -> None:
 def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, total: bool = False) -> None:
     """Write a table; the first `left` columns are text, the others figures. `total`: the last row is a sum."""
     from rich import box
+    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -89,23 +86,12 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: 
         table.add_column(heading, justify="left" if index < left else "right", no_wrap=True, overflow="fold")
     for index, row in enumerate(rows):
         table.add_row(*map(legible, row), end_section=total and index == len(rows) - 2)
-    console = _console(table)
+    # File names and specs may hold brackets and colons, which would be taken for markup and emoji.
+    console = Console(width=_WIDE, markup=False, emoji=False, highlight=False)
     with console.capture() as capture:
         console.print(table)
     # Rich fills every line up with spaces.
     print("\n".join(line.rstrip() for line in capture.get().rstrip().splitlines()))
-
-
-def _console(table: Table) -> Console:
-    """A console that takes text as it is, as wide as the table: a terminal may fold lines, but loses nothing."""
-    from rich.console import Console
-    from rich.measure import Measurement
-
-    # File names and specs may hold brackets and colons, which would be taken for markup and emoji.
-    console = Console(markup=False, emoji=False, highlight=False)
-    needed = Measurement.get(console, console.options.update(max_width=_WIDE), table).maximum
-    console.width = max(console.width, needed)
-    return console
 
 
 def percent(value: float | None, missing: str = "-") -> str:

@@ -14,6 +14,10 @@ from allcnn.specs import ZOO, LayerShape, Network, layer_shapes, resolve
 from allcnn_cli import options
 from allcnn_cli.output import percent, show, show_json, show_table
 
+# Of the JSON document: those of a published network, and those of a layer.
+_PUBLISHED_KEYS = ("published_parameters", "published_parameters_millions", "published_error_percent", "source")
+_LAYER_KEYS = ("name", "token", "output_shape", "parameters", "multiply_adds", "receptive_field", "jump")
+
 
 @dataclass(frozen=True)
 class _Account:
@@ -47,24 +51,26 @@ class _Account:
         maps = [row for row in self.rows if len(row.output_shape) == 3]
         return (maps[-1] if maps else self.rows[-1]).receptive_field
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.network.notes if self.network else ()
+
     def as_dict(self, layers: bool) -> dict[str, Any]:
-        published = self.published
-        return {
+        document = {
             "name": self.network.name if self.network else None,
             "published_name": self.network.published_name if self.network else None,
             "spec": self.spec,
             "input_shape": self.input_shape,
             "classes": self.classes,
             "parameters": self.parameters,
-            "published_parameters": published.published_parameters if published else None,
-            "published_parameters_millions": published.published_parameters_millions if published else None,
-            "published_error_percent": published.published_error_percent if published else None,
-            "source": published.source if published else None,
+            **{key: getattr(self.published, key) if self.published else None for key in _PUBLISHED_KEYS},
             "multiply_adds": self.multiply_adds,
             "receptive_field": self.receptive_field,
-            "notes": self.network.notes if self.network else (),
-            **({"layers": [_layer_as_dict(row) for row in self.rows]} if layers else {}),
+            "notes": self.notes,
         }
+        if layers:
+            document["layers"] = [{key: getattr(row, key) for key in _LAYER_KEYS} for row in self.rows]
+        return document
 
 
 def params(
@@ -117,24 +123,12 @@ def _input_shape(text: str) -> tuple[int, ...]:
     return height, width, sizes[2] if len(sizes) == 3 else 3
 
 
-def _layer_as_dict(row: LayerShape) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "token": row.token,
-        "output_shape": row.output_shape,
-        "parameters": row.parameters,
-        "multiply_adds": row.multiply_adds,
-        "receptive_field": row.receptive_field,
-        "jump": row.jump,
-    }
-
-
 def _show_networks(accounts: Sequence[_Account]) -> None:
     notes: dict[str, int] = {}
     rows = []
     for account in accounts:
         network, published = account.network, account.published
-        marks = [notes.setdefault(note, len(notes) + 1) for note in (network.notes if network else ())]
+        marks = [notes.setdefault(note, len(notes) + 1) for note in account.notes]
         rows.append(
             (
                 network.name if network else account.spec,
@@ -182,7 +176,7 @@ def _show_layers(accounts: Sequence[_Account]) -> None:
         show_table(headings, rows, left=2, total=True)
         if account.published and account.published.published_parameters:
             show(f"published: {account.published.published_parameters} parameters ({account.published.source})")
-        for note in network.notes if network else ():
+        for note in account.notes:
             show(f"note: {note}")
 
 

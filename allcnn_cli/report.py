@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,8 +14,7 @@ from allcnn_cli import options
 from allcnn_cli.output import complain, show
 
 if TYPE_CHECKING:
-    from allcnn.reports.structure import Table
-    from allcnn.runs.collected import CollectedRun
+    from allcnn.tables import Table
 
 _FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 _SUFFIXES = {".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json"}
@@ -63,7 +63,9 @@ def report(
     if table is not None or html is None or output is not None or as_json:
         _write(report_table(runs, table or "3"), form, output)
     if html is not None:
-        _write_page(runs, html, paths)
+        from allcnn.page import write_page
+
+        write_page(runs, html, announce=complain, folders=paths)
 
 
 def _form(form: str | None, output: Path | None, as_json: bool) -> str:
@@ -77,15 +79,15 @@ def _form(form: str | None, output: Path | None, as_json: bool) -> str:
 
 
 def _write(table: Table, form: str, output: Path | None) -> None:
-    from allcnn.reports.render import FORMATS
+    from allcnn.tables import FORMATS, terminal
 
     if output is not None and form == "terminal":
         expected = ", ".join(_SUFFIXES)
         raise InputError(f"{output}: its form is not known by its name; expected {expected}, or --format beside it.")
-    if form == "terminal":
-        _show(table)
-        return
-    text = FORMATS[form](table)
+    if form == "terminal" and sys.stdout.isatty():
+        text = terminal(table, max(40, shutil.get_terminal_size().columns))
+    else:
+        text = FORMATS[form](table)
     if output is None:
         show(text.removesuffix("\n"))
         return
@@ -93,57 +95,3 @@ def _write(table: Table, form: str, output: Path | None) -> None:
 
     write_text(output, text)
     complain(f"{output}: written.")
-
-
-def _show(table: Table) -> None:
-    _show_wrapped("", table.title)
-    show()
-    headings, *lines = _aligned(table)
-    show(headings.rstrip())
-    show("─" * len(headings))
-    section = None
-    for line, row in zip(lines, table.rows, strict=True):
-        if row.section != section:
-            show(f"\n{row.section}" if section else row.section or "")
-            section = row.section
-        show(line)
-    show()
-    for number, note in enumerate(table.footnotes, start=1):
-        _show_wrapped(f"{number:>3}  ", note)
-    for remark in table.remarks:
-        _show_wrapped("", remark)
-
-
-def _aligned(table: Table) -> list[str]:
-    """The headings and the rows, a line each, two spaces apart: with Rich's three Table 3 is wider than 80 columns."""
-    from rich.cells import cell_len
-
-    rows = [tuple(column.heading for column in table.columns), *(row.cells for row in table.rows)]
-    widths = [max(map(cell_len, cells)) for cells in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = []
-        for cell, width, column in zip(row, widths, table.columns, strict=True):
-            space = " " * (width - cell_len(cell))
-            cells.append(cell + space if column.left else space + cell)
-        lines.append("  ".join(cells))
-    return [lines[0], *(line.rstrip() for line in lines[1:])]
-
-
-def _show_wrapped(mark: str, text: str) -> None:
-    """A paragraph, folded between words where a window limits it."""
-    if not sys.stdout.isatty():
-        show(mark + text)
-        return
-    import shutil
-    import textwrap
-
-    width = max(40, shutil.get_terminal_size().columns)
-    for line in textwrap.wrap(text, width, initial_indent=mark, subsequent_indent=" " * len(mark)):
-        show(line)
-
-
-def _write_page(runs: list[CollectedRun], path: Path, folders: list[Path]) -> None:
-    from allcnn.page import write_page
-
-    write_page(runs, path, announce=complain, folders=folders)

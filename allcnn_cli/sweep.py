@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -28,7 +28,9 @@ class SweepCommand(TyperCommand):
         return super().parse_args(ctx, args)
 
 
+@options.of_a_run(without=("learning_rate", "seed", "devices"))
 def sweep(
+    *,
     models: Annotated[
         str | None,
         typer.Option("--models", metavar="NAMES", help="paper, review (twelve networks each), or NAME,NAME,..."),
@@ -62,34 +64,9 @@ def sweep(
     ] = None,
     gpus_per_run: Annotated[float, typer.Option("--gpus-per-run", metavar="N", help="GPUs that Ray gives a run.")] = 0,
     cpus_per_run: Annotated[float, typer.Option("--cpus-per-run", metavar="N", help="CPUs that Ray gives a run.")] = 1,
-    dataset: options.Dataset = None,
-    data_dir: options.DataDir = None,
-    image_size: options.ImageSize = None,
-    mirror: options.Mirror = None,
-    recipe: options.Recipe = None,
-    epochs: options.Epochs = None,
-    batch_size: options.BatchSize = None,
-    augmentation: options.Augmentation = None,
-    field: options.Field = None,
-    preprocessing: options.Preprocessing = None,
-    initializer: options.Initializer = None,
-    weight_decay: options.WeightDecay = None,
-    settings: options.Settings = None,
-    precision: options.Precision = None,
-    validation: Annotated[
-        float | None,
-        typer.Option(
-            "--validation",
-            metavar="FRACTION",
-            help="Part of the training images to hold out, and to choose rates by. [default: 0: by the test error]",
-        ),
-    ] = None,
-    test_every: options.TestEvery = None,
-    save_every: options.SaveEvery = None,
-    patience: options.Patience = None,
-    deterministic: options.Deterministic = False,
+    config: options.Config = None,
+    asked: dict[str, Any],
     as_json: options.Json = False,
-    backend: options.Backend = None,
 ) -> None:
     """Train networks at several learning rates and seeds, and show which rate is best.
 
@@ -108,43 +85,16 @@ def sweep(
     rates = None if learning_rates is None else _numbers(learning_rates, float, "--lrs", "0.25,0.1,0.05,0.01")
     seed_numbers = _numbers(seeds, int, "--seeds", "0,1,2")
     with only_results_on_stdout():
-        from allcnn.runs.recipe import read_settings
         from allcnn.sweep import sweep as sweep_networks
 
         try:
             result = sweep_networks(
-                models,
-                rates,
-                seed_numbers,
-                runs_dir=runs_dir,
-                dataset=dataset,
-                data_dir=data_dir,
-                image_size=image_size,
-                mirror=mirror,
-                recipe=recipe,
-                epochs=epochs,
-                batch_size=batch_size,
-                augmentation=augmentation,
-                field=field,
-                preprocessing=preprocessing,
-                initializer=initializer,
-                weight_decay=weight_decay,
-                precision=precision,
-                validation=validation,
-                test_every=test_every,
-                save_every=save_every,
-                patience=patience,
-                deterministic=deterministic,
-                backend=backend,
-                jobs=jobs,
+                models, rates, seed_numbers,
+                config=config, runs_dir=runs_dir, jobs=jobs,
                 ray=False if ray is None else True if ray == _FOUND_BY_RAY else ray,
-                gpus_per_run=gpus_per_run,
-                cpus_per_run=cpus_per_run,
-                retry_failed=retry_failed,
-                progress=True,
-                announce=complain,
-                **read_settings(settings or ()),
-            )
+                gpus_per_run=gpus_per_run, cpus_per_run=cpus_per_run, retry_failed=retry_failed,
+                progress=True, announce=complain, **asked,
+            )  # fmt: skip
         except Interrupted as stop:
             said = str(stop).removesuffix("; the same call goes on.")
             raise Interrupted(f"{said}. Go on with:\n{_this_command()}") from None

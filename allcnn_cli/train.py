@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,47 +16,28 @@ if TYPE_CHECKING:
     from allcnn.training.run import TrainingResult
 
 
+@options.of_a_run()
 def train(
+    *,
     model: Annotated[
         str | None, typer.Option("--model", metavar="NAME", help="A network's name; `allcnn params` lists them.")
     ] = None,
     spec: Annotated[
         str | None, typer.Option("--spec", metavar="TEXT", help="A network of your own, such as 96C3-96C3/2-NC1-GAP.")
     ] = None,
-    dataset: options.Dataset = None,
-    data_dir: options.DataDir = None,
-    image_size: options.ImageSize = None,
-    mirror: options.Mirror = None,
-    stream: options.Stream = False,
-    skip_damaged: options.SkipDamaged = False,
-    recipe: options.Recipe = None,
-    learning_rate: Annotated[
-        float | None, typer.Option("--lr", metavar="RATE", help="Learning rate. [default: 0.05; fast, digits: 0.02]")
+    config: options.Config = None,
+    asked: dict[str, Any],
+    hosts: Annotated[
+        str | None,
+        typer.Option(
+            "--hosts", metavar="ADDR", help="Several hosts: host 0's NAME:PORT, or auto in SLURM and Open MPI."
+        ),
     ] = None,
-    epochs: options.Epochs = None,
-    steps: options.Steps = None,
-    batch_size: options.BatchSize = None,
-    augmentation: options.Augmentation = None,
-    field: options.Field = None,
-    preprocessing: options.Preprocessing = None,
-    initializer: options.Initializer = None,
-    weight_decay: options.WeightDecay = None,
-    settings: options.Settings = None,
-    precision: options.Precision = None,
-    validation: options.Validation = None,
-    test_every: options.TestEvery = None,
-    save_every: options.SaveEvery = None,
-    patience: options.Patience = None,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write TensorBoard's event files into the run's folder too.")
-    ] = False,
-    deterministic: options.Deterministic = False,
-    devices: options.Devices = None,
-    hosts: options.Hosts = None,
-    host_index: options.HostIndex = None,
-    host_count: options.HostCount = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="Decides every random choice. [default: 0]")
+    host_index: Annotated[
+        int | None, typer.Option("--host-index", metavar="I", help="Which host this is, from 0.")
+    ] = None,
+    host_count: Annotated[
+        int | None, typer.Option("--host-count", metavar="N", help="How many hosts there are.")
     ] = None,
     run_dir: Annotated[
         Path | None,
@@ -78,7 +59,6 @@ def train(
         ),
     ] = None,
     as_json: options.Json = False,
-    backend: options.Backend = None,
 ) -> None:
     """Train a network and leave a run folder with the model.
 
@@ -90,56 +70,23 @@ def train(
     """
     if model is not None and spec is not None:
         raise InputError("both --model and --spec were given; expected one of them.")
-    if model is None and spec is None and not resume:
+    if model is None and spec is None and not resume and config is None:
         raise InputError("no network was given; expected --model NAME (`allcnn params` lists them) or --spec TEXT.")
     from allcnn.backend import choose_backend
-    from allcnn.runs.recipe import read_settings
     from allcnn.specs import parse
     from allcnn.spread.hosts import find_hosts
 
     network = model if spec is None else str(parse(spec))
-    numbers = read_settings(settings or ())
     who = find_hosts(hosts, host_index, host_count)
-    if backend is not None:  # left out, a resumed run brings its own
-        choose_backend(backend)
+    if "backend" in asked:  # refused before the images are read; left out, a resumed run brings its own
+        choose_backend(asked["backend"])
     with only_results_on_stdout(), only_python_on_stdout() if who else nullcontext():
         from allcnn.training.run import train as train_network
 
         result = train_network(
-            network,
-            dataset=dataset,
-            data_dir=data_dir,
-            image_size=image_size,
-            mirror=mirror,
-            stream=stream,
-            skip_damaged=skip_damaged,
-            recipe=recipe,
-            learning_rate=learning_rate,
-            epochs=epochs,
-            steps=steps,
-            batch_size=batch_size,
-            augmentation=augmentation,
-            field=field,
-            preprocessing=preprocessing,
-            initializer=initializer,
-            weight_decay=weight_decay,
-            precision=precision,
-            validation=validation,
-            test_every=test_every,
-            save_every=save_every,
-            patience=patience,
-            tensorboard=tensorboard,
-            deterministic=deterministic,
-            devices=devices,
-            hosts=who,
-            seed=seed,
-            run_dir=run_dir,
-            resume=resume,
-            allow=allow or (),
-            progress=True,
-            announce=complain,
-            **numbers,
-        )
+            network, config=config, run_dir=run_dir, resume=resume, allow=allow or (), hosts=who,
+            progress=True, announce=complain, **asked,
+        )  # fmt: skip
     if who is not None and who.index > 0:
         return  # host 0 has shown it
     if as_json:

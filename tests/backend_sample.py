@@ -18,8 +18,7 @@ def sample() -> dict[str, np.ndarray]:
     from allcnn.data.pipeline import BatchOrder, training_batches
     from allcnn.models.build import build_model
     from allcnn.preprocessing import make_preprocessing
-    from allcnn.preprocessing.augment import FlipShift
-    from allcnn.preprocessing.large import PlaceInField
+    from allcnn.preprocessing.augment import FlipShift, PlaceInField
 
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (250, 8, 8, 3)).astype(np.uint8)

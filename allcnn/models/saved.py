@@ -1,37 +1,57 @@
-"""One file: network, preprocessing, and what is needed to use them.
+"""One file: network, preprocessing, and all that is needed to use them. Written whole, and read without trusting it.
 
 The `.keras` archive holds a model of raw RGB images in stock Keras layers, so that `keras.saving.load_model`
-reads it where allcnn is not installed. Beside Keras's own members lies `allcnn.json`, the `ModelCard`.
+reads it without allcnn. Beside Keras's own members lies `allcnn.json`, the `ModelCard`. The file ends in its SHA-256,
+as the comment of the zip archive.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import warnings
 import zipfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from allcnn.errors import CheckpointError
-from allcnn.files import atomic_path
-from allcnn.models.archive import CARD_MEMBER, check_archive, seal_archive
-from allcnn.models.contents import check_contents
+from allcnn.files import SEAL_BYTES, atomic_path, check_seal, read_file, seal_of
 
 if TYPE_CHECKING:
     import keras
 
 MODEL_FILE = "model.keras"
-# Where Keras comes to the point, after a page about what it was doing.
-_POINT = re.compile(r".*(?:Exception encountered:|Example error message for object)", re.DOTALL)
+#: The model's card, beside Keras's own members.
+CARD_MEMBER = "allcnn.json"
+_CONFIG_MEMBER = "config.json"
+_WEIGHTS_MEMBER = "model.weights.h5"
+
+# Classes and functions that a file may name, by their modules. Keras itself would accept any function of its own as an
+# activation, one that downloads or sets a global option too, and would import keras_hub and its sisters.
+_CLASS_MODULES = re.compile(
+    r"keras|allcnn\.(models\.layers|optimizers)|"
+    r"keras\.(src\.)?(activations|constraints|dtype_policies|initializers|layers|losses|"
+    r"metrics|models|ops|optimizers|quantizers|random|regularizers)(\.\w+)*"
+)
+_FUNCTION_MODULES = re.compile(
+    r"builtins|keras\.(src\.)?(activations|constraints|initializers|losses|metrics|ops|regularizers)(\.\w+)*"
+)
+_CLASS_NAME = re.compile(r"[A-Z]\w*", re.ASCII)
+# Classes of Keras that run code in the file or beside it.
+_CODE = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+
+# What Keras puts before its message: a description of what it was doing.
+_PREAMBLE = re.compile(r".*(?:Exception encountered:|Example error message for object)", re.DOTALL)
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a saved model is: enough for `allcnn eval` and `allcnn predict` to need nothing else."""
+    """What a saved model is: all that `allcnn eval` and `allcnn predict` need."""
 
     model: str
     spec: str
@@ -44,14 +64,14 @@ class ModelCard:
     recipe: str
     parameters: int
     data_dir: str | None = None
-    #: The recipe's; None in models of before it was noted.
+    #: The recipe's; None in older models, which do not say.
     augmentation: str | None = None
     version: int = 1
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A loaded model with its card, None where the file was not written by allcnn."""
+    """A loaded model with its card, None if allcnn did not write the file."""
 
     path: Path
     model: keras.Model
@@ -67,6 +87,14 @@ def save_model(model: keras.Model, card: ModelCard, path: str | Path) -> None:
         seal_archive(temporary)
 
 
+def seal_archive(path: Path) -> None:
+    """Put the SHA-256 of a finished zip archive at its end, as the archive's comment."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = bytes(SEAL_BYTES)  # the comment's length is part of what the SHA-256 is of
+    content = path.read_bytes()[:-SEAL_BYTES]
+    path.write_bytes(content + seal_of(content))
+
+
 def load_model(path: str | Path) -> keras.Model:
     """Load a saved model, or a run folder's, in Keras's safe mode: raw RGB images -> class probabilities.
 
@@ -80,20 +108,21 @@ def load_model(path: str | Path) -> keras.Model:
 def open_saved(path: str | Path) -> SavedModel:
     """Load a saved model and its card; `path` is a .keras file or a run folder. Raises CheckpointError."""
     path = find_model_file(path)
-    card = read_card(path)
+    config, card = _read_texts(path)
     import keras
 
     import allcnn.models.layers  # noqa: F401  (registers p-norm pooling)
 
     try:
-        check_contents(path)
+        _check_classes(path, json.loads(config))
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        # A network that was saved unbuilt has none; what it could be used for is not known.
-        _ = model.input_shape, model.output_shape
+        if not isinstance(model, keras.Model):
+            raise ValueError(f"it holds no network, but a {type(model).__name__}")
+        _ = model.input_shape, model.output_shape  # fails for a network that was saved before it was built
         if missing := [str(warning.message) for warning in said if "freshly-initialized" in str(warning.message)]:
-            raise ValueError(missing[0])  # what it predicts would be chance
+            raise ValueError(missing[0])  # its predictions would be chance
     except CheckpointError:
         raise
     except Exception as error:  # Keras raises nearly everything for a file it cannot read
@@ -101,17 +130,11 @@ def open_saved(path: str | Path) -> SavedModel:
     return SavedModel(path, model, card)
 
 
-def in_short(error: Exception) -> str:
-    """What Keras has to say, in a line, fit to be printed."""
-    text = _POINT.sub("", _COLOURS.sub("", str(error))) or type(error).__name__
-    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))[:200]
-
-
 def find_model_file(path: str | Path) -> Path:
-    """The .keras file meant by a path: itself, or `model.keras` in a run folder.
+    """The .keras file that a path means: itself, or `model.keras` in a run folder.
 
     Raises:
-        CheckpointError: there is none, or it is not a .keras archive.
+        CheckpointError: there is none.
     """
     path = Path(path).expanduser()
     if path.is_dir():
@@ -123,44 +146,106 @@ def find_model_file(path: str | Path) -> Path:
         path = path / MODEL_FILE
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; expected a .keras file or a run folder.")
-    if not _is_zip(path):
-        raise CheckpointError(f"{path}: not a saved model, or one cut short; expected a .keras file, a zip archive.")
     return path
 
 
-def _is_zip(path: Path) -> bool:
-    try:
-        return zipfile.is_zipfile(path)
-    except Exception:  # a damaged directory of the archive
-        return False
-
-
 def read_card(path: Path) -> ModelCard | None:
-    """The card inside a .keras file; None where it has none, as in a model that Keras alone wrote.
+    """The card inside a .keras file; None if it has none, as in a model that Keras alone wrote.
 
     Raises:
-        CheckpointError: the file is damaged, its archive would hurt, or its card is of another make.
+        CheckpointError: the file is damaged or no model, or its card is not as this version writes it.
     """
-    check_archive(path)
+    return _read_texts(path)[1]
+
+
+def in_short(error: Exception) -> str:
+    """Keras's message in one printable line."""
+    text = _PREAMBLE.sub("", _COLOURS.sub("", str(error))) or type(error).__name__
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))[:200]
+
+
+def _read_texts(path: Path) -> tuple[bytes, ModelCard | None]:
+    """config.json and the card of a .keras file. All its bytes are checked first: they are whole, and none compressed.
+
+    Keras stores its members as they are. A compressed one may unpack to any size, whatever the archive says of it.
+    """
+    content = read_file(path)
+    if CARD_MEMBER.encode() in content:  # allcnn wrote the file, however damaged the archive's directory is
+        check_seal(path, content)
     try:
-        with zipfile.ZipFile(path) as archive:
-            if CARD_MEMBER not in archive.namelist():
-                return None
-            return _card(json.loads(archive.read(CARD_MEMBER)))
-    except Exception as error:  # a card of another make fails in as many ways
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            names = archive.namelist()
+            for member in archive.infolist():
+                if member.compress_type != zipfile.ZIP_STORED:
+                    raise CheckpointError(
+                        f"{path}: its member {member.filename!a:.60} is compressed, which Keras never does.\n"
+                        "Pack the archive without compression, or save the model with Keras again."
+                    )
+            if damaged := archive.testzip():  # compares each member with its CRC-32
+                raise CheckpointError(f"{path}: its member {damaged!a:.60} is damaged. Use a whole copy of the file.")
+            for name in (_CONFIG_MEMBER, _WEIGHTS_MEMBER):
+                if name not in names:
+                    raise CheckpointError(f"{path}: holds no {name}; expected a .keras file.")
+            config = archive.read(_CONFIG_MEMBER)
+            card = archive.read(CARD_MEMBER) if CARD_MEMBER in names else None
+    except CheckpointError:
+        raise
+    except Exception:  # a broken zip archive fails in many ways
+        raise CheckpointError(
+            f"{path}: not a saved model, or one cut short; expected a .keras file, a zip archive."
+        ) from None
+    if card is None:
+        return config, None
+    try:
+        return config, _card(json.loads(card))
+    except Exception as error:  # as does a text that is no card
         raise CheckpointError(f"{path}: its {CARD_MEMBER} cannot be read ({in_short(error)}).") from None
 
 
 def _card(fields: dict[str, Any]) -> ModelCard:
-    """Raises nearly anything for what is not a card."""
+    """Raises nearly anything if the fields are not a card's."""
     height, width, channels = (int(side) for side in fields.pop("image_shape"))
     names = tuple(str(name) for name in fields.pop("class_names"))
     card = ModelCard(image_shape=(height, width, channels), class_names=names, **fields)
     for field, value in asdict(card).items():
         optional = None if field in ("data_dir", "augmentation") else str
-        kinds = int if field in ("parameters", "version") else str | tuple | optional
-        if not isinstance(value, kinds):
+        if not isinstance(value, int if field in ("parameters", "version") else str | tuple | optional):
             raise ValueError(f"{field} is {value!r:.40}")
     if card.version != 1:
         raise ValueError(f"it is of version {card.version}, expected 1")
     return card
+
+
+def _check_classes(path: Path, config: object) -> None:
+    """Refuse classes and functions that are not of Keras or allcnn. Raises CheckpointError, which names the first."""
+    for part in _objects(config):
+        name, module = part.get("class_name"), part.get("module")
+        if name in _CODE:
+            raise CheckpointError(f"{path}: holds a {name}, which runs code that comes with the file; refused.")
+        if name is None or module is None:
+            continue  # plain values; without a module Keras finds only registered classes
+        if name == "function":
+            name, fits = part.get("config"), _matches(_FUNCTION_MODULES, module)
+        else:
+            fits = _matches(_CLASS_MODULES, module) and _matches(_CLASS_NAME, name)
+        if not fits:
+            raise CheckpointError(
+                f"{path}: asks for {ascii(f'{module}.{name}'):.80}; "
+                "only layers and functions of Keras and allcnn are read."
+            )
+
+
+def _objects(config: object) -> Iterator[dict[str, Any]]:
+    """Every JSON object in a value, at any depth."""
+    waiting: list[Any] = [config]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            yield part
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
+
+
+def _matches(pattern: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None

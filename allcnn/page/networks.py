@@ -1,202 +1,250 @@
-"""Looks into the best network of each kind: its confusion, its mistakes, its filters, its strongest patches."""
+"""The best network of each kind, loaded: its confusion, its mistakes, its filters, its strongest patches."""
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from allcnn.errors import AllcnnError
-from allcnn.page.images import Picture, picture, sheet, small
-from allcnn.page.looked import Looked, Onlooker
+from allcnn.backend import load_keras
+from allcnn.data.dataset import Dataset
+from allcnn.data.download import find_kept
+from allcnn.data.layouts import CLASSES
+from allcnn.errors import AllcnnError, CheckpointError, DataError, InputError
+from allcnn.evaluation import check_images_fit, load_own_data, probabilities
+from allcnn.models.saved import find_model_file, open_saved, read_card
+from allcnn.page.figures import confusion
 from allcnn.page.overview import best_of_each_network
-from allcnn.page.plots import Plot, axis, plain, plot
 from allcnn.runs.collected import CollectedRun
+from allcnn.scores import Evaluation, score
 
-#: Networks that are loaded and looked into, each of which takes a pass over its test images.
-LOOKED_INTO = 6
-#: Mistakes and hits that are shown.
-WORST, RIGHT = 12, 6
-#: Units and images of the strongest patches, and how many test images they are looked for in.
-UNITS, TOP, SEEN = 6, 6, 2000
-# Units are looked at in order until so many; those that nothing excites are passed over.
+if TYPE_CHECKING:
+    from allcnn.models.saved import SavedModel
+
+#: Networks that are loaded, each of which takes a pass over its test images.
+INSPECTED = 6
+#: Mistakes and correct images that are shown.
+WORST, CORRECT = 12, 6
+#: Units and images of the strongest patches, and in how many test images these are searched.
+UNITS, TOP, SEARCHED = 6, 6, 2000
+# So many units are tried in their order; those that nothing excites are left out.
 _CANDIDATES = 16
 _FILTER_COLUMNS = 16
-# More classes than this have no room for a number in each field of the confusion, or for a name at each row.
-_NUMBERED, _NAMED = 12, 30
-# From nothing, which is the page's own colour, to all. Never so deep that black letters, or white ones in the dark,
-# could not be read on it.
-_SCALE = [[0, "rgba(59, 130, 246, 0.0)"], [0.02, "rgba(59, 130, 246, 0.12)"], [1, "rgba(59, 130, 246, 0.75)"]]
-# What a file that is damaged, or too large, raises beside the errors of ours.
+# Test images are shown no larger than this, in pixels: a page holds many.
+_LARGEST_SIDE = 96
+# What a damaged or too large file raises beside our own errors.
 _REFUSED = (AllcnnError, OSError, MemoryError)
 T = TypeVar("T")
 
 
-class Missing(str):
-    """Why a part of the page is not there."""
+@dataclass(frozen=True)
+class Inspected:
+    """A network and what it made of its test images. chances: (n, classes), the probabilities."""
+
+    saved: SavedModel
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    chances: np.ndarray
+
+    @property
+    def guesses(self) -> np.ndarray:
+        """(n,) the likeliest class of each image."""
+        return self.chances.argmax(axis=1)
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """The same as `allcnn.evaluate` gives."""
+        return score(self.chances, self.labels, self.class_names)
+
+
+class Picture(NamedTuple):
+    """A picture for the template: a PNG in base64, its size in pixels, and what it shows."""
+
+    png: str
+    width: int
+    height: int
+    says: str
 
 
 def networks(runs: Sequence[CollectedRun], names: Sequence[str], announce: Callable[[str], None]) -> dict[str, Any]:
     """The section's content: "found", how many networks there are, and "shown", what each has to show."""
     best = best_of_each_network(runs)
-    chosen = best[:LOOKED_INTO]
     names_by_run = {id(run): name for run, name in zip(runs, names, strict=True)}
-    # Those of the same data one after the other, so that these are loaded once; then back in the order of errors.
-    onlooker, shown = Onlooker(), {}
-    for run in sorted(chosen, key=lambda run: (run.dataset, run.digest)):
-        announce(f"looking into {names_by_run[id(run)]} ...")
-        place = next(index for index, one in enumerate(chosen) if one is run)
-        shown[place] = _network(run, names_by_run[id(run)], f"network{place}", onlooker, announce)
-    return {"found": len(best), "shown": [shown[place] for place in range(len(chosen))]}
+    # Networks of the same data one after the other, so that these are loaded once; shown in the order of errors.
+    by_data = sorted(enumerate(best[:INSPECTED]), key=lambda pair: (pair[1].dataset, pair[1].digest))
+    loaded: dict[tuple[object, ...], Dataset] = {}
+    shown = {}
+    for place, run in by_data:
+        name = names_by_run[id(run)]
+        announce(f"looking into {name} ...")
+        about = {"model": run.model, "dataset": run.dataset, "name": name, "spec": run.spec}
+        shown[place] = {**about, **_network(run, name, f"network{place}", loaded, announce)}
+    return {"found": len(best), "shown": [shown[place] for place in sorted(shown)]}
 
 
 def _network(
-    run: CollectedRun, name: str, anchor: str, onlooker: Onlooker, announce: Callable[[str], None]
+    run: CollectedRun,
+    name: str,
+    anchor: str,
+    loaded: dict[tuple[object, ...], Dataset],
+    announce: Callable[[str], None],
 ) -> dict[str, Any]:
-    about = {"model": run.model, "dataset": run.dataset, "name": name, "spec": run.config.get("spec", "")}
-    try:
-        looked = onlooker.look(run)
-    except _REFUSED as error:
-        announce(f"{name} is left out: {_reason(error, run)}")
-        return {**about, "missing": f"Not looked into: {_reason(error, run)}"}
-
-    def guarded(part: Callable[[Looked], T], what: str) -> T | Missing:
+    def attempt(part: Callable[[], T], what: str, instead: str) -> T | str:
+        """A part of the page, or a sentence on why it is missing."""
         try:
-            return part(looked)
+            return part()
         except _REFUSED as error:
-            announce(f"the {what} of {name} are left out: {_reason(error, run)}")
-            return Missing(f"No {what}: {_reason(error, run)}")
+            announce(f"{what} left out: {_reason(error, run)}")
+            return f"{instead}: {_reason(error, run)}"
 
+    inspected = attempt(lambda: inspect(run, loaded), f"{name} is", "Not looked into")
+    if isinstance(inspected, str):
+        return {"missing": inspected}
+    patches = "strongest patches"
     return {
-        **about,
         "missing": None,
-        "errors": looked.errors,
-        "images": len(looked.labels),
-        "confusion": confusion(looked, f"{anchor}-confusion"),
-        **samples(looked),
-        "filters": guarded(filters, "filters"),
-        "strongest": guarded(strongest, "strongest patches"),
+        "errors": inspected.evaluation.errors,
+        "images": inspected.evaluation.images,
+        "confusion": confusion(inspected.evaluation, f"{anchor}-confusion"),
+        **samples(inspected),
+        "filters": attempt(lambda: _filters(inspected), f"the filters of {name} are", "No filters"),
+        "strongest": attempt(lambda: _strongest(inspected), f"the {patches} of {name} are", f"No {patches}"),
     }
 
 
 def _reason(error: BaseException, run: CollectedRun) -> str:
-    """The first line, without the folders that the run and the user's own lie in: pages are passed on."""
+    """The first line, without the folders in which the run and the user's own lie: pages are passed on."""
     said = (str(error) or type(error).__name__).splitlines()[0]
     for folder, name in ((run.folder.path.absolute(), run.name), (run.folder.path, run.name), (Path.home(), "~")):
         said = said.replace(str(folder), name)
     return said[:400]
 
 
-def confusion(looked: Looked, identity: str) -> Plot:
-    """A heat map, a row for each class: the share of its images that was taken for each."""
-    counts = looked.confusion
-    shares = 100.0 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names = [plain(name) for name in looked.class_names]
-    # Numbers as places, names as their labels: two classes may have one name, and plotly would merge them.
-    places = list(range(len(names)))
-    numbered = len(names) <= _NUMBERED
-    trace = {
-        "type": "heatmap",
-        "x": places,
-        "y": places,
-        "z": np.round(shares, 2).tolist(),
-        "zmin": 0,
-        "zmax": 100,
-        "colorscale": _SCALE,
-        "showscale": False,
-        "xgap": 1 if numbered else 0,
-        "ygap": 1 if numbered else 0,
-        "text": [[str(count) if count else "" for count in row] for row in counts.tolist()] if numbered else None,
-        "texttemplate": "%{text}" if numbered else None,
-        "textfont": {"size": 11},
-        "customdata": [
-            [[names[row], names[column], int(counts[row, column]), int(counts[row].sum())] for column in places]
-            for row in places
-        ],
-        "hovertemplate": "%{customdata[0]}, taken for %{customdata[1]}:<br>%{customdata[2]} of %{customdata[3]} "
-        "images (%{z:.1f} %)<extra></extra>",
-    }  # fmt: skip
-    labels = (
-        {"tickvals": places, "ticktext": [plain(name if len(name) <= 16 else f"{name[:15]}…")
-                                          for name in looked.class_names]}
-        if len(names) <= _NAMED else {}
-    )  # fmt: skip
-    return plot(
-        identity,
-        "Confusion: rows are the true classes, columns what they were taken for; on the diagonal what is right",
-        "confusion",
-        460,
-        [trace],
-        axis("taken for", **labels, tickangle=-45, showgrid=False, zeroline=False, ticks=""),
-        axis("true class", **labels, autorange="reversed", ticks="", showgrid=False, zeroline=False),
-    )
+def inspect(run: CollectedRun, loaded: dict[tuple[object, ...], Dataset]) -> Inspected:
+    """Load a run's network and data, and predict. loaded: keeps the last data set for the next run.
+
+    Raises:
+        CheckpointError: the network is missing, damaged, or asks for code.
+        DataError: the images are missing or are not those of the run. Nothing is downloaded for a page.
+        InputError: the images do not fit the network.
+    """
+    path = find_model_file(run.folder.path)
+    card = read_card(path)
+    if card is None:
+        raise CheckpointError(f"{path}: has no card of allcnn.")
+    key = (card.dataset, card.data_dir, card.image_shape, card.class_names)
+    if key not in loaded:
+        loaded.clear()  # memory may hold one data set, not two
+        given = card.data_dir is not None and Path(card.data_dir).exists()
+        if card.dataset in CLASSES and not given and find_kept(card.dataset) is None:
+            raise DataError(f"{card.dataset} is not on this machine any more where it was kept.")
+        loaded[key] = load_own_data(path, card)
+    data = loaded[key]
+    if data.digest != run.digest:
+        raise DataError(f"{data.source}: holds other images than the run was trained on.")
+    load_keras()
+    saved = open_saved(path)
+    check_images_fit(saved.model, data.test_images)
+    if saved.model.output_shape[-1] != data.classes:
+        raise InputError(f"{path}: knows {saved.model.output_shape[-1]} classes; the data have {data.classes}.")
+    images, labels = data.test_set_in_memory()
+    return Inspected(saved, images, labels, data.class_names, probabilities(saved.model, images))
 
 
-def samples(looked: Looked) -> dict[str, list[dict[str, Any]]]:
-    """The worst mistakes, by the probability of the wrong class, and the first images that were right."""
-    guesses, rows = looked.guesses, np.arange(len(looked.labels))
-    sure = looked.chances[rows, guesses]
-    wrong = np.flatnonzero(guesses != looked.labels)
-    worst = wrong[np.argsort(-sure[wrong], kind="stable")][:WORST]
-    right = np.flatnonzero(guesses == looked.labels)[:RIGHT]
-    return {"worst": [_sample(looked, index) for index in worst], "right": [_sample(looked, index) for index in right]}
+def samples(inspected: Inspected) -> dict[str, list[dict[str, Any]]]:
+    """The worst mistakes, by the probability of the wrong class, and the first correct images."""
+    guesses, chances = inspected.guesses, inspected.chances.max(axis=1)
+    wrong = np.flatnonzero(guesses != inspected.labels)
+    worst = wrong[np.argsort(-chances[wrong], kind="stable")][:WORST]
+    correct = np.flatnonzero(guesses == inspected.labels)[:CORRECT]
+
+    def sample(index: int) -> dict[str, Any]:
+        label, guess = int(inspected.labels[index]), int(guesses[index])
+        true, guessed = inspected.class_names[label], inspected.class_names[guess]
+        says = true if true == guessed else f"{true}, taken for {guessed}"
+        return {
+            "picture": _picture(inspected.images[index], f"test image {index}: {says}", _LARGEST_SIDE),
+            "index": index,
+            "true": true,
+            "guess": guessed,
+            "true_percent": 100 * float(inspected.chances[index, label]),
+            "guess_percent": 100 * float(chances[index]),
+        }
+
+    return {"worst": [sample(int(index)) for index in worst], "correct": [sample(int(index)) for index in correct]}
 
 
-def _sample(looked: Looked, index: int) -> dict[str, Any]:
-    true, guess = (looked.class_names[int(labels[index])] for labels in (looked.labels, looked.guesses))
-    own, sure = (100 * float(looked.chances[index, labels[index]]) for labels in (looked.labels, looked.guesses))
-    says = true if true == guess else f"{true}, taken for {guess}"
-    return {
-        "picture": picture(small(looked.images[index]), f"test image {index}: {says}"),
-        "index": int(index), "true": true, "own": own, "guess": guess, "sure": sure,
-    }  # fmt: skip
-
-
-def filters(looked: Looked) -> dict[str, Any] | Missing:
-    """The filters of the first convolution. Raises InputError for a network that has none."""
+def _filters(inspected: Inspected) -> dict[str, Any] | str:
+    """The filters of the first convolution, or why there are none to see."""
     from allcnn.visualize.figures import as_grid, signal_pictures
     from allcnn.visualize.paper import TrainedNetwork
 
-    first = TrainedNetwork(looked.saved).convolutions[:1]
+    first = TrainedNetwork(inspected.saved).convolutions[:1]
     if not first:
-        return Missing("The network has no convolution.")
-    kernel = np.moveaxis(looked.saved.model.get_layer(first[0]).get_weights()[0], 3, 0)
+        return "The network has no convolution."
+    kernel = np.moveaxis(inspected.saved.model.get_layer(first[0]).get_weights()[0], 3, 0)
     if kernel.shape[-1] != 3:
-        return Missing(f"The filters of {first[0]} are not of three colours.")
-    grid = sheet(as_grid(signal_pictures(kernel), _FILTER_COLUMNS))
-    return {
-        "layer": first[0], "picture": picture(grid, f"filters of {first[0]}"), "count": len(kernel),
-        "size": f"{kernel.shape[1]}x{kernel.shape[2]}",
-    }  # fmt: skip
+        return f"The filters of {first[0]} are not of three colours."
+    grid = _sheet(as_grid(signal_pictures(kernel), _FILTER_COLUMNS))
+    size = f"{kernel.shape[1]}x{kernel.shape[2]}"
+    return {"layer": first[0], "picture": _picture(grid, f"filters of {first[0]}"), "count": len(kernel), "size": size}
 
 
-def strongest(looked: Looked) -> dict[str, Any] | Missing:
-    """The strongest patches of a middle layer's units, and what guided backpropagation brings back from them.
+def _strongest(inspected: Inspected) -> dict[str, Any] | str:
+    """The strongest patches of a middle layer's units, and their guided backpropagation, or why there are none.
 
     Raises:
         InputError: the network is not one that signals can be sent back through.
     """
     from allcnn.visualize.paper import TrainedNetwork, patch_pictures
 
-    network = TrainedNetwork(looked.saved)
+    network = TrainedNetwork(inspected.saved)
     layer = network.middle_layers()[0]
-    images = looked.images[:SEEN]
+    images = inspected.images[:SEARCHED]
     top = min(TOP, len(images))
     found = network.strongest_patches(images, layer, top, None, "guided", most=_CANDIDATES)
     patches, signals = patch_pictures(found)
     rows = [patches, *signals]
     firing = [index for index in range(len(found.units)) if found.activations[index, 0] > 0][:UNITS]
     if not firing:
-        return Missing(f"None of the first {len(found.units)} units of {layer} responds to any image.")
+        return f"None of the first {len(found.units)} units of {layer} responds to any image."
 
     def unit(index: int) -> tuple[Picture, str]:
         number, activations = found.units[index], found.activations[index]
-        shown = picture(sheet(np.stack([row[index] for row in rows])), f"patches of unit {number}")
+        shown = _picture(_sheet(np.stack([row[index] for row in rows])), f"patches of unit {number}")
         return shown, f"unit {number}: activations {activations[0]:.3g} to {activations[-1]:.3g}"
 
     return {
-        "layer": layer, "top": top, "seen": len(images), "field": found.field.size, "whitened": network.is_whitened,
-        "silent": len(firing) < min(UNITS, len(found.units)), "units": [unit(index) for index in firing],
+        "layer": layer, "top": top, "searched": len(images), "field": found.field.size,
+        "whitened": network.is_whitened, "silent": len(firing) < min(UNITS, len(found.units)),
+        "units": [unit(index) for index in firing],
     }  # fmt: skip
+
+
+def _picture(pixels: np.ndarray, says: str, largest_side: int | None = None) -> Picture:
+    """A picture of (height, width, 3) or, with transparency, 4: uint8, or 0..1."""
+    from PIL import Image
+
+    if pixels.dtype != np.uint8:
+        pixels = np.round(np.clip(pixels, 0.0, 1.0) * 255).astype(np.uint8)
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    if largest_side is not None:
+        image.thumbnail((largest_side, largest_side))
+    file = io.BytesIO()
+    image.save(file, format="PNG", optimize=True)
+    return Picture(base64.b64encode(file.getvalue()).decode("ascii"), image.width, image.height, says)
+
+
+def _sheet(tiles: np.ndarray) -> np.ndarray:
+    """A grid (rows, columns, height, width, 3) of pictures 0..1 as one; transparent between them and where NaN is."""
+    opaque = np.concatenate([np.nan_to_num(tiles), ~np.isnan(tiles).any(axis=-1, keepdims=True)], axis=-1)
+    spaced = np.pad(opaque, ((0, 0), (0, 0), (0, 1), (0, 1), (0, 0)))
+    rows, columns, height, width, _ = spaced.shape
+    return spaced.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 4)[:-1, :-1]

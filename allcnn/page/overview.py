@@ -1,33 +1,62 @@
-"""The runs by name: what each was, how far it came, how it ended and why; which are the best."""
+"""The runs by name: what each was, how many epochs it trained, how it ended and why; which are the best."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from allcnn.runs.collected import STATUSES, CollectedRun
+from allcnn.tables import Column, Table, Values, tabulate, value
 
 
-def overview(runs: Sequence[CollectedRun], names: Sequence[str]) -> list[dict[str, Any]]:
-    """What the table of all runs has of each, under the names that the template uses."""
-    return [
-        {
-            "name": name,
-            "status": run.status,
-            "reason": run.reason,
-            "test_error": run.test_error,
-            "epochs": _epochs(run),
-            "time": duration(run.seconds),
-            "model": run.model,
-            "dataset": run.dataset,
-            "recipe": ", ".join([run.recipe.name, *([how] if (how := run.recipe.augmentation) != "none" else [])]),
-            "learning_rate": f"{run.recipe.learning_rate:g}",
-            "seed": run.seed,
-            "computed": _computed_with(run),
-        }
+def overview(runs: Sequence[CollectedRun], names: Sequence[str]) -> Table:
+    """The table of all runs. On what they were computed is a remark if it is the same for all, else a column."""
+    machines = sorted({_computed_with(run) for run in runs})
+    columns = [
+        # First what one looks for.
+        Column("Run", value("name", ""), left=True),
+        Column("Status", value("status", ""), left=True),
+        Column("Test error (%)", value("test_error")),
+        Column("Epochs", value("epochs", "")),
+        Column("Training time", value("time", "")),
+        Column("Network", value("model", ""), left=True),
+        Column("Data", value("dataset", ""), left=True),
+        Column("Recipe", value("recipe", ""), left=True),
+        Column("Learning rate", value("learning_rate", "g")),
+        Column("Seed", value("seed", "")),
+        Column("Computed with", lambda row: row["computed"] if len(machines) > 1 else "", left=True, optional=True),
+    ]
+    rows = [
+        (_values(run, name), [f"{name} {run.status}: {run.reason}"] if run.reason else [])
         for run, name in zip(runs, names, strict=True)
     ]
+    remarks = [f"All computed with {machines[0]}."] if len(machines) == 1 else []
+    return tabulate("runs", counted(runs), columns, rows, remarks)
+
+
+def _values(run: CollectedRun, name: str) -> Values:
+    recipe = run.recipe
+    of = run.summary.get("of_epochs") if run.summary else None
+    if of is None and recipe.unit == "epochs":
+        of = recipe.length
+    return {
+        "name": name,
+        "status": run.status,
+        "test_error": run.test_error,
+        "epochs": f"{len(run.rows)} of {of}" if of is not None else str(len(run.rows)),
+        "time": duration(run.seconds),
+        "model": run.model,
+        "dataset": run.dataset,
+        "recipe": recipe.name + ("" if recipe.augmentation == "none" else f", {recipe.augmentation}"),
+        "learning_rate": recipe.learning_rate,
+        "seed": run.seed,
+        "computed": _computed_with(run),
+    }
+
+
+def _computed_with(run: CollectedRun) -> str:
+    parts = [run.config.get("backend"), run.config.get("precision"), (run.config.get("device") or {}).get("name")]
+    return ", ".join(str(part) for part in parts if part)
 
 
 def counted(runs: Sequence[CollectedRun]) -> str:
@@ -35,6 +64,13 @@ def counted(runs: Sequence[CollectedRun]) -> str:
     found = Counter(run.status for run in runs)
     parts = [f"{found[status]} {status}" for status in STATUSES if found[status]]
     return f"{len(runs)} run{'s' * (len(runs) != 1)}: {', '.join(parts)}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for reading: "6:46 min", "3:18:43 h"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
 
 
 def best_of_each_network(runs: Sequence[CollectedRun]) -> list[CollectedRun]:
@@ -58,22 +94,3 @@ def names_of(runs: Sequence[CollectedRun]) -> list[str]:
         twice = {name for name in names if names.count(name) > 1}
         names = ["/".join(part[-length:]) if name in twice else name for name, part in zip(names, parts, strict=True)]
     return names
-
-
-def duration(seconds: float) -> str:
-    """Seconds for reading: "6:46 min", "3:18:43 h"."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
-
-
-def _computed_with(run: CollectedRun) -> str:
-    parts = [run.config.get("backend"), run.config.get("precision"), (run.config.get("device") or {}).get("name")]
-    return ", ".join(str(part) for part in parts if part)
-
-
-def _epochs(run: CollectedRun) -> str:
-    of = run.summary.get("of_epochs") if run.summary else None
-    if of is None and run.recipe.unit == "epochs":
-        of = run.recipe.length
-    return f"{len(run.rows)} of {of}" if of is not None else str(len(run.rows))

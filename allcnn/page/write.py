@@ -6,21 +6,24 @@ import base64
 import hashlib
 import os
 import re
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from allcnn.errors import AllcnnError, InputError
+import jinja2
+import plotly.offline
+from markupsafe import Markup, escape
+
+from allcnn.errors import InputError
 from allcnn.files import write_text
+from allcnn.page.figures import curves, spaced
+from allcnn.page.networks import networks
+from allcnn.page.overview import names_of, overview
 from allcnn.reports.report import TABLES, report_table
 from allcnn.runs.collected import CollectedRun
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
-    from markupsafe import Markup
 
 _HERE = Path(__file__).parent
 _PACKAGES = ("allcnn", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "plotly")
@@ -34,8 +37,8 @@ def write_page(
 ) -> None:
     """Write a self-contained page about runs, in one step: it loads nothing from anywhere when it is opened.
 
-    The best network of each kind, six at most, is loaded and looks at its own test images. Where that cannot be, the
-    page says so and goes on.
+    The best network of each kind, six at most, is loaded and classifies its own test images. If that fails, the page
+    says why and has the rest.
 
     Args:
         runs: as `allcnn.runs.collected.collect_runs` gives them.
@@ -46,7 +49,6 @@ def write_page(
 
     Raises:
         InputError: no runs, or a path that is a folder.
-        AllcnnError: plotly or jinja2 is not installed.
         OSError: the file cannot be written.
     """
     path = Path(path)
@@ -54,31 +56,20 @@ def write_page(
         raise InputError("there are no runs to make a page of.")
     if path.is_dir():
         raise InputError(f"{path}: is a folder; expected a name for the page, such as report.html.")
-    try:
-        from allcnn.page.curves import curves
-        from allcnn.page.networks import networks
-        from allcnn.page.overview import counted, names_of, overview
-
-        scripts = [_plotly(), _text("page.js")]
-        template = environment().get_template("page.html")
-    except ImportError as error:
-        missing = (error.name or "").partition(".")[0]
-        raise AllcnnError(
-            f"the page needs {missing}, which is not installed.\nInstall it: pip install {missing}"
-        ) from None
     names = names_of(runs)
     tables = [report_table(runs, name) for name in TABLES]
-    # The search has no published rows beside ours, so that it is never empty.
-    filled = [one for one in tables if one.name == "lr" or any(row.values.get("n") for row in one.rows)]
+    # The search has no published rows beside ours, so it is never empty.
+    filled = [one for one in tables if one.name == "lr" or any(row.values["n"] for row in one.rows)]
     key, panels = curves(runs, names)
+    # The whole of plotly.js comes inside the Python package.
+    scripts = [Markup(plotly.offline.get_plotlyjs()), _text("page.js")]  # a library's
     content = {
         "scripts": scripts,
         "policy": _policy(scripts),
         "style": _text("page.css"),
-        "counted": counted(runs),
         "made": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "installed": ", ".join(f"{name} {found}" for name in _PACKAGES if (found := _version(name))),
-        "command": " ".join(["allcnn report", *_shown(folders or [_common_folder(runs)]), "--html", quote(path.name)]),
+        "command": _command(folders or [os.path.commonpath([run.folder.path.absolute() for run in runs])], path),
         "tables": filled,
         "empty": [one.title for one in tables if one not in filled],
         "runs": overview(runs, names),
@@ -86,21 +77,17 @@ def write_page(
         "panels": panels,
         "networks": networks(runs, names, announce),
     }
-    write_text(path, template.render(content))
+    write_text(path, environment().get_template("page.html").render(content))
 
 
-def environment() -> Environment:
-    """Where page.html finds what it uses. Every text in it is escaped; only what is `Markup` is ours."""
-    import jinja2
-    from markupsafe import Markup, escape
-
-    from allcnn.page.plots import spaced
+def environment() -> jinja2.Environment:
+    """Where page.html finds what it uses. Every text in it is escaped, except `Markup`, which is made here only."""
 
     def as_text(value: Any) -> Any:
         return spaced(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
     def with_code(text: str) -> Markup:
-        """A text with what it has between backquotes as code."""
+        """The text with everything between backquotes as code."""
         return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(spaced(text)))))  # escaped
 
     found = jinja2.Environment(
@@ -112,23 +99,13 @@ def environment() -> Environment:
 
 
 def _text(name: str) -> Markup:
-    from markupsafe import Markup
-
     return Markup((_HERE / name).read_text(encoding="utf-8"))  # a file of ours
 
 
-def _plotly() -> Markup:
-    """The whole of plotly.js, as it comes inside the Python package."""
-    import plotly.offline
-    from markupsafe import Markup
-
-    return Markup(plotly.offline.get_plotlyjs())  # a library's
-
-
 def _policy(scripts: Sequence[str]) -> str:
-    """Only these scripts run, named by their SHA-256: a text that came through as markup would still be no program.
+    """Only these scripts run, named by their SHA-256, even if a text came through as markup.
 
-    What plotly draws is styled by plotly, hence the inline styles.
+    plotly styles what it draws, hence the inline styles.
     """
     digests = (hashlib.sha256(script.encode("utf-8")).digest() for script in scripts)
     sources = " ".join(f"'sha256-{base64.b64encode(digest).decode('ascii')}'" for digest in digests)
@@ -145,16 +122,16 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _common_folder(runs: Sequence[CollectedRun]) -> str:
-    """The folder that holds all runs."""
-    return os.path.commonpath([run.folder.path.absolute() for run in runs])
+def _command(folders: Sequence[str | Path], page: Path) -> str:
+    """The command that makes the page again, given in the current folder if that holds all folders of runs.
 
-
-def _shown(folders: Sequence[str | Path]) -> list[str]:
-    """Folders as they are called from where the command was given; elsewhere their names alone.
-
-    A page is passed on: it should not tell how somebody's folders are called.
+    Else it is given in the folder that does. No other folder is named: a page is passed on, and should not tell how
+    somebody's folders are called.
     """
+    given = [Path(os.path.abspath(folder)) for folder in folders]
     here = Path.cwd()
-    absolute = [Path(os.path.normpath(Path(folder).absolute())) for folder in folders]
-    return [quote(str(one.relative_to(here)) if one.is_relative_to(here) else one.name) for one in absolute]
+    if not all(folder.is_relative_to(here) for folder in given):
+        here = Path(os.path.commonpath([folder.parent for folder in given]))
+    page = Path(os.path.abspath(page))
+    target = page.relative_to(here) if page.is_relative_to(here) else page.name
+    return shlex.join(["allcnn", "report", *(str(folder.relative_to(here)) for folder in given), "--html", str(target)])

@@ -1,10 +1,8 @@
 """Numbers for pixels: fitted preprocessings as stock Keras layers, and augmentation given its draws."""
 
 from allcnn.errors import InputError
-from allcnn.preprocessing.base import Preprocessing
-from allcnn.preprocessing.contrast import ContrastNormalization
-from allcnn.preprocessing.statistics import Centered, ChannelMean, Scaled, Standardized, Unchanged
-from allcnn.preprocessing.whitening import ZCAWhitening
+from allcnn.preprocessing.base import Centered, ChannelMean, Preprocessing, Scaled, Standardized, Unchanged
+from allcnn.preprocessing.whitening import ContrastNormalization, ZCAWhitening
 
 PREPROCESSINGS: dict[str, type[Preprocessing]] = {
     kind.kind: kind

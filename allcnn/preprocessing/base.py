@@ -1,30 +1,35 @@
-"""What every preprocessing is: fitted on the training images, then a few stock Keras layers."""
+"""What every preprocessing is: fitted on the training images, then stock Keras layers; those that scale channels."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+import math
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from allcnn.data.streamed import Images
+from allcnn.data.streamed import Images, in_blocks
 from allcnn.errors import InputError
 
 if TYPE_CHECKING:
     import keras
 
-#: Images in one step of fitting or applying; bounds the memory used, and is fixed so that bits are.
+#: Images in one step of fitting or applying. It bounds the memory used; it is fixed so that results are bit-identical.
 BLOCK = 1000
+# Of images larger than 64 x 64 fewer are summed at a time.
+_BLOCK_VALUES = 1000 * 64 * 64 * 3
 
 
-class Preprocessing(ABC):
+class Preprocessing:
     """Raw RGB images (n, height, width, 3), values 0..255, to what a network is given, of the same shape.
 
-    `adapt` fits it to the training images, `layers` gives the stock Keras layers that apply it, `arrays`
-    what was fitted. Until `adapt` was called (or `restore`), applying it raises an InputError.
+    `adapt` fits it to the training images, `layers` gives the stock Keras layers that apply it, `arrays` what was
+    fitted. It refuses to be applied before `adapt` or `restore`, with an InputError.
+
+    kind: its name. fitted: the attributes that are fitted, and their types.
     """
 
     kind: ClassVar[str]
+    fitted: ClassVar[dict[str, Any]] = {}
 
     def __init__(self) -> None:
         self.image_shape: tuple[int, int, int] | None = None
@@ -44,8 +49,13 @@ class Preprocessing(ABC):
     def restore(self, image_shape: tuple[int, int, int], arrays: dict[str, np.ndarray]) -> Preprocessing:
         """Take up what `arrays` gave before, instead of fitting; gives itself back."""
         self.image_shape = image_shape
-        self._set_arrays(arrays)
+        for name, dtype in self.fitted.items():
+            setattr(self, name, np.asarray(arrays[name], dtype))
         return self
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What was fitted, by name: enough for `restore`."""
+        return {name: getattr(self, name) for name in self.fitted}
 
     def layers(self) -> list[keras.layers.Layer]:
         """Fresh stock Keras layers, float32, to be applied one after the other to raw images."""
@@ -82,15 +92,95 @@ class Preprocessing(ABC):
             result[start : start + BLOCK] = model.predict_on_batch(block)
         return result
 
-    @abstractmethod
-    def _fit(self, images: Images) -> None: ...
+    def _fit(self, images: Images) -> None:
+        """Where there is nothing to fit, no image is read."""
 
-    @abstractmethod
-    def _make_layers(self, image_shape: tuple[int, int, int]) -> list[keras.layers.Layer]: ...
+    def _make_layers(self, image_shape: tuple[int, int, int]) -> list[keras.layers.Layer]:
+        raise NotImplementedError
 
-    @abstractmethod
-    def arrays(self) -> dict[str, np.ndarray]:
-        """What was fitted, by name: enough for `restore`."""
 
-    @abstractmethod
-    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None: ...
+class ChannelScaling(Preprocessing):
+    """Channel c becomes scale[c] * x + offset[c]: what the review's section 3.1 compares, and ImageNet's."""
+
+    fitted: ClassVar[dict[str, Any]] = {"scale": np.float64, "offset": np.float64}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = np.ones(3)
+        self.offset = np.zeros(3)
+
+    def _make_layers(self, image_shape: tuple[int, int, int]) -> list[keras.layers.Layer]:
+        import keras
+
+        return [
+            keras.layers.Rescaling(
+                scale=self.scale.tolist(), offset=self.offset.tolist(), dtype="float32", name=self.kind
+            )
+        ]
+
+    def undo(self, images: np.ndarray) -> np.ndarray:
+        """Preprocessed images of any height and width back on the raw scale, 0..255, in float64."""
+        return (images.astype(np.float64) - self.offset) / self.scale
+
+
+class Unchanged(ChannelScaling):
+    """The raw values 0..255. The review (3.1.1): "NaN" losses."""
+
+    kind = "none"
+
+    def _make_layers(self, image_shape: tuple[int, int, int]) -> list[keras.layers.Layer]:
+        return []
+
+
+class Scaled(ChannelScaling):
+    """Values 0..1."""
+
+    kind = "scale"
+
+    def _fit(self, images: Images) -> None:
+        self.scale = np.full(3, 1 / 255)
+
+
+class Centered(ChannelScaling):
+    """Values 0..1, minus the mean of each channel. The review (3.1.2): model A stops at 43 % error."""
+
+    kind = "center"
+
+    def _fit(self, images: Images) -> None:
+        mean, _ = channel_statistics(images)
+        self.scale, self.offset = np.full(3, 1 / 255), -mean / 255
+
+
+class Standardized(ChannelScaling):
+    """Each channel with mean 0 and deviation 1 over the training images; a constant channel becomes 0."""
+
+    kind = "standardize"
+
+    def _fit(self, images: Images) -> None:
+        mean, deviation = channel_statistics(images)
+        self.scale = 1 / np.where(deviation > 0, deviation, 1.0)
+        self.offset = -mean * self.scale
+
+
+class ChannelMean(ChannelScaling):
+    """0..255 minus the mean of each channel, as Caffe does for ImageNet."""
+
+    kind = "channel-mean"
+
+    def _fit(self, images: Images) -> None:
+        mean, _ = channel_statistics(images)
+        self.offset = -mean
+
+
+def channel_statistics(images: Images) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel, (3,) float64 each, streaming over (n, height, width, 3)."""
+    total = np.zeros(3)
+    squares = np.zeros(3)
+    size = max(1, min(BLOCK, _BLOCK_VALUES // math.prod(images.shape[1:])))
+    for block in in_blocks(images, size):
+        block = block.reshape(-1, 3).astype(np.float64)
+        total += block.sum(axis=0)
+        squares += np.square(block).sum(axis=0)
+    values = images.shape[0] * images.shape[1] * images.shape[2]
+    mean = total / values
+    return mean, np.sqrt(np.maximum(squares / values - mean**2, 0.0))

@@ -7,9 +7,8 @@ import numpy as np
 from allcnn.data.order import DRAWS
 from allcnn.data.samples import to_visible
 from allcnn.errors import InputError
-from allcnn.preprocessing.base import Preprocessing
+from allcnn.preprocessing.base import ChannelScaling, Preprocessing
 from allcnn.preprocessing.field import field_layers, network_shape
-from allcnn.preprocessing.statistics import ChannelScaling
 
 #: How many augmented versions of each image are shown.
 VERSIONS = 5

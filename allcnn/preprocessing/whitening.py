@@ -1,13 +1,14 @@
-"""Contrast normalisation and ZCA whitening: the paper's preprocessing (section 3.2.1), pylearn2's formulas.
+"""Contrast normalisation and ZCA whitening: the paper's preprocessing (section 3.2.1), by pylearn2's formulas.
 
-mu = column mean, C = (X - mu)^T (X - mu) / N + 0.1 I over the contrast-normalised training images,
-C = V diag(lambda) V^T, P = V diag(lambda^-1/2) V^T; an image x becomes (x - mu) P.
+Contrast normalisation as for Goodfellow et al. (2013), whom the paper follows: each image minus its mean, to norm 55.
+Then mu = column mean, C = (X - mu)^T (X - mu) / N + 0.1 I over the normalised training images, C = V diag(lambda) V^T,
+P = V diag(lambda^-1/2) V^T; an image x becomes (x - mu) P.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -15,11 +16,19 @@ from allcnn.data.streamed import Images
 from allcnn.device import physical_memory
 from allcnn.errors import InputError
 from allcnn.preprocessing.base import Preprocessing
-from allcnn.preprocessing.contrast import contrast_layers, contrast_normalize, norm_per_value
 
 if TYPE_CHECKING:
     import keras
 
+#: Every image is scaled to this Euclidean norm.
+NORM = 55.0
+#: An image whose norm over 55 is below this is left unscaled.
+SMALLEST = 1e-8
+# LayerNormalization adds this to the variance of an image. The smallest variance there is, one value one step off
+# among 3,072, is 3e-4: such an image changes by 1e-4 of itself, a photograph by less than 1e-8. An even power of two,
+# so that the scale of an image of one colour is exact and the image stays exactly 0 however XLA contracts the products;
+# and no smaller, since XLA's mean of such an image can be off by 1.5e-5 at odd sizes.
+EPSILON = 2.0**-24
 #: Added to the covariance before it is decomposed.
 REGULARIZATION = 0.1
 # The saved model carries the matrix in float32; beyond this it is no longer a file that people can use.
@@ -32,10 +41,26 @@ _CHEAP_DIMENSIONS = 1000
 _COVARIANCE_BLOCK = 5000
 
 
+class ContrastNormalization(Preprocessing):
+    """Each image minus its own mean, scaled to norm 55 over all its values. Nothing is fitted but the shape."""
+
+    kind = "gcn"
+
+    def _make_layers(self, image_shape: tuple[int, int, int]) -> list[keras.layers.Layer]:
+        import keras
+
+        return [
+            *_contrast_layers(),
+            keras.layers.Rescaling(_norm_per_value(image_shape), dtype="float32", name="gcn_scale"),
+            keras.layers.Reshape(image_shape, dtype="float32", name="gcn_image"),
+        ]
+
+
 class ZCAWhitening(Preprocessing):
     """Contrast normalisation, then ZCA whitening with 0.1 added to the covariance."""
 
     kind = "gcn-zca"
+    fitted: ClassVar[dict[str, Any]] = {"mean": np.float64, "matrix": np.float32}
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +90,7 @@ class ZCAWhitening(Preprocessing):
     def _make_layers(self, image_shape: tuple[int, int, int]) -> list[keras.layers.Layer]:
         import keras
 
-        scale = norm_per_value(image_shape)
+        scale = _norm_per_value(image_shape)
         values = math.prod(image_shape)
         # The mean goes through the same rounded matrix as the images do.
         bias = -(self.mean @ self.matrix.astype(np.float64))
@@ -73,17 +98,35 @@ class ZCAWhitening(Preprocessing):
         whitening.build((None, values))
         whitening.set_weights([self.matrix * np.float32(scale), bias.astype(np.float32)])
         return [
-            *contrast_layers(),
+            *_contrast_layers(),
             whitening,
             keras.layers.Reshape(image_shape, dtype="float32", name="zca_image"),
         ]
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        return {"mean": self.mean, "matrix": self.matrix}
 
-    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        self.mean = np.asarray(arrays["mean"], np.float64)
-        self.matrix = np.asarray(arrays["matrix"], np.float32)
+def _contrast_layers() -> list[keras.layers.Layer]:
+    """Images to rows of mean 0 and mean square 1: contrast normalisation but for a constant factor."""
+    import keras
+
+    return [
+        keras.layers.Flatten(dtype="float32", name="gcn_flatten"),
+        keras.layers.LayerNormalization(center=False, scale=False, epsilon=EPSILON, dtype="float32", name="gcn"),
+    ]
+
+
+def _norm_per_value(image_shape: tuple[int, int, int]) -> float:
+    """The root mean square of a normalised image: 55 / sqrt(values); 0.992 for 32x32x3."""
+    return NORM / math.sqrt(math.prod(image_shape))
+
+
+def contrast_normalize(rows: np.ndarray) -> np.ndarray:
+    """Normalise rows of raw values (n, values) on the host: x - mean, then to norm 55; float32."""
+    rows = rows.astype(np.float32)
+    rows -= rows.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+    scale = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64)) / NORM
+    scale[scale < SMALLEST] = 1.0
+    rows /= scale[:, None].astype(np.float32)
+    return rows
 
 
 def refuse_large(dimensions: int) -> None:

@@ -1,68 +1,123 @@
-"""One row of a comparison: which of the searches stands for a network, its figures, and what is to be said of them."""
+"""Published rows and searches -> rows of both: which of our searches stands beside a network, and what to say of it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
 
-from allcnn.reports.summaries import Search, Setting, Statistic, Trial
+from allcnn.reports.summaries import Search, Trial
 from allcnn.runs.recipe import LEARNING_RATES, RECIPES, Recipe, recipe_for
 from allcnn.specs.zoo import Network
+from allcnn.tables import Values
 
-MISSING = "-"
 #: CIFAR's training images, of both data sets.
 _CIFAR_TRAINING_IMAGES = 50_000
-# What `Setting` leaves out, or a column says.
-_NOT_COMPARED = ("name", "learning_rate", "augmentation")
+# A row or a column says these already; the milestones are compared as they are for the run's own length.
+_NOT_COMPARED = ("name", "learning_rate", "augmentation", "length", "unit", "milestones_of")
 
 
-def searches_of(
-    searches: Sequence[Search], network: Network, dataset: str, augmentation: str, recipe: str
-) -> list[Search]:
-    """A network's searches on a data set, the one that stands for it first.
+class Candidate(NamedTuple):
+    """A network whose runs may stand in a row, the recipe that they are held against, and what to say of its choice."""
+
+    network: Network
+    recipe: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PublishedEntry:
+    """A row of a published table, and which of our runs belong beside it.
+
+    values: what is published, first in the row's values. error_percent: what ours is compared with; None: with nothing.
+    candidates: the first that was run to its end stands in the row, else the first that was run; there may be none.
+    """
+
+    values: Values
+    error_percent: float | None
+    dataset: str
+    augmentation: str
+    candidates: tuple[Candidate, ...]
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """rows: the values and notes of each entry. shown: the searches in them. remarks: on images, and runs left out."""
+
+    rows: list[tuple[Values, list[str]]]
+    shown: list[Search]
+    remarks: list[str]
+
+
+def compare(searches: Sequence[Search], entries: Sequence[PublishedEntry], *, notes_seeds: bool = False) -> Comparison:
+    """Put our searches beside published entries.
+
+    notes_seeds: whether a note says the number of seeds and the learning rate, where a table has no columns for them.
+    """
+    chosen = [_choose(searches, entry) for entry in entries]
+    shown = [search for _, search in chosen if search]
+    rows = []
+    for entry, (candidate, search) in zip(entries, chosen, strict=True):
+        values, notes = {**entry.values, **_measured(search)}, list(entry.notes)
+        ours = values["measured_error_percent"]
+        values["difference"] = None if ours is None or entry.error_percent is None else ours - entry.error_percent
+        if candidate and search:
+            values["network"] = candidate.network.name
+            if notes_seeds and search.best:
+                n = values["n"]
+                notes.append(f"{n} seed{'s' * (n > 1)} at learning rate {search.best.learning_rate:g}.")
+            notes += [*candidate.notes, *_notes(search, candidate.recipe), *images_note(search, shown)]
+        rows.append((values, notes))
+    digests = sorted({f"{search.dataset} {search.digest[:12]}" for search in shown})
+    # Nothing here knows the official images, so nothing claims them.
+    remarks = [f"Images, by their digest (see `allcnn data`): {', '.join(digests)}."] if digests else []
+    return Comparison(rows, shown, remarks + _left_out(searches, shown, entries))
+
+
+def _choose(searches: Sequence[Search], entry: PublishedEntry) -> tuple[Candidate | None, Search | None]:
+    found = []
+    for candidate in entry.candidates:
+        recipe = recipe_for(candidate.recipe, entry.dataset)
+        if search := _searched(searches, candidate.network, entry.dataset, entry.augmentation, recipe):
+            found.append((candidate, search))
+    return min(found, key=lambda pair: pair[1].best is None, default=(None, None))
+
+
+def _searched(
+    searches: Sequence[Search], network: Network, dataset: str, augmentation: str, recipe: Recipe
+) -> Search | None:
+    """The search that stands for a network on a data set.
 
     That is one with a result, of the most epochs up to the recipe's, with the fewest other numbers changed, on the
     images that most searches are on, with no images held out, of the most runs.
     """
-    found = [
-        search
-        for search in searches
-        if search.setting.spec == network.text and _is_of(search.setting, dataset, augmentation)
-    ]
-    length = recipe_for(recipe, dataset).length
+    images = Counter(search.digest for search in searches)
 
-    images = Counter(search.setting.digest for search in searches)
-
-    def rank(search: Search) -> tuple[bool, int, int, int, bool, int]:
-        setting, best = search.setting, search.best
-        changed = len(changes(setting.recipe, recipe_for(recipe, dataset)))
+    def rank(search: Search) -> tuple[float, ...]:
         return (
-            best is None,
-            -min(setting.recipe.length, length),
-            changed,
-            -images[setting.digest],
-            setting.validation > 0,
-            -(len(best.counted) if best else 0),
+            search.best is None,
+            -min(search.recipe.length, recipe.length),
+            len(changes(search.recipe, recipe)),
+            -images[search.digest],
+            search.validation > 0,
+            -len(search.best.counted) if search.best else 0,
         )
 
-    return sorted(found, key=rank)
+    asked = (network.text, dataset, augmentation)
+    found = [one for one in searches if (one.spec, one.dataset, one.augmentation) == asked]
+    return min(found, key=rank, default=None)
 
 
-def _is_of(setting: Setting, dataset: str, augmentation: str) -> bool:
-    return setting.dataset == dataset and setting.augmentation == augmentation
-
-
-def measured(search: Search | None) -> dict[str, Any]:
-    """The figures of a search's best learning rate, under the keys that every table of results has."""
+def _measured(search: Search | None) -> Values:
+    """What a search's best learning rate gave, under the keys that every compared row has."""
     best = search.best if search else None
-    setting = search.setting if search else None
     test = best.test if best else None
     validation = best.validation if best else None
     return {
-        "dataset": setting.dataset if setting else None,
-        "digest": setting.digest if setting else None,
+        "dataset": search.dataset if search else None,
+        "digest": search.digest if search else None,
         "recipe": search.recipe_name if search else None,
         "epochs": len(best.counted[0].rows) if best else None,
         "n": test.n if test else 0,
@@ -75,90 +130,60 @@ def measured(search: Search | None) -> dict[str, Any]:
         "minutes": best.minutes if best else None,
         "seeds": [run.seed for run in best.counted] if best else [],
         "runs": [str(run.folder.path) for run in best.counted] if best else [],
-        "not_counted": dict(not_counted([search])) if search else {},
+        "not_counted": dict(search.not_counted) if search else {},
     }
 
 
-def difference(ours: float | None, published: float | None) -> float | None:
-    """Ours above the published error, in percentage points."""
-    return None if ours is None or published is None else ours - published
-
-
-def figure(value: float | None, pattern: str = ".2f") -> str:
-    """A number as people read it."""
-    return MISSING if value is None else format(value, pattern)
-
-
-def error_text(statistic: Statistic | None, missing: str = "missing") -> str:
-    """10.35 ± 0.21, or 10.35 of a single run."""
-    if statistic is None:
-        return missing
-    deviation = "" if statistic.deviation is None else f" ± {statistic.deviation:.2f}"
-    return f"{statistic.mean:.2f}{deviation}"
-
-
-def rate_text(learning_rate: float | None) -> str:
-    """A learning rate as short as it is exact."""
-    return MISSING if learning_rate is None else f"{learning_rate:g}"
-
-
-def notes_of(search: Search | None, recipe: str) -> list[str]:
-    """What is to be said of a row: how far from the recipe it was trained, how chosen, and what does not count."""
-    if search is None:
-        return []
-    best = search.best
+def _notes(search: Search, recipe: str) -> list[str]:
+    """How a search differs from the recipe, how its learning rate was chosen, and which of its runs do not count."""
     notes = []
-    if best:
-        notes += recipe_notes(search, recipe)
-        notes += _image_notes(search, best)
-        notes += _choice_notes(search, best)
+    if best := search.best:
+        notes += [*recipe_notes(search, recipe), *_image_notes(search, best), *_choice_notes(search, best)]
     for trial in search.trials:
         if trial.failed:
             failures = count_text({status: trial.not_counted[status] for status in ("diverged", "dead")})
             notes.append(f"At learning rate {trial.learning_rate:g}: {failures} of {_runs(len(trial.runs))}.")
-    if left := count_text({key: n for key, n in not_counted([search]).items() if key not in ("diverged", "dead")}):
+    if left := count_text({key: n for key, n in search.not_counted.items() if key not in ("diverged", "dead")}):
         notes.append(f"Not counted: {left}.")
     return notes
 
 
 def recipe_notes(search: Search, expected: str) -> list[str]:
-    """In what a search's numbers are not those of the recipe that it names, and its name if it is not the expected."""
+    """Which of a search's numbers are not those of the recipe that it names, and its name if it is not the expected."""
     name = search.recipe_name if search.recipe_name in RECIPES else expected
-    changed = changes(search.setting.recipe, recipe_for(name, search.setting.dataset, (32, 32, 3)))
+    changed = "; ".join(changes(search.recipe, recipe_for(name, search.dataset)))
     if name == expected:
-        return [f"{'; '.join(changed)}."] if changed else []
-    return [f"Recipe {name}" + (f" with {'; '.join(changed)}." if changed else ".")]
+        return [f"{changed}."] if changed else []
+    return [f"Recipe {name} with {changed}." if changed else f"Recipe {name}."]
 
 
 def changes(recipe: Recipe, reference: Recipe) -> list[str]:
     """Where a recipe's numbers are not the reference's: "3 epochs instead of 350"."""
+
+    def compared(one: Recipe) -> dict[str, Any]:
+        return {**asdict(one), "milestones": one.drops}
+
+    def plain(value: Any) -> str:
+        return "(" + ", ".join(map(str, value)) + ")" if isinstance(value, tuple) else str(value)
+
     said = []
     if (recipe.length, recipe.unit) != (reference.length, reference.unit):
         unit = recipe.unit.removesuffix("s") if recipe.length == 1 else recipe.unit
         said.append(f"{recipe.length:,} {unit} instead of {reference.length:,}")
-    values, expected = _compared(recipe), _compared(replace(reference, length=recipe.length))
-    for name, value in values.items():
-        if name not in (*_NOT_COMPARED, "length", "unit", "milestones_of") and value != expected[name]:
-            said.append(f"{name.replace('_', ' ')} {_plain(value)} instead of {_plain(expected[name])}")
+    expected = compared(replace(reference, length=recipe.length))
+    for name, value in compared(recipe).items():
+        if name not in _NOT_COMPARED and value != expected[name]:
+            said.append(f"{name.replace('_', ' ')} {plain(value)} instead of {plain(expected[name])}")
     return said
 
 
-def _compared(recipe: Recipe) -> dict[str, Any]:
-    """The numbers, the milestones as they are for the recipe's own length."""
-    return {**asdict(recipe), "milestones": recipe.drops}
-
-
-def _plain(value: Any) -> str:
-    return "(" + ", ".join(map(str, value)) + ")" if isinstance(value, tuple) else str(value)
-
-
 def _image_notes(search: Search, best: Trial) -> list[str]:
-    run, validation = best.counted[0], search.setting.validation
+    run, validation = best.counted[0], search.validation
     notes = []
     if validation:
         notes.append(f"Trained without the {validation:.3g} of the training images that were held out.")
     images = run.config.get("training_images")
-    if search.setting.dataset in ("cifar10", "cifar100"):
+    if search.dataset in ("cifar10", "cifar100"):
         if isinstance(images, int) and abs(images - _CIFAR_TRAINING_IMAGES * (1 - validation)) > 1:
             notes.append(f"Trained on {images:,} images; the official training set has {_CIFAR_TRAINING_IMAGES:,}.")
         if str(run.config.get("source", "")).endswith(("(train/ and test/)", "(train/ and val/)")):
@@ -167,16 +192,14 @@ def _image_notes(search: Search, best: Trial) -> list[str]:
 
 
 def _choice_notes(search: Search, best: Trial) -> list[str]:
-    notes = []
-    if search.chosen_by is None:
-        notes.append("Only one learning rate was run.")
-    elif search.chosen_by == "validation_error":
-        notes.append("Learning rate chosen by the last epoch's error on the images held out.")
-    else:
-        notes.append("Learning rate chosen by the last epoch's test error, as in the paper.")
+    notes = {
+        None: ["Only one learning rate was run."],
+        "validation_error": ["Learning rate chosen by the last epoch's error on the images held out."],
+        "test_error": ["Learning rate chosen by the last epoch's test error, as in the paper."],
+    }[search.chosen_by]
     if search.tied:
         notes.append("Two learning rates have the same mean; of these the smaller.")
-    searched = search.setting.recipe.optimizer == "sgd" and search.setting.dataset != "digits"
+    searched = search.recipe.optimizer == "sgd" and search.dataset != "digits"
     if searched and best.learning_rate not in LEARNING_RATES:
         notes.append("The learning rate is none of the paper's four (0.25, 0.1, 0.05, 0.01).")
     if len({(run.config.get("backend"), run.config.get("precision")) for run in best.counted}) > 1:
@@ -184,17 +207,14 @@ def _choice_notes(search: Search, best: Trial) -> list[str]:
     return notes
 
 
-def not_counted(searches: Sequence[Search]) -> Counter[str]:
-    """How many runs of the searches do not count, by why."""
-    total: Counter[str] = Counter()
-    for search in searches:
-        for trial in search.trials:
-            total += trial.not_counted
-    return total
+def images_note(search: Search, shown: Sequence[Search]) -> list[str]:
+    """Which images a row is of, if the rows of its data set are not all of the same."""
+    digests = {other.digest for other in shown if other.dataset == search.dataset}
+    return [f"Images with the digest {search.digest[:12]}."] if len(digests) > 1 else []
 
 
 def count_text(counts: dict[str, int]) -> str:
-    """{"unfinished": 2, "dead": 1} -> "2 unfinished, 1 dead"."""
+    """{"unfinished": 2, "dead": 1} -> "1 dead, 2 unfinished"."""
     words = {"repeated": "of a seed already counted"}
     return ", ".join(f"{n} {words.get(key, key)}" for key, n in sorted(counts.items()) if n)
 
@@ -203,58 +223,25 @@ def _runs(n: int) -> str:
     return "1 run" if n == 1 else f"{n} runs"
 
 
-def left_out(
-    searches: Sequence[Search], shown: Sequence[Search], network_names: Sequence[str], where: Sequence[tuple[str, str]]
-) -> list[str]:
-    """The remark on the runs that a table does not show, and why.
+def _left_out(searches: Sequence[Search], shown: Sequence[Search], entries: Sequence[PublishedEntry]) -> list[str]:
+    """The remark on the runs that no row shows, and why."""
+    names = {candidate.network.name for entry in entries for candidate in entry.candidates}
+    where = {(entry.dataset, entry.augmentation) for entry in entries}
 
-    network_names: those that the table has rows for; where: the data sets and augmentations it has rows for.
-    """
+    def why(search: Search) -> str:
+        if search.network is None or search.network.name not in names:
+            return "of other networks"
+        if search.dataset not in {dataset for dataset, _ in where}:
+            return f"on {search.dataset}"
+        if (search.dataset, search.augmentation) not in where:
+            return f"on {search.dataset} with augmentation {search.augmentation}"
+        return "of the same networks in other settings or on other images"
+
     counts: Counter[str] = Counter()
     for search in searches:
         if not any(search is other for other in shown):
-            counts[_why_not_shown(search.setting, network_names, where)] += len(search.runs)
+            counts[why(search)] += len(search.runs)
     if not counts:
         return []
-    said = "; ".join(f"{_runs(n)} {why}" for why, n in counts.items())
+    said = "; ".join(f"{_runs(n)} {reason}" for reason, n in counts.items())
     return [f"Not in this table: {said}. `--table lr` shows them."]
-
-
-def _why_not_shown(setting: Setting, network_names: Sequence[str], where: Sequence[tuple[str, str]]) -> str:
-    if setting.network is None or setting.network.name not in network_names:
-        return "of other networks"
-    if setting.dataset not in [dataset for dataset, _ in where]:
-        return f"on {setting.dataset}"
-    if (setting.dataset, setting.augmentation) not in where:
-        return f"on {setting.dataset} with augmentation {setting.augmentation}"
-    return "of the same networks in other settings or on other images"
-
-
-def main_dataset(searches: Sequence[Search], network_names: Sequence[str]) -> str:
-    """What a table of CIFAR-10 shows: CIFAR-10, or where no run is on it, what most finished runs are on."""
-    counts: Counter[str] = Counter()
-    for search in searches:
-        network = search.setting.network
-        if network is not None and network.name in network_names and search.setting.augmentation == "none":
-            # A data set whose runs came to no end still comes before none.
-            counts[search.setting.dataset] += 1000 * sum(len(trial.counted) for trial in search.trials) + 1
-    if "cifar10" in counts or not counts:
-        return "cifar10"
-    return min(counts, key=lambda name: (-counts[name], name))
-
-
-def images_note(search: Search | None, shown: Sequence[Search]) -> list[str]:
-    """Which images a row is of, where the rows of its data set are not all of the same."""
-    if search is None or len({other.setting.digest for other in shown if _same_name(other, search)}) < 2:
-        return []
-    return [f"Images with the digest {search.setting.digest[:12]}."]
-
-
-def _same_name(one: Search, other: Search) -> bool:
-    return one.setting.dataset == other.setting.dataset
-
-
-def images_remark(shown: Sequence[Search]) -> list[str]:
-    """What the images of a table are known by. Nothing here knows the official ones, so nothing claims them."""
-    digests = sorted({f"{search.setting.dataset} {search.setting.digest[:12]}" for search in shown})
-    return [f"Images, by their digest (see `allcnn data`): {', '.join(digests)}."] if digests else []

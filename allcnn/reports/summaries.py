@@ -1,4 +1,4 @@
-"""Runs -> searches: what may be averaged together, the learning rates tried for it, and which of them is best."""
+"""Runs -> searches: which runs may be averaged, which learning rates were tried, and which of them is the best."""
 
 from __future__ import annotations
 
@@ -18,30 +18,6 @@ _NETWORK_OF_TEXT = {network.text: network for network in ZOO.values()}
 
 
 @dataclass(frozen=True)
-class Setting:
-    """All that must be the same for runs to be averaged or compared: everything but learning rate and seed.
-
-    recipe: with the learning rate and the name taken out, which are not among the numbers compared.
-    """
-
-    spec: str
-    dataset: str
-    digest: str
-    recipe: Recipe
-    validation: float
-
-    @property
-    def network(self) -> Network | None:
-        """The published network of this text, whether it was named or written out."""
-        return _NETWORK_OF_TEXT.get(self.spec)
-
-    @property
-    def augmentation(self) -> str:
-        """As the paper's tables have it; the run's own is the recipe's."""
-        return papers_augmentation(self.recipe.augmentation)
-
-
-@dataclass(frozen=True)
 class Trial:
     """One learning rate of a search.
 
@@ -58,24 +34,24 @@ class Trial:
 
     @cached_property
     def test(self) -> Statistic | None:
-        """Of the last epochs' test errors, in percent."""
+        """The last epochs' test errors, in percent."""
         return Statistic.of([run.test_error for run in self.counted if run.test_error is not None])
 
     @cached_property
     def validation(self) -> Statistic | None:
-        """Of the last epochs' errors on the images held out, if every counted run has one."""
+        """The last epochs' errors on the images held out, in percent, if every counted run has one."""
         errors = [run.validation_error for run in self.counted]
         known = [error for error in errors if error is not None and math.isfinite(error)]
         return Statistic.of(known) if len(known) == len(errors) else None
 
     @property
     def minutes(self) -> float | None:
-        """The mean over the counted runs of their minutes of training."""
+        """Minutes of training, the mean of the counted runs."""
         return fmean(run.seconds for run in self.counted) / 60 if self.counted else None
 
     @cached_property
     def not_counted(self) -> Counter[str]:
-        """Why the other runs do not count: their status, or "repeated" for a seed that a counted run has."""
+        """How many of the other runs have which status; "repeated" for a finished run of a seed already counted."""
         return Counter("repeated" if run.status == "finished" else run.status for run in self.others)
 
     @property
@@ -86,10 +62,28 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """One setting and the learning rates that were run with it, highest first as the paper lists them."""
+    """All learning rates that were run in one setting, highest first as the paper lists them.
 
-    setting: Setting
+    The fields before `trials` are the setting: all that must be the same for runs to be averaged or compared.
+    recipe: with one name and one learning rate for all, since these are not compared.
+    """
+
+    spec: str
+    dataset: str
+    digest: str
+    recipe: Recipe
+    validation: float
     trials: tuple[Trial, ...]
+
+    @property
+    def network(self) -> Network | None:
+        """The published network of this text, whether the run named it or wrote it out."""
+        return _NETWORK_OF_TEXT.get(self.spec)
+
+    @property
+    def augmentation(self) -> str:
+        """The augmentation as the paper's tables have it; the run's own is the recipe's."""
+        return papers_augmentation(self.recipe.augmentation)
 
     @property
     def runs(self) -> tuple[CollectedRun, ...]:
@@ -101,7 +95,7 @@ class Search:
 
     @property
     def searched(self) -> tuple[Trial, ...]:
-        """The learning rates that came to a result, or failed: those among which there was a choice."""
+        """The learning rates that gave a result, or failed: those among which there was a choice."""
         return tuple(trial for trial in self.trials if trial.counted or trial.failed)
 
     @property
@@ -111,14 +105,19 @@ class Search:
 
     @cached_property
     def best(self) -> Trial | None:
-        """The learning rate of the lowest `rate_rank` among those at which a run finished; None where none did."""
+        """The learning rate of the lowest `rate_rank` among those at which a run finished; None if none did."""
         return min((trial for trial in self.trials if trial.counted), key=self._rank, default=None)
 
     @property
     def tied(self) -> bool:
-        """Whether another learning rate is as good as the best, but for being larger."""
+        """Whether a larger learning rate is as good as the best."""
         ranks = [self._rank(trial)[:2] for trial in self.trials if trial.counted]
         return len(ranks) > 1 and ranks.count(min(ranks)) > 1
+
+    @cached_property
+    def not_counted(self) -> Counter[str]:
+        """`Trial.not_counted` of all learning rates."""
+        return sum((trial.not_counted for trial in self.trials), Counter())
 
     @cached_property
     def _measure(self) -> str:
@@ -126,8 +125,8 @@ class Search:
         return "validation_error" if held_out else "test_error"
 
     def _rank(self, trial: Trial) -> tuple[int, float, float]:
-        figure = trial.validation if self._measure == "validation_error" else trial.test
-        return rate_rank(trial.failed, figure.mean if figure else None, trial.learning_rate)
+        error = trial.validation if self._measure == "validation_error" else trial.test
+        return rate_rank(trial.failed, error.mean if error else None, trial.learning_rate)
 
 
 def search_results(runs: Sequence[CollectedRun]) -> list[Search]:
@@ -135,20 +134,24 @@ def search_results(runs: Sequence[CollectedRun]) -> list[Search]:
 
     In the order of the published networks, then of the texts.
     """
-    settings: dict[Setting, dict[float, list[CollectedRun]]] = {}
+    settings: dict[tuple[str, str, str, Recipe, float], dict[float, list[CollectedRun]]] = {}
     for run in runs:
-        settings.setdefault(_setting(run), {}).setdefault(run.recipe.learning_rate, []).append(run)
+        recipe = replace(run.recipe, name="", learning_rate=1.0)
+        setting = (run.spec, run.dataset, run.digest, recipe, run.validation)
+        settings.setdefault(setting, {}).setdefault(run.recipe.learning_rate, []).append(run)
     searches = [
-        Search(setting, tuple(_trial(rate, trials[rate]) for rate in sorted(trials, reverse=True)))
+        Search(*setting, tuple(_trial(rate, trials[rate]) for rate in sorted(trials, reverse=True)))
         for setting, trials in settings.items()
     ]
-    return sorted(searches, key=lambda search: _place(search.setting))
 
+    def place(search: Search) -> tuple[int | str, ...]:
+        network, recipe = search.network, search.recipe
+        return (
+            list(ZOO).index(network.name) if network else len(ZOO), search.spec, search.dataset, search.digest,
+            recipe.augmentation, -recipe.length, f"{search.validation} {recipe}",
+        )  # fmt: skip
 
-def _setting(run: CollectedRun) -> Setting:
-    # The name of a recipe is not one of its numbers.
-    recipe = replace(run.recipe, name="", learning_rate=1.0)
-    return Setting(run.spec, run.dataset, run.digest, recipe, run.validation)
+    return sorted(searches, key=place)
 
 
 def _trial(learning_rate: float, runs: Sequence[CollectedRun]) -> Trial:
@@ -160,13 +163,3 @@ def _trial(learning_rate: float, runs: Sequence[CollectedRun]) -> Trial:
         else:
             others.append(run)
     return Trial(learning_rate, tuple(counted.values()), tuple(others))
-
-
-def _place(setting: Setting) -> tuple[int, str, str, str, str, int, str]:
-    network = setting.network
-    place = list(ZOO).index(network.name) if network else len(ZOO)
-    recipe = setting.recipe
-    return (
-        place, setting.spec, setting.dataset, setting.digest, recipe.augmentation, -recipe.length,
-        f"{setting.validation} {recipe}",
-    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The training state: everything that decides how a run goes on, in one checked file."""
+"""The training state: everything that decides how a run goes on, in one file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -16,7 +15,7 @@ from allcnn.errors import CheckpointError
 from allcnn.files import read_arrays, write_arrays
 from allcnn.runs.folder import Row, RunFolder
 
-_FORMAT = 2
+_FORMAT = 3
 _METRIC = "metrics/"
 
 
@@ -24,10 +23,8 @@ _METRIC = "metrics/"
 class TrainingState:
     """Weights and momentum by variable path, the steps and whole epochs done, and the rows of metrics.csv so far.
 
-    In the middle of an epoch also the sums of its metrics so far, and the seconds that it has taken.
-
-    The order of images, the draws and the dropout masks are functions of seed, epoch and step, so the count is all
-    that is kept of them.
+    In the middle of an epoch also the sums of its metrics, and the seconds that it has taken. The order of images, the
+    draws and the dropout masks are functions of seed, epoch and step, so they need only the count of steps.
     """
 
     arrays: dict[str, np.ndarray]
@@ -45,9 +42,9 @@ def capture_state(
     metrics: Sequence[keras.metrics.Metric] = (),
     seconds: float = 0.0,
 ) -> TrainingState:
-    """The state of a compiled model, its optimizer built, between two steps.
+    """The state of a compiled model between two steps; its optimizer is built.
 
-    metrics, seconds: of the epoch that is half done.
+    metrics, seconds: of the half-done epoch.
     """
     bring_up_to_date(model)
     variables = {**_variables(model), **_metric_variables(metrics)}
@@ -56,7 +53,7 @@ def capture_state(
 
 
 def bring_up_to_date(model: keras.Model) -> None:
-    """Give the variables of a model that trains their values: meanwhile, Keras on JAX holds these elsewhere."""
+    """Give the variables of a model in training their values; Keras on JAX holds the values elsewhere meanwhile."""
     if hasattr(model, "jax_state_sync"):
         model.jax_state_sync()
 
@@ -71,39 +68,33 @@ def apply_state(model: keras.Model, state: TrainingState) -> None:
 
 
 def apply_metrics(metrics: Sequence[keras.metrics.Metric], state: TrainingState) -> None:
-    """Put the sums of a half-done epoch into its metrics, after Keras began the epoch by setting them to zero."""
+    """Put the sums of a half-done epoch into its metrics, after Keras set them to zero at the epoch's beginning."""
     _assign(_metric_variables(metrics), {key: array for key, array in state.arrays.items() if key.startswith(_METRIC)})
 
 
 def save_state(folder: RunFolder, state: TrainingState) -> None:
     """Write state.h5 in one step, and keep the state before it as state.previous.h5."""
-    attributes: dict[str, Any] = {
-        "format": _FORMAT,
-        "epochs_done": state.epochs_done,
-        "steps_done": state.steps_done,
-        "rows": state.rows,
-        "seconds": state.seconds,
-    }
+    attributes = {"format": _FORMAT, **{key: value for key, value in vars(state).items() if key != "arrays"}}
     write_arrays(folder.state, state.arrays, attributes, keep_previous=folder.previous_state)
 
 
 def load_state(folder: RunFolder, announce: Callable[[str], None] = lambda line: None) -> TrainingState | None:
-    """The last good training state of a run; None where none was saved yet.
+    """The last whole training state of a run; None if none was saved yet.
 
-    A last state that is damaged is set aside, which is announced, and the one before is taken.
+    If the last state is damaged, it is set aside, this is announced, and the state before it is taken.
 
     Raises:
-        CheckpointError: neither the last state nor the one before can be read.
+        CheckpointError: neither the last state nor the one before it can be read.
     """
+    if not folder.state.exists():  # no state yet, or killed between the two renames of a new one
+        return _read_state(folder.previous_state) if folder.previous_state.exists() else None
     try:
         return _read_state(folder.state)
-    except FileNotFoundError:
-        return _read_state(folder.previous_state) if folder.previous_state.exists() else None
     except CheckpointError as failure:
+        if not folder.previous_state.exists():
+            raise
         try:
             state = _read_state(folder.previous_state)
-        except FileNotFoundError:
-            raise failure from None
         except CheckpointError as other:
             raise CheckpointError(f"{failure}\nNor can the state before it be used: {other}") from None
         aside = _set_aside(folder.state)
@@ -112,17 +103,14 @@ def load_state(folder: RunFolder, announce: Callable[[str], None] = lambda line:
 
 
 def _read_state(path: Path) -> TrainingState:
-    if not path.exists():
-        raise FileNotFoundError(path)
     arrays, attributes = read_arrays(path)
-    if attributes.get("format") != _FORMAT:
+    if attributes.pop("format", None) != _FORMAT:
         raise CheckpointError(f"{path}: a training state of another version of allcnn.")
-    counts = attributes["epochs_done"], attributes["steps_done"]
-    return TrainingState(arrays, *counts, attributes["rows"], attributes["seconds"])
+    return TrainingState(arrays, **attributes)
 
 
 def _set_aside(path: Path) -> Path:
-    """Give a damaged file a name under which it is never read; one set aside before keeps its own."""
+    """Give a damaged file a name under which it is never read; a file set aside before keeps its own."""
     number = 1
     while (aside := path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")).exists():
         number += 1
@@ -131,7 +119,7 @@ def _set_aside(path: Path) -> Path:
 
 
 def _assign(variables: dict[str, keras.Variable], arrays: dict[str, np.ndarray]) -> None:
-    """Give every variable its array. Raises CheckpointError, before any is changed, where they do not fit."""
+    """Give every variable its array. Raises CheckpointError, before any is changed, if they do not fit."""
     if odd := sorted(set(variables) ^ set(arrays)):
         raise CheckpointError(f"the training state is of another network: {odd[0]} is in only one of the two.")
     for key, variable in variables.items():
@@ -149,7 +137,7 @@ def _variables(model: keras.Model) -> dict[str, keras.Variable]:
     layers = [layer for layer in model.layers if not isinstance(layer, StoredImages)]
     variables = {f"model/{variable.path}": variable for layer in layers for variable in layer.weights}
     for index, variable in enumerate(model.optimizer.variables):
-        # Keras numbers the variables of an optimiser in a fixed order; their paths hold names it makes up.
+        # Keras keeps the variables of an optimiser in a fixed order; their paths contain generated names.
         variables[f"optimizer/{index:03d}"] = variable
     return variables
 

@@ -9,7 +9,6 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -26,45 +25,27 @@ FAILED = ("diverged", "dead")
 
 @dataclass(frozen=True)
 class CollectedRun:
-    """One run folder. `rows` are its metrics so far; `summary` is None while it goes on, or after it was killed."""
+    """One run folder. summary: None while the run goes on, or after it was killed. rows: its metrics so far.
+
+    The other fields repeat config.json, whole in `config`: spec is the network's canonical text; validation the part of
+    the training images that was held out.
+    """
 
     folder: RunFolder
     config: dict[str, Any]
     summary: dict[str, Any] | None
     rows: tuple[Row, ...]
+    model: str
+    spec: str
+    dataset: str
+    digest: str
+    seed: int
+    validation: float
+    recipe: Recipe
 
     @property
     def name(self) -> str:
         return self.folder.path.name
-
-    @property
-    def model(self) -> str:
-        return self.config["model"]
-
-    @property
-    def spec(self) -> str:
-        """The network's canonical text."""
-        return self.config["spec"]
-
-    @property
-    def dataset(self) -> str:
-        return self.config["dataset"]
-
-    @property
-    def digest(self) -> str:
-        return self.config["digest"]
-
-    @property
-    def seed(self) -> int:
-        return self.config["seed"]
-
-    @property
-    def validation(self) -> float:
-        return self.config["validation"]
-
-    @cached_property
-    def recipe(self) -> Recipe:
-        return Recipe.from_dict(self.config["recipe"])
 
     @property
     def status(self) -> str:
@@ -157,16 +138,16 @@ def _read_run(folder: RunFolder) -> CollectedRun:
     summary = read_json(folder.summary) if folder.summary.exists() else None
     digest = summary.get("metrics_sha256") if summary else None
     rows = tuple(read_metrics(folder.metrics, digest)) if folder.metrics.exists() else ()
-    run = CollectedRun(folder, config, summary, rows)
+    # Everything that a report reads, so that a broken file is named here.
+    read = {key: config[key] for key in ("model", "spec", "dataset", "digest", "seed", "validation")}
+    run = CollectedRun(folder, config, summary, rows, recipe=Recipe.from_dict(config["recipe"]), **read)
     if run.status not in STATUSES:
         raise RunError(f"{folder.summary}: says {run.status!r:.40}; expected one of: {', '.join(STATUSES)}.")
-    if run.status == "finished" and (run.test_error is None if rows else True):
+    if run.status == "finished" and (not rows or run.test_error is None):
         raise RunError(f"{folder.summary}: says finished, but the last of {len(rows)} epochs has no test error.")
-    # Everything that a report reads, so that one broken file is named here and not met there.
     texts, numbers = (run.model, run.spec, run.dataset, run.digest), (run.seed, run.validation, run.seconds)
     if not all(isinstance(text, str) for text in texts) or not all(isinstance(n, int | float) for n in numbers):
         raise RunError(f"{folder.config}: not the configuration of a run of this version of allcnn.")
-    _ = run.recipe
     return run
 
 

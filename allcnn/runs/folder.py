@@ -1,4 +1,4 @@
-"""The run folder: what its files are called, writing them in one step, reading them back."""
+"""The run folder: the names of its files, and its JSON and CSV files written in one step and read back."""
 
 from __future__ import annotations
 
@@ -8,34 +8,37 @@ import io
 import json
 import math
 import os
-import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from allcnn.errors import RunError
-from allcnn.files import create_text, open_file, write_text
+from allcnn.files import JSON_SEAL, check_seal, read_file, seal_of, write_text
 
 #: The columns of metrics.csv.
 METRICS_COLUMNS = (
     "epoch", "learning_rate", "loss", "penalty", "train_error", "test_error", "seconds", "images_per_second",
 )  # fmt: skip
-#: Further ones, in this order: where training images were held out; where there are more than ten classes.
+#: Further columns, in this order: if training images are held out; if there are more than ten classes.
 MORE_COLUMNS = ("validation_error", "test_top5_error")
 
 Row = dict[str, Any]
 
-# What `allcnn.files` calls a file that it has not finished.
+# How `allcnn.files` names an unfinished file.
 _PARTIAL = ".*.partial*"
+# A loss may be any number that a network gives.
+_ANY_NUMBER = ("loss", "penalty")
 
-# The last member of a JSON file: what precedes it has this SHA-256.
-_JSON_END = re.compile(rb'"sha256": "[0-9a-f]{64}"\n}\n')
-_JSON_END_BYTES = 79
-_NUMBER = re.compile(r"-?[0-9]+([.][0-9]+)?(e[-+]?[0-9]+)?|nan|-?inf")
-# A run's largest, the metrics of thousands of epochs, takes less than one.
-_LARGEST = 16 << 20
+
+class _File:
+    """A file of a run folder, as an attribute that is its path."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __get__(self, folder: RunFolder, owner: type) -> Path:
+        return folder.path / self.name
 
 
 @dataclass(frozen=True)
@@ -44,52 +47,20 @@ class RunFolder:
 
     path: Path
 
-    @property
-    def config(self) -> Path:
-        return self.path / "config.json"
-
-    @property
-    def preprocessing(self) -> Path:
-        return self.path / "preprocessing.h5"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.csv"
-
-    @property
-    def state(self) -> Path:
-        return self.path / "state.h5"
-
-    @property
-    def previous_state(self) -> Path:
-        return self.path / "state.previous.h5"
-
-    @property
-    def model(self) -> Path:
-        return self.path / "model.keras"
-
-    @property
-    def summary(self) -> Path:
-        return self.path / "summary.json"
-
-    @property
-    def table(self) -> Path:
-        return self.path / "table.md"
-
-    @property
-    def tensorboard(self) -> Path:
-        return self.path / "tensorboard"
-
-    @property
-    def damaged(self) -> Path:
-        return self.path / "damaged.txt"
-
-    @property
-    def lock(self) -> Path:
-        return self.path / ".lock"
+    config = _File("config.json")
+    preprocessing = _File("preprocessing.h5")
+    metrics = _File("metrics.csv")
+    state = _File("state.h5")
+    previous_state = _File("state.previous.h5")
+    model = _File("model.keras")
+    summary = _File("summary.json")
+    table = _File("table.md")
+    tensorboard = _File("tensorboard")
+    damaged = _File("damaged.txt")
+    lock = _File(".lock")
 
     def remove_partial_files(self) -> None:
-        """Take away what a killed process left half-written; it never had its final name."""
+        """Remove the half-written files of a killed process; they never had their final names."""
         for path in self.path.glob(_PARTIAL):
             path.unlink(missing_ok=True)
 
@@ -98,7 +69,7 @@ class RunFolder:
         return self.config.is_file()
 
     def refuse_other_content(self) -> None:
-        """Refuse, for a new run, a path that cannot be written or that holds anything. Raises RunError."""
+        """Refuse a path that cannot be written or that holds anything, for a new run. Raises RunError."""
         existing = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
             what = "is not a folder" if not existing.is_dir() else "cannot be written to"
@@ -108,62 +79,42 @@ class RunFolder:
                 f"{self.path}: already holds a run.\n"
                 "Continue it with --resume, or choose another folder with --run-dir or another --seed."
             )
-        # A process that was killed while it began leaves its lock, and a half-written configuration.
+        # A process that was killed while it began a run leaves its lock and a half-written configuration.
         left = {self.lock, *self.path.glob(_PARTIAL)} if self.path.is_dir() else set()
         if self.path.is_dir() and any(path not in left for path in self.path.iterdir()):
             raise RunError(f"{self.path}: is not empty and holds no run; choose another folder with --run-dir.")
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Replace a JSON file in one step; what JSON cannot hold, a loss that is not a number, becomes null.
+    """Replace a JSON file in one step. A number that JSON cannot hold, such as a loss of NaN, becomes null.
 
-    Its last member, "sha256", is that of the text before it: any JSON program reads the file, and `read_json` knows
-    it from a damaged one.
+    Its last member, "sha256", is the SHA-256 of the text before it. Any JSON program can read the file.
     """
-    write_text(path, _json_text(values))
-
-
-def create_json(path: Path, values: dict[str, Any]) -> None:
-    """Write a JSON file that must not be there yet: of two processes only one succeeds. Raises RunError."""
-    try:
-        create_text(path, _json_text(values))
-    except FileExistsError:
-        raise RunError(f"{path.parent}: another process began a run here just now; choose another --run-dir.") from None
-
-
-def _json_text(values: dict[str, Any]) -> str:
     plain = {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()
     }
-    if "sha256" in plain:
-        raise ValueError("sha256 is the member that allcnn adds itself")
-    # An empty object has no line of its own for the last member to follow.
-    text = json.dumps(plain, indent=1, allow_nan=False).removesuffix("\n}") + ",\n " if plain else "{\n "
-    return text + _json_end(text.encode())
+    text = json.dumps({**plain, "sha256": ""}, indent=1, allow_nan=False).removesuffix('"sha256": ""\n}')
+    write_text(path, text + seal_of(text.encode(), JSON_SEAL).decode())
 
 
-def _json_end(text: bytes) -> str:
-    return f'"sha256": "{hashlib.sha256(text).hexdigest()}"\n}}\n'
+def create_json(path: Path, values: dict[str, Any]) -> None:
+    """Write the first file of a run, whose lock this process holds. Raises RunError if another process wrote it."""
+    if path.exists():
+        raise RunError(f"{path.parent}: another process began a run here just now; choose another --run-dir.")
+    write_json(path, values)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read back what `write_json` wrote, its "sha256" left out. It is parsed only after that was found to be right.
+    """Read back the values that `write_json` wrote, without "sha256".
 
     Raises:
-        RunError: the file is missing, is not such a file, or was damaged or edited.
+        RunError: the file is missing, damaged or edited, or not such a file.
     """
-    content = _read_bytes(path)
-    text, end = content[:-_JSON_END_BYTES], content[-_JSON_END_BYTES:]
-    if not _JSON_END.fullmatch(end):
-        raise RunError(
-            f"{path}: does not end in a SHA-256 of allcnn: "
-            "damaged, cut short, written by another version of allcnn, or not by allcnn."
-        )
-    if end != _json_end(text).encode():
-        raise RunError(f"{path}: damaged or edited; its {len(content):,} bytes do not fit the SHA-256 at their end.")
+    content = read_file(path, RunError)
+    check_seal(path, content, JSON_SEAL, RunError)
     try:
         values = json.loads(content, parse_float=_finite, parse_constant=_finite)
-    except (ValueError, RecursionError) as error:  # a SHA-256 shows that a file is whole, not who made it
+    except (ValueError, RecursionError) as error:  # a SHA-256 does not show who wrote a file
         raise RunError(f"{path}: cannot be read as JSON ({error}).") from None
     if not isinstance(values, dict):
         raise RunError(f"{path}: expected a JSON object, found {type(values).__name__}.")
@@ -172,7 +123,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _finite(text: str) -> float:
-    """A number of a JSON text. Raises ValueError for one that JSON itself does not know, or that is too large."""
+    """A number in JSON. Raises ValueError for NaN, which is not JSON, and for a number that is too large."""
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(f"{text[:20]} is no finite number")
@@ -191,81 +142,63 @@ def write_metrics(path: Path, rows: Sequence[Row]) -> None:
     write_text(path, text.getvalue())
 
 
-def metrics_digest(path: Path) -> str:
-    """The SHA-256 of a metrics.csv, as hexadecimal text, to lie in another file: its own columns are plain.
-
-    Raises:
-        RunError: the file cannot be read.
-    """
-    return hashlib.sha256(_read_bytes(path)).hexdigest()
-
-
-def read_metrics(path: Path, sha256: str | None = None) -> list[Row]:
-    """The rows of a metrics.csv: epoch as int, from 1 on, the other figures as float or None.
-
-    With the digest that `metrics_digest` gave, any change is noticed before the file is parsed; without it, whatever
-    is not whole rows of numbers, one for every epoch in order.
-
-    Raises:
-        RunError: the file is missing, damaged or not a metrics.csv; the message names the line.
-    """
-    content = _read_bytes(path)
-    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-        raise RunError(
-            f"{path}: damaged or edited; its {len(content):,} bytes do not fit the SHA-256 that the run noted of it."
-        )
-    try:
-        return _rows(content)
-    except ValueError as error:
-        raise RunError(f"{path}: cannot be read as metrics: {error}.") from None
-
-
-def _rows(content: bytes) -> list[Row]:
-    """Parse a metrics.csv. Raises ValueError with the line and what is wrong with it."""
-    *lines, rest = content.split(b"\n")
-    if rest:
-        raise ValueError(f"line {len(lines) + 1} has no end, the file is cut short")
-    columns = lines[0].decode("latin1").rstrip("\r").split(",") if lines else []
-    more = [column for column in MORE_COLUMNS if column in columns]
-    if columns != [*METRICS_COLUMNS, *more]:
-        raise ValueError(f"line 1 is not the names of its columns, {','.join(METRICS_COLUMNS)}")
-    rows: list[Row] = []
-    for number, line in enumerate(lines[1:], start=2):
-        values = line.decode("latin1").rstrip("\r").split(",")
-        if len(values) != len(columns):
-            raise ValueError(f"line {number} has {len(values)} values, expected {len(columns)}")
-        if odd := [value for value in values if value and not _NUMBER.fullmatch(value)]:
-            raise ValueError(f"line {number} has {odd[0][:40]!r}, expected a number")
-        epoch, *figures = values
-        if epoch != str(number - 1):
-            raise ValueError(f"line {number} has epoch {epoch[:40]!r}, expected {number - 1}")
-        row: Row = {"epoch": int(epoch)}
-        row.update((name, float(value) if value else None) for name, value in zip(columns[1:], figures, strict=True))
-        for name, value in row.items():
-            if value is None or name in ("loss", "penalty"):  # a loss may be whatever a network makes of it
-                continue
-            percent = name.endswith("_error")
-            if not 0 <= value <= (100 if percent else sys.float_info.max):
-                expected = "0 to 100" if percent else "a number of 0 or more"
-                raise ValueError(f"line {number} has {value} as its {name}, expected {expected}")
-        rows.append(row)
-    return rows
-
-
 def _figure(value: float) -> str:
     """The shortest text that reads back as the same number."""
     return str(value) if isinstance(value, int) else repr(float(value))
 
 
-def _read_bytes(path: Path) -> bytes:
-    """The whole of a file that should be a few pages of text. Raises RunError."""
+def metrics_digest(path: Path) -> str:
+    """The SHA-256 of a metrics.csv in hexadecimal, for summary.json: a CSV file has no place for it.
+
+    Raises:
+        RunError: the file cannot be read.
+    """
+    return hashlib.sha256(read_file(path, RunError)).hexdigest()
+
+
+def read_metrics(path: Path, sha256: str | None = None) -> list[Row]:
+    """The rows of a metrics.csv: epoch as int, from 1, the other figures as float or None.
+
+    sha256: the digest that `metrics_digest` gave. Without it, only a file is refused that does not hold plausible
+    figures of every epoch in order.
+
+    Raises:
+        RunError: the file is missing, damaged, edited, or not a metrics.csv.
+    """
+    content = read_file(path, RunError)
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise RunError(
+            f"{path}: damaged or edited: its {len(content):,} bytes do not have the SHA-256 in summary.json. "
+            "Use a whole copy of it."
+        )
     try:
-        with open_file(path) as file:
-            content = file.read(_LARGEST + 1)
-    except FileNotFoundError:
-        raise RunError(f"{path}: no such file.") from None
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read ({error.strerror}).") from None
-    if len(content) > _LARGEST:
-        raise RunError(f"{path}: more than {_LARGEST >> 20} MiB; no such file of a run is that large.")
-    return content
+        text = content.decode("ascii")
+        if not text.endswith("\n"):
+            raise ValueError("its last line has no end, the file is cut short")
+        header, *lines = text.splitlines()
+        columns = header.split(",")
+        if columns != [*METRICS_COLUMNS, *(column for column in MORE_COLUMNS if column in columns)]:
+            raise ValueError(f"line 1 is not the names of its columns, {','.join(METRICS_COLUMNS)}")
+        return [_row(columns, line.split(","), epoch) for epoch, line in enumerate(lines, start=1)]
+    except ValueError as error:
+        raise RunError(f"{path}: cannot be read as metrics: {error}.") from None
+
+
+def _row(columns: list[str], texts: list[str], epoch: int) -> Row:
+    """The figures of an epoch. Raises ValueError with the line and what is wrong with it."""
+    line = f"line {epoch + 1} has"
+    if len(texts) != len(columns):
+        raise ValueError(f"{line} {len(texts)} values, expected {len(columns)}")
+    row: Row = {}
+    for name, text in zip(columns, texts, strict=True):
+        try:
+            value = row[name] = float(text) if text else None
+        except ValueError:
+            raise ValueError(f"{line} {text[:40]!r} as its {name}, expected a number") from None
+        percent = name.endswith("_error")
+        if value is None or name in _ANY_NUMBER or (0 <= value <= 100 if percent else 0 <= value < math.inf):
+            continue
+        raise ValueError(f"{line} {value} as its {name}, expected {'0 to 100' if percent else 'a number of 0 or more'}")
+    if row["epoch"] != epoch:
+        raise ValueError(f"{line} epoch {texts[0][:40]!r}, expected {epoch}")
+    return {**row, "epoch": epoch}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from numbers import Real
@@ -55,6 +55,17 @@ def check_number(name: str, without: Collection[str] = ()) -> None:
         near = get_close_matches(name, [*names, "epochs", "steps"], n=1)
         expected = f"did you mean {near[0]}?" if near else f"expected one of: {', '.join(names)}."
         raise InputError(f'a recipe has no number "{name}"; {expected}')
+
+
+def learning_rate_after(position: int, base: float, milestones: Sequence[int], multiplier: float = 0.1) -> float:
+    """The learning rate after `position` whole epochs (or steps): `base` times `multiplier` for each milestone passed.
+
+    The paper (section 3.2.1) multiplies by 0.1 "after e1, e2 and e3 epochs": with milestones 200, 250, 300 the
+    epochs at positions 0 to 199 run at `base`, 200 to 249 at a tenth. It is rounded to 12 digits, since 0.05 * 0.1 is
+    not quite 0.005 in binary.
+    """
+    passed = sum(position >= milestone for milestone in milestones)
+    return float(f"{base * multiplier**passed:.12g}")
 
 
 @dataclass(frozen=True)
@@ -128,26 +139,21 @@ class Recipe:
         _at_least_one("batch size", self.batch_size)
         if self.field is not None:
             _at_least_one("field's height and width in pixels", self.field)
-        for what, value, example in (("learning rate", self.learning_rate, 0.05), ("multiplier", self.multiplier, 0.1)):
-            if not (math.isfinite(value) and value > 0):
-                raise InputError(f"the {what} must be a number above 0, such as {example}; got {value}.")
         if list(self.milestones) != sorted(self.milestones) or any(milestone < 0 for milestone in self.milestones):
             raise InputError(f"the milestones must be rising and 0 or more; got {self.milestones}.")
-        for what, value, example in (
-            ("momentum", self.momentum, 0.9),
-            ("label smoothing", self.label_smoothing, 0.1),
+        smoothing, dropout, input_dropout = self.label_smoothing, self.dropout_scale, self.input_dropout_scale
+        for what, value, holds, expected in (
+            ("learning rate", self.learning_rate, self.learning_rate > 0, "a number above 0, such as 0.05"),
+            ("multiplier", self.multiplier, self.multiplier > 0, "a number above 0, such as 0.1"),
+            ("momentum", self.momentum, 0 <= self.momentum < 1, "at least 0 and below 1, such as 0.9"),
+            ("label smoothing", smoothing, 0 <= smoothing < 1, "at least 0 and below 1, such as 0.1"),
+            ("weight decay", self.weight_decay, self.weight_decay >= 0, "0 or more"),
+            ("class bias", self.class_bias, self.class_bias >= 0, "0 or more"),
+            ("dropout scale", dropout, 0 <= dropout <= 1, "from 0 to 1, such as 0.5"),
+            ("input's dropout scale", input_dropout, 0 <= input_dropout <= 1, "from 0 to 1, such as 0.5"),
         ):
-            if not 0 <= value < 1:
-                raise InputError(f"the {what} must be at least 0 and below 1, such as {example}; got {value}.")
-        for what, value in (
-            ("weight decay", self.weight_decay),
-            ("class bias", self.class_bias),
-        ):
-            if not (math.isfinite(value) and value >= 0):
-                raise InputError(f"the {what} must be 0 or more; got {value}.")
-        for what, value in (("dropout", self.dropout_scale), ("input's dropout", self.input_dropout_scale)):
-            if not 0 <= value <= 1:
-                raise InputError(f"the {what} scale must be from 0 to 1, such as 0.5; got {value}.")
+            if not (math.isfinite(value) and holds):
+                raise InputError(f"the {what} must be {expected}; got {value}.")
 
     @property
     def drops(self) -> tuple[int, ...]:
@@ -155,6 +161,17 @@ class Recipe:
         if self.schedule == "linear":
             return ()
         return tuple(-(-milestone * self.length // (self.milestones_of or 1)) for milestone in self.milestones)
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """How many steps the run has."""
+        return self.length if self.unit == "steps" else self.length * steps_per_epoch
+
+    def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
+        """The learning rate of a step of the run, the first being 0."""
+        if self.schedule == "linear":
+            return self.learning_rate * (1 - step / self.total_steps(steps_per_epoch))
+        position = step if self.unit == "steps" else step // steps_per_epoch
+        return learning_rate_after(position, self.learning_rate, self.drops, self.multiplier)
 
     def with_overrides(self, **overrides: Any) -> Recipe:
         """The same recipe with the given numbers replaced where they are not None; new milestones are for its length.
@@ -190,7 +207,7 @@ class Recipe:
 
 
 #: The numbers for which commands have an option of their own.
-_OPTIONS = {
+OPTIONS = {
     "learning_rate": "--lr", "length": "--epochs or --steps", "batch_size": "--batch-size",
     "augmentation": "--augment", "field": "--field", "preprocessing": "--preprocessing",
     "initializer": "--initializer", "weight_decay": "--weight-decay",
@@ -219,27 +236,21 @@ def read_settings(texts: Sequence[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals:
             raise InputError(f"--set {text}: expected NAME=VALUE, such as label_smoothing=0.1.")
-        if name in _OPTIONS:
-            raise InputError(f"--set {text}: expected {_OPTIONS[name]} for this.")
-        check_number(name, without=_OPTIONS)
+        if name in OPTIONS:
+            raise InputError(f"--set {text}: expected {OPTIONS[name]} for this.")
+        check_number(name, without=OPTIONS)
         read, expected = _READERS[types[name]]
         try:
             settings[name] = read(value)
         except (KeyError, ValueError):
-            raise InputError(f"--set {text}: expected {expected}, such as {_written(_default(name))}.") from None
+            raise InputError(
+                f"--set {text}: expected {expected}, such as {write_number(getattr(RECIPES['paper'], name))}."
+            ) from None
     return settings
 
 
-def write_settings(settings: Mapping[str, Any]) -> list[str]:
-    """The reverse of `read_settings`."""
-    return [f"{name}={_written(value)}" for name, value in settings.items()]
-
-
-def _default(name: str) -> Any:
-    return getattr(RECIPES["paper"], name)
-
-
-def _written(value: Any) -> str:
+def write_number(value: Any) -> str:
+    """A number as `read_settings` reads it."""
     if isinstance(value, tuple | list):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from allcnn.specs.published import published_error
 from allcnn.specs.zoo import Network
-
-_MISSING = "-"
+from allcnn.tables import MISSING, Column, Values, markdown, tabulate, value
 
 
 @dataclass(frozen=True)
@@ -49,22 +48,20 @@ def result_row(
 
 def table_markdown(rows: Sequence[ResultRow]) -> str:
     """The rows as a markdown table: model, error and parameters, ours and the published."""
-    lines = [
-        "| Model | Error (%) | Published error (%) | # parameters | Published # | Epochs | Trained on |",
-        "|---|---:|---:|---:|---:|---:|---|",
-    ]
-    for row in rows:
-        published = _MISSING
-        if row.published_error_percent is not None:
-            published = f"{row.published_error_percent:.2f} ({row.published_source})"
-        cells = (
-            row.method,
-            _MISSING if row.error_percent is None else f"{row.error_percent:.2f}",
-            published,
-            f"{row.parameters:,}",
-            row.published_parameters or _MISSING,
-            _MISSING if row.epochs is None else str(row.epochs),
-            row.conditions,
-        )
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return markdown(tabulate("result", "", _COLUMNS, [(asdict(row), ()) for row in rows]))
+
+
+def _published(values: Values) -> str:
+    error = values["published_error_percent"]
+    return MISSING if error is None else f"{error:.2f} ({values['published_source']})"
+
+
+_COLUMNS = (
+    Column("Model", value("method", ""), left=True),
+    Column("Error (%)", value("error_percent")),
+    Column("Published error (%)", _published),
+    Column("# parameters", value("parameters", ",")),
+    Column("Published #", value("published_parameters", "")),
+    Column("Epochs", value("epochs", "")),
+    Column("Trained on", value("conditions", ""), left=True),
+)

@@ -15,8 +15,6 @@ from allcnn.specs.layers import Norm as Norm
 from allcnn.specs.layers import Padding as Padding
 from allcnn.specs.layers import Pool as Pool
 from allcnn.specs.layers import Spec as Spec
-from allcnn.specs.names import find as find
-from allcnn.specs.names import resolve as resolve
 from allcnn.specs.shapes import Axis as Axis
 from allcnn.specs.shapes import LayerShape as LayerShape
 from allcnn.specs.shapes import count_multiply_adds as count_multiply_adds
@@ -26,3 +24,4 @@ from allcnn.specs.shapes import layer_shapes as layer_shapes
 from allcnn.specs.zoo import ZOO as ZOO
 from allcnn.specs.zoo import Network as Network
 from allcnn.specs.zoo import PublishedError as PublishedError
+from allcnn.specs.zoo import resolve as resolve

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from allcnn.errors import SpecError
-from allcnn.specs.layers import RELU, Activation, Conv, Dropout, Layer, Norm, Pool, Spec
+from allcnn.specs.layers import Activation, Conv, Dropout, Layer, Norm, Pool, Spec, shortened
 
 
 def strided(spec: Spec) -> Spec:
@@ -16,17 +17,15 @@ def strided(spec: Spec) -> Spec:
     Raises:
         SpecError: there is no pooling layer, or one has no convolution before it.
     """
-    _need_pooling(spec)
-    layers: list[Layer] = []
-    for layer in spec:
-        if isinstance(layer, Pool):
-            index = _convolution_before(layers, layer)
-            convolution = layers[index]
-            assert isinstance(convolution, Conv)  # noqa: S101  (for the type checker)
-            layers[index] = replace(convolution, stride=convolution.stride * layer.stride)
-        else:
-            layers.append(layer)
-    return Spec(tuple(layers))
+
+    def rule(before: list[Layer], pool: Pool) -> list[Layer]:
+        place, convolution = _last_convolution(before, pool)
+        if not all(isinstance(layer, Dropout | Norm | Activation) for layer in before[place + 1 :]):
+            raise _no_convolution(pool)
+        before[place] = replace(convolution, stride=convolution.stride * pool.stride)
+        return before
+
+    return _derived(spec, rule)
 
 
 def all_convolutional(spec: Spec) -> Spec:
@@ -35,14 +34,12 @@ def all_convolutional(spec: Spec) -> Spec:
     Raises:
         SpecError: there is no pooling layer, or one has no convolution before it.
     """
-    _need_pooling(spec)
-    layers: list[Layer] = []
-    for layer in spec:
-        if isinstance(layer, Pool):
-            layers.append(Conv(_width_before(layers, layer), layer.size, layer.stride, layer.padding, RELU))
-        else:
-            layers.append(layer)
-    return Spec(tuple(layers))
+
+    def rule(before: list[Layer], pool: Pool) -> list[Layer]:
+        _, convolution = _last_convolution(before, pool)
+        return [*before, Conv(convolution.filters, pool.size, pool.stride, pool.padding)]
+
+    return _derived(spec, rule)
 
 
 def convpool(spec: Spec) -> Spec:
@@ -51,37 +48,33 @@ def convpool(spec: Spec) -> Spec:
     Raises:
         SpecError: there is no pooling layer, or one has no convolution before it.
     """
-    _need_pooling(spec)
+
+    def rule(before: list[Layer], pool: Pool) -> list[Layer]:
+        _, convolution = _last_convolution(before, pool)
+        return [*before, Conv(convolution.filters, pool.size), pool]
+
+    return _derived(spec, rule)
+
+
+def _derived(spec: Spec, rule: Callable[[list[Layer], Pool], list[Layer]]) -> Spec:
+    """The network in which `rule` says, for each pooling layer, what it and the layers before it become."""
+    if not any(isinstance(layer, Pool) for layer in spec):
+        raise SpecError(
+            f'"{shortened(str(spec), 60)}" has no pooling layer, so nothing can be derived from it; '
+            "start from a base network that has one, for example 96C3-MP3/2-NC1-GAP"
+        )
     layers: list[Layer] = []
     for layer in spec:
-        if isinstance(layer, Pool):
-            layers.append(Conv(_width_before(layers, layer), layer.size, activation=RELU))
-        layers.append(layer)
+        layers = rule(layers, layer) if isinstance(layer, Pool) else [*layers, layer]
     return Spec(tuple(layers))
 
 
-def _need_pooling(spec: Spec) -> None:
-    if not any(isinstance(layer, Pool) for layer in spec):
-        raise SpecError(
-            f'"{_shortened(spec)}" has no pooling layer, so nothing can be derived from it; '
-            "start from a base network that has one, for example 96C3-MP3/2-NC1-GAP"
-        )
-
-
-def _convolution_before(layers: list[Layer], pool: Pool) -> int:
-    for index in reversed(range(len(layers))):
-        if isinstance(layers[index], Conv):
-            return index
-        if not isinstance(layers[index], Dropout | Norm | Activation):
-            break
-    raise _no_convolution(pool)
-
-
-def _width_before(layers: list[Layer], pool: Pool) -> int | None:
-    """The filters of the last convolution; pooling, dropout and the like keep their number."""
-    for layer in reversed(layers):
+def _last_convolution(layers: list[Layer], pool: Pool) -> tuple[int, Conv]:
+    """The convolution before a pooling layer and its place. What is between the two keeps its number of filters."""
+    for place in reversed(range(len(layers))):
+        layer = layers[place]
         if isinstance(layer, Conv):
-            return layer.filters
+            return place, layer
     raise _no_convolution(pool)
 
 
@@ -90,8 +83,3 @@ def _no_convolution(pool: Pool) -> SpecError:
         f'no convolution comes before the pooling layer "{pool}", so nothing can take its place; '
         f"put one before it, for example 96C3-{pool}"
     )
-
-
-def _shortened(spec: Spec) -> str:
-    text = str(spec)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,14 +1,13 @@
-"""The pieces of a network, as frozen values that cannot exist in a wrong state.
+"""The layers of a network, and the network itself: frozen values that cannot exist in a wrong state.
 
-A `Spec` is the whole network: a flat, fully expanded sequence of these. `language.parse` makes it from text;
-`str(spec)` gives the canonical text back, and `str(layer)` its token.
+`language.parse` reads a `Spec` from text. `str(spec)` gives the canonical text back, `str(layer)` its token.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import InitVar, dataclass, replace
 from operator import index
 from typing import Any
 
@@ -18,39 +17,17 @@ MAX_LAYERS = 1_000
 MAX_FILTERS = 65_536
 MAX_SIZE = 1_024  # of a kernel, a window, a stride or a padding: larger than any image this package is for
 MAX_ORDER = 1_000.0
-# Of a number in a text, before and after the point.
-MAX_DIGITS, MAX_DECIMALS = 9, 30
+# At most 9 digits before the point and 30 after it, so that a layer's token stays short.
+_PLAIN_NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,30})?|\.\d{1,30}", re.ASCII)
 
 #: The activations a spec may name, each with the Keras parameter that its one number sets (None: it takes none).
 #: A number is taken where Keras has a stock layer for it, since the saved model is made of stock layers only.
 #: Functions over several values at once (softmax, glu, ...) are left out: the softmax is implied, once, at the end.
-ACTIVATIONS: dict[str, str | None] = {
-    "celu": None,
-    "elu": "alpha",
-    "exponential": None,
-    "gelu": None,
-    "hard_shrink": None,
-    "hard_sigmoid": None,
-    "hard_silu": None,
-    "hard_tanh": None,
-    "leaky_relu": "negative_slope",
-    "linear": None,
-    "log_sigmoid": None,
-    "mish": None,
-    "relu": None,
-    "relu6": None,
-    "selu": None,
-    "sigmoid": None,
-    "silu": None,
-    "soft_shrink": None,
-    "softplus": None,
-    "softsign": None,
-    "sparse_plus": None,
-    "sparse_sigmoid": None,
-    "squareplus": None,
-    "tanh": None,
-    "tanh_shrink": None,
-}
+ACTIVATIONS: dict[str, str | None] = dict.fromkeys((
+    "celu", "elu", "exponential", "gelu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu",
+    "linear", "log_sigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_shrink", "softplus", "softsign",
+    "sparse_plus", "sparse_sigmoid", "squareplus", "tanh", "tanh_shrink",
+)) | {"elu": "alpha", "leaky_relu": "negative_slope"}  # fmt: skip
 
 #: "same": zeros so that stride 1 keeps the size; "valid": none; a whole number: that many zeros on every side.
 Padding = str | int
@@ -77,15 +54,10 @@ class Activation:
         parameter = ACTIVATIONS[self.name]
         if parameter is None:
             raise SpecError(f"the activation {self.name} takes no number; write :{self.name}")
-        object.__setattr__(self, "argument", _number(f"the {parameter} of {self.name}", self.argument))
-
-    @property
-    def text(self) -> str:
-        """As a convolution's token ends with it, without the colon."""
-        return self.name if self.argument is None else f"{self.name}({number_text(self.argument)})"
+        object.__setattr__(self, "argument", plain_number(f"the {parameter} of {self.name}", self.argument))
 
     def __str__(self) -> str:
-        return f":{self.text}"
+        return f":{self.name}" if self.argument is None else f":{self.name}({number_text(self.argument)})"
 
 
 RELU = Activation("relu")
@@ -135,7 +107,7 @@ class Pool:
         if (self.order is not None) != (self.kind == "norm"):
             raise SpecError(f"norm pooling has an order and no other pooling has one; got {self.kind}, {self.order}")
         if self.order is not None:
-            object.__setattr__(self, "order", _number("the order p", self.order))
+            object.__setattr__(self, "order", plain_number("the order p", self.order))
             if not 1 <= self.order <= MAX_ORDER:
                 raise SpecError(
                     f"the order p must be from 1 to {MAX_ORDER:,g}, for example L2P3/2; got {number_text(self.order)}"
@@ -158,7 +130,7 @@ class Dropout:
     rate: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rate", _number("the rate", self.rate))
+        object.__setattr__(self, "rate", plain_number("the rate", self.rate))
         if self.rate >= 1:
             got = number_text(self.rate)
             raise SpecError(f"the dropout rate must be 0 or more and less than 1, for example D.5; got {got}")
@@ -203,15 +175,22 @@ Layer = Conv | Pool | Dropout | Norm | Activation | GlobalAverage | Dense
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A network: its layers in order, without the softmax that ends every one of them.
+    """A network: its layers in order, without the softmax that ends every network.
+
+    A map of positions must reach every layer that needs one, and the end must give one value per class.
+
+    Args:
+        layers: the layers.
+        names: what messages call the layers, one each; by default their place and token, such as layer 2 "GAP".
 
     Raises:
-        SpecError: there are none or too many, one is no layer, or they cannot follow each other so.
+        SpecError: there is no layer or there are too many, one is no layer, or they cannot follow each other.
     """
 
     layers: tuple[Layer, ...]
+    names: InitVar[Sequence[str] | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, names: Sequence[str] | None) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
         for layer in self.layers:
             if not isinstance(layer, Layer):
@@ -220,12 +199,9 @@ class Spec:
             raise SpecError("a network has at least one layer, for example NFC")
         if len(self.layers) > MAX_LAYERS:
             raise SpecError(f"the network has more than {MAX_LAYERS:,} layers, {len(self.layers):,}; shorten it")
-
-        def named(place: int) -> str:
-            return f'layer {place + 1} "{self.layers[place]}"'
-
-        if wrong := order_problem(self.layers, named):
-            raise SpecError(f"{named(wrong[0])}: {wrong[1]}")
+        if names is None:
+            names = [f'layer {place} "{layer}"' for place, layer in enumerate(self.layers, start=1)]
+        _check_order(self.layers, names)
 
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)
@@ -237,16 +213,12 @@ class Spec:
         return "-".join(map(str, self.layers))
 
 
-def order_problem(layers: Sequence[Layer], named: Callable[[int], str]) -> tuple[int, str] | None:
-    """The place, from 0, of a layer that cannot stand there, and why; `named` says what to call the layer of a place.
-
-    A map of positions must come before what needs one, and the end must give one value per class.
-    """
+def _check_order(layers: Sequence[Layer], names: Sequence[str]) -> None:
     flattened_by = widest = None
     for place, layer in enumerate(layers):
         if isinstance(layer, Conv | Pool | GlobalAverage) and flattened_by is not None:
-            return place, (
-                f"needs a map of positions, and {named(flattened_by)} leaves none; "
+            raise SpecError(
+                f"{names[place]}: needs a map of positions, and {names[flattened_by]} leaves none; "
                 "convolutions and pooling come before GAP and FC, for example 96C3-NC1-GAP"
             )
         if isinstance(layer, GlobalAverage | Dense):
@@ -254,23 +226,33 @@ def order_problem(layers: Sequence[Layer], named: Callable[[int], str]) -> tuple
         if isinstance(layer, Conv | Dense):
             widest = place
     if widest is None:
-        return len(layers) - 1, "nothing gives one value per class; end the network with NC1-GAP or NFC"
+        raise SpecError(f"{names[-1]}: nothing gives one value per class; end the network with NC1-GAP or NFC")
     last = layers[widest]
     if isinstance(last, Conv) and last.filters is not None:
-        return widest, (
-            f"the last convolution gives {last.filters} values, not N, one per class; write "
-            f"{Conv(None, last.size, last.stride, last.padding, last.activation)}, or add NC1 after it"
+        raise SpecError(
+            f"{names[widest]}: the last convolution gives {last.filters} values, not N, one per class; write "
+            f"{replace(last, filters=None)}, or add NC1 after it"
         )
     if isinstance(last, Dense) and last.units is not None:
-        return widest, f"the last layer gives {last.units} values, not N, one per class; add NFC after it"
+        raise SpecError(
+            f"{names[widest]}: the last layer gives {last.units} values, not N, one per class; add NFC after it"
+        )
     if flattened_by is None:
-        return len(layers) - 1, "the network ends in a map of positions, not in one value per class; add -GAP"
-    return None
+        raise SpecError(f"{names[-1]}: the network ends in a map of positions, not in one value per class; add -GAP")
 
 
-def shortened(text: str) -> str:
-    """A piece of somebody's text for a message."""
-    return text if len(text) <= 24 else f"{text[:20]}..."
+def plain_number(what: str, value: float | str) -> float:
+    """A number of the language, from its text or as a float that such a text can hold. Raises SpecError."""
+    try:
+        text = value if isinstance(value, str) else number_text(value)
+    except (TypeError, ValueError, OverflowError):
+        text = ""
+    if not _PLAIN_NUMBER.fullmatch(text):
+        raise SpecError(
+            f"{what} must be a plain number of 0 or more, such as 0.33 (at most 9 digits and 30 decimals); "
+            f'got "{shortened(str(value))}"'
+        )
+    return float(text)
 
 
 def number_text(value: float) -> str:
@@ -283,8 +265,13 @@ def number_text(value: float) -> str:
     return text.removesuffix(".0")
 
 
+def shortened(text: str, most: int = 24) -> str:
+    """The user's text for a message, of at most so many characters."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def _keep_whole(layer: Any, field: str, what: str, most: int = MAX_SIZE, least: int = 1) -> None:
-    """Keep a field as an int, or None where it is; refuse what is none or out of its range."""
+    """Keep a field as an int, or a width as None; refuse anything else and what is out of range."""
     value = getattr(layer, field)
     if value is None and field in ("filters", "units"):
         return
@@ -295,26 +282,6 @@ def _keep_whole(layer: Any, field: str, what: str, most: int = MAX_SIZE, least: 
     if not least <= number <= most:
         raise SpecError(f"{what} must be from {least} to {most:,}; got {shortened(str(value))}")
     object.__setattr__(layer, field, number)
-
-
-def _number(what: str, value: Any) -> float:
-    """A number that a text can hold."""
-    try:
-        number = float(value)
-        whole, _, decimals = number_text(number).partition(".") if math.isfinite(number) else ("", "", "")
-    except (TypeError, ValueError):
-        number, whole, decimals = math.nan, "", ""
-    if not number >= 0 or not 1 <= len(whole) <= MAX_DIGITS or len(decimals) > MAX_DECIMALS:
-        raise SpecError(not_a_number(what, str(value)))
-    return number
-
-
-def not_a_number(what: str, text: str) -> str:
-    """What is said of a text, or a value, that is not a number of the language."""
-    return (
-        f"{what} must be a plain number of 0 or more, such as 0.33 (at most {MAX_DIGITS} digits and {MAX_DECIMALS} "
-        f'decimals); got "{shortened(text)}"'
-    )
 
 
 def _check_activation(activation: Any) -> None:

@@ -1,7 +1,7 @@
-"""What was published beside the networks' own figures: Table 4 of the paper, and what its tables leave unclear.
+"""Published figures beyond the networks' own: the paper's Table 4; and notes on what the sources leave unclear.
 
-Table 3 of the paper and Table 2 of the review are in `allcnn.specs.zoo`, with every network; so are the errors of the
-paper's own rows of Table 4, which name their network here. No number stands in two places.
+`allcnn.specs.zoo` gives every network its own figures (the paper's Table 3, the review's Table 2). The paper's own rows
+of Table 4 take theirs from there, so that no number stands in two places.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LITERATURE = (
 
 @dataclass(frozen=True, slots=True)
 class PublishedRow:
-    """A row of Table 4. `method` and `parameters` as printed; `network`: ours of the paper's own rows."""
+    """A row of Table 4. `method` and `parameters`: as printed. `network`: in the paper's own rows, the zoo's."""
 
     method: str
     error_percent: float
@@ -35,7 +35,7 @@ class PublishedRow:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of Table 4: what its rows were trained on, and the rows in the printed order."""
+    """A part of Table 4: the data that its rows were trained on, and the rows in the printed order."""
 
     title: str
     dataset: str
@@ -44,9 +44,9 @@ class Section:
 
 
 def papers_augmentation(augmentation: str) -> str:
-    """The augmentation of the published rows that a run stands beside.
+    """The augmentation of the published rows that a run is compared with.
 
-    "flip-reflect" mirrors and shifts as the paper's does, and differs in the range and in what moves in.
+    "flip-reflect" mirrors and shifts as the paper does. It differs in the range, and in the pixels that move in.
     """
     return "flip-shift" if augmentation == "flip-reflect" else augmentation
 
@@ -54,21 +54,15 @@ def papers_augmentation(augmentation: str) -> str:
 def published_error(network: Network, dataset: str, augmentation: str) -> tuple[float | None, str | None]:
     """The published error in percent, and its table, of a network on a data set with an augmentation."""
     augmentation = papers_augmentation(augmentation)
-    for other in network.other_errors:
-        if other.dataset == dataset and other.augmentation == augmentation:
-            return other.error_percent, other.source
-    own = {"large-all": "large", "imagenet-all-b": "crop-mirror"}.get(network.name, "none")
-    its_data = {10: "cifar10", 1000: "imagenet"}.get(network.classes)
-    if dataset == its_data and augmentation == own:
-        return network.published_error_percent, network.source
+    for error in network.errors:
+        if (error.dataset, error.augmentation) == (dataset, augmentation):
+            return error.error_percent, error.source
     return None, None
 
 
-def _ours(method: str, name: str, dataset: str, augmentation: str, parameters: str | None = None) -> PublishedRow:
-    error, _ = published_error(ZOO[name], dataset, augmentation)
-    if error is None:
-        raise ValueError(f"the zoo has no error of {name} on {dataset} with augmentation {augmentation}")
-    return PublishedRow(method, error, parameters, ZOO[name])
+def _ours(method: str, name: str, error: int = 0, parameters: str | None = None) -> PublishedRow:
+    """One of the paper's own rows. `error`: the place of its figure among the network's errors."""
+    return PublishedRow(method, ZOO[name].errors[error].error_percent, parameters, ZOO[name])
 
 
 TABLE_4: tuple[Section, ...] = (
@@ -76,7 +70,7 @@ TABLE_4: tuple[Section, ...] = (
         PublishedRow("Maxout [1]", 11.68, "> 6 M"),
         PublishedRow("Network in Network [2]", 10.41, "≈ 1 M"),
         PublishedRow("Deeply Supervised [3]", 9.69, "≈ 1 M"),
-        _ours("ALL-CNN (Ours)", "all-c", "cifar10", "none", "≈ 1.3 M"),
+        _ours("ALL-CNN (Ours)", "all-c", parameters="≈ 1.3 M"),
     )),
     Section("CIFAR-10, with data augmentation", "cifar10", "flip-shift", (
         PublishedRow("Maxout [1]", 9.38, "> 6 M"),
@@ -84,7 +78,7 @@ TABLE_4: tuple[Section, ...] = (
         PublishedRow("dasNet [4]", 9.22, "> 6 M"),
         PublishedRow("Network in Network [2]", 8.81, "≈ 1 M"),
         PublishedRow("Deeply Supervised [3]", 7.97, "≈ 1 M"),
-        _ours("ALL-CNN (Ours)", "all-c", "cifar10", "flip-shift", "≈ 1.3 M"),
+        _ours("ALL-CNN (Ours)", "all-c", error=1, parameters="≈ 1.3 M"),
     )),
     Section("CIFAR-100", "cifar100", "none", (
         PublishedRow("CNN + tree prior [5]", 36.85),
@@ -92,19 +86,19 @@ TABLE_4: tuple[Section, ...] = (
         PublishedRow("Deeply Supervised [3]", 34.57),
         PublishedRow("Maxout (larger) [4]", 34.54),
         PublishedRow("dasNet [4]", 33.78),
-        _ours("ALL-CNN (Ours)", "all-c", "cifar100", "none"),
+        _ours("ALL-CNN (Ours)", "all-c", error=2),
         PublishedRow("Fractional Pooling (1 test) [6]", 31.45),
         PublishedRow("Fractional Pooling (12 tests) [6]", 26.39),
     )),
     Section("CIFAR-10, with large data augmentation", "cifar10", "large", (
         PublishedRow("Spatially Sparse CNN [6]", 4.47),
-        _ours("Large ALL-CNN (Ours)", "large-all", "cifar10", "large"),
+        _ours("Large ALL-CNN (Ours)", "large-all"),
         PublishedRow("Fractional Pooling (1 test) [6]", 4.50),
         PublishedRow("Fractional Pooling (100 tests) [6]", 3.47),
     )),
 )  # fmt: skip
 
-# Where the sources contradict themselves or each other, or leave a reader in doubt; the zoo has more.
+# Where the sources contradict themselves or each other, or are unclear. The networks of the zoo have notes too.
 LARGE_IS_CIFAR_10 = (
     'The paper heads these rows "CIFAR-100"; its section 3.2.3 says that they are on CIFAR-10, where they stand here.'
 )
@@ -115,17 +109,17 @@ CIFAR_100_AUGMENTATION = (
 OURS_IS_THE_PAPERS = '"(Ours)" in a method is the paper\'s; "measured" are the runs of this report.'
 REVIEW_LEARNING_RATES = "The review tried the learning rates 0.05 and 0.01 (its section 3.4.2)."
 REVIEW_MINUTES = 'The review prints the run times of the B models without the "m" of the others: taken for minutes.'
-#: What the zoo says of every network of the review.
+#: The note on every network of the review.
 REVIEW_TAKES_THE_LOWEST = ZOO["review-a"].notes[-1]
 
 
 def count_notes(network: Network) -> list[str]:
-    """Where the parameters that the paper prints for a network are not those that it has."""
+    """Notes on a network whose printed number of parameters is wrong."""
     return [note for note in network.notes if note.startswith("Table ")]
 
 
 def review_notes(network: Network, *, error_only: bool = False) -> list[str]:
-    """What is to be known of the review's run of a network of Table 3; error_only: of its error."""
+    """Notes on the review's run of a network of Table 3; with `error_only`, those on its error."""
     notes = [note for note in ZOO[f"review-{network.name}"].notes if note != REVIEW_TAKES_THE_LOWEST]
     if error_only:
         return [note for note in notes if note.startswith("The review's Table 2")]

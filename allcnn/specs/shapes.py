@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from operator import index
 
 from allcnn.errors import InputError, SpecError
@@ -59,7 +60,6 @@ class LayerShape:
     token: the layer in the spec language; "softmax" for the softmax, which a spec leaves out (`layer` None).
     input_shape, output_shape: (height, width, channels), or (channels,) after GAP and FC.
     parameters: weights, biases and, for normalisation, the moving mean and variance too (4 a channel, as Keras counts).
-    trainable_parameters: without those moving statistics (2 a channel).
     multiply_adds: for one image, of convolutions and fully connected layers; biases and padding counted as
         the plain formula does.
     axes: the geometry along height and along width.
@@ -71,7 +71,6 @@ class LayerShape:
     input_shape: Shape
     output_shape: Shape
     parameters: int
-    trainable_parameters: int
     multiply_adds: int
     axes: tuple[Axis, Axis]
 
@@ -91,12 +90,23 @@ class LayerShape:
         return self.axes[0].offset
 
 
+_KINDS: dict[type, str] = {
+    Conv: "conv",
+    Pool: "pool",
+    Dropout: "dropout",
+    Norm: "norm",
+    Activation: "activation",
+    GlobalAverage: "global_pool",
+    Dense: "fc",
+}
+
+
 def layer_names(spec: Spec) -> tuple[str, ...]:
     """A name for each layer of the spec, counted by kind: conv1, pool1, ..., global_pool."""
     counts: dict[str, int] = {}
     names: list[str] = []
     for layer in spec:
-        kind = _KINDS.get(type(layer), "layer")
+        kind = _KINDS[type(layer)]
         counts[kind] = counts.get(kind, 0) + 1
         names.append(kind if kind == "global_pool" else f"{kind}{counts[kind]}")
     return tuple(names)
@@ -115,26 +125,20 @@ def layer_shapes(spec: Spec, input_shape: Sequence[int] = (32, 32, 3), classes: 
         SpecError: a layer does not fit what reaches it.
     """
     shape = _checked_input(input_shape)
-    classes = _checked_whole("the number of classes", classes, MAX_CLASSES)
+    classes = _checked_classes(classes)
     axes = (Axis(shape[0]), Axis(shape[1]))
     rows: list[LayerShape] = []
     for name, layer in zip(layer_names(spec), spec, strict=True):
         row = _row(name, layer, shape, axes, classes)
         rows.append(row)
         shape, axes = row.output_shape, row.axes
-    rows.append(LayerShape("softmax", "softmax", None, shape, shape, 0, 0, 0, axes))
+    rows.append(LayerShape("softmax", "softmax", None, shape, shape, 0, 0, axes))
     return tuple(rows)
 
 
-def count_parameters(
-    spec: Spec, input_shape: Sequence[int] = (32, 32, 3), classes: int = 10, *, trainable_only: bool = False
-) -> int:
-    """All parameters, biases included (Table 3's last column, exactly); raises as `layer_shapes` does.
-
-    Batch normalisation counts 4 a channel, of which its moving mean and variance are left out by `trainable_only`.
-    """
-    rows = layer_shapes(spec, input_shape, classes)
-    return sum(row.trainable_parameters if trainable_only else row.parameters for row in rows)
+def count_parameters(spec: Spec, input_shape: Sequence[int] = (32, 32, 3), classes: int = 10) -> int:
+    """All parameters, biases included (Table 3's last column, exactly); raises as `layer_shapes` does."""
+    return sum(row.parameters for row in layer_shapes(spec, input_shape, classes))
 
 
 def count_multiply_adds(spec: Spec, input_shape: Sequence[int] = (32, 32, 3), classes: int = 10) -> int:
@@ -142,28 +146,15 @@ def count_multiply_adds(spec: Spec, input_shape: Sequence[int] = (32, 32, 3), cl
     return sum(row.multiply_adds for row in layer_shapes(spec, input_shape, classes))
 
 
-_KINDS: dict[type, str] = {
-    Conv: "conv",
-    Pool: "pool",
-    Dropout: "dropout",
-    Norm: "norm",
-    Activation: "activation",
-    GlobalAverage: "global_pool",
-    Dense: "fc",
-}
-
-
 def _row(name: str, layer: Layer, shape: Shape, axes: tuple[Axis, Axis], classes: int) -> LayerShape:
-    token = str(layer)
-    parameters = multiply_adds = 0
-    trainable: int | None = None
     output = shape
+    parameters = multiply_adds = 0
     match layer:
         case Conv() | Pool():
             axes = (_slid(axes[0], layer, name), _slid(axes[1], layer, name))
             channels = shape[2]
             if isinstance(layer, Conv):
-                channels = classes if layer.filters is None else layer.filters
+                channels = layer.filters or classes
                 weights = layer.size**2 * shape[2] * channels
                 parameters = weights + channels
                 multiply_adds = weights * axes[0].size * axes[1].size
@@ -171,16 +162,13 @@ def _row(name: str, layer: Layer, shape: Shape, axes: tuple[Axis, Axis], classes
         case GlobalAverage():
             axes, output = (axes[0].whole(), axes[1].whole()), (shape[2],)
         case Dense():
-            values = 1
-            for size in shape:
-                values *= size
-            units = classes if layer.units is None else layer.units
-            parameters, multiply_adds = (values + 1) * units, values * units
+            units = layer.units or classes
+            multiply_adds = prod(shape) * units
+            parameters = multiply_adds + units
             axes, output = (axes[0].whole(), axes[1].whole()), (units,)
         case Norm():
-            parameters, trainable = 4 * shape[-1], 2 * shape[-1]
-    trainable = parameters if trainable is None else trainable
-    return LayerShape(name, token, layer, shape, output, parameters, trainable, multiply_adds, axes)
+            parameters = 4 * shape[-1]
+    return LayerShape(name, str(layer), layer, shape, output, parameters, multiply_adds, axes)
 
 
 def _slid(axis: Axis, layer: Conv | Pool, name: str) -> Axis:
@@ -213,11 +201,11 @@ def _checked_input(input_shape: Sequence[int]) -> Shape:
     return sizes
 
 
-def _checked_whole(what: str, value: int, most: int) -> int:
+def _checked_classes(classes: int) -> int:
     try:
-        number = index(value)
+        number = index(classes)
     except TypeError:
         number = 0
-    if not 1 <= number <= most:
-        raise InputError(f"{what} must be a whole number from 1 to {most:,}; got {value!r:.80}")
+    if not 1 <= number <= MAX_CLASSES:
+        raise InputError(f"the number of classes must be a whole number from 1 to {MAX_CLASSES:,}; got {classes!r:.80}")
     return number

@@ -1,4 +1,4 @@
-"""Every published network as one line of text, with its published facts.
+"""Every published network as one line of text, with its published figures; and the network that a name means.
 
 "The paper": Springenberg et al., Striving for Simplicity: The All Convolutional Net (arXiv 1412.6806).
 "The review": Lee, Luo and Colomer, Review: The All Convolutional Net, which trained the twelve networks of Table 3.
@@ -6,16 +6,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from allcnn.errors import InputError, SpecError
 from allcnn.specs.derive import all_convolutional, convpool, strided
-from allcnn.specs.language import parse
-from allcnn.specs.layers import Spec
+from allcnn.specs.language import MAX_CHARACTERS, is_token, parse
+from allcnn.specs.layers import Spec, shortened
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedError:
-    """A published error beyond the table that gives a network's `published_error_percent`."""
+    """A published error in percent: of which data set, with which augmentation, and the table that gives it."""
 
     dataset: str
     augmentation: str
@@ -27,35 +30,42 @@ class PublishedError:
 class Network:
     """A published network.
 
-    text: canonical, one line. input_shape: (height, width, channels). classes: of the published data set.
-    published_error_percent and source: what its authors report, and the table where they do.
+    input_shape: (height, width, channels). classes: of the published data set.
+    errors: the errors that its authors report, first the main one.
     published_parameters, published_parameters_millions: their count as printed, and its number in millions.
     review_error_percent, review_minutes, review_learning_rate: the review's run of this architecture (its
         Table 2), in the paper's row and in the review's; None where the review has no such run.
-    other_errors: the network's figures in other tables. notes: where the sources disagree or leave a choice.
+    notes: where the sources disagree or leave a choice.
     recipe: the name of the published recipe that it is trained by where none is named.
     """
 
     name: str
     published_name: str
-    text: str
+    spec: Spec
     input_shape: tuple[int, int, int]
     classes: int
-    published_error_percent: float
-    published_parameters: str | None
-    published_parameters_millions: float | None
-    source: str
+    errors: tuple[PublishedError, ...]
+    published_parameters: str | None = None
+    published_parameters_millions: float | None = None
     review_error_percent: float | None = None
     review_minutes: float | None = None
     review_learning_rate: float | None = None
-    other_errors: tuple[PublishedError, ...] = ()
     notes: tuple[str, ...] = ()
     recipe: str = "paper"
 
     @property
-    def spec(self) -> Spec:
-        """The network itself."""
-        return parse(self.text)
+    def text(self) -> str:
+        """The network as one line of canonical text."""
+        return str(self.spec)
+
+    @property
+    def published_error_percent(self) -> float:
+        return self.errors[0].error_percent
+
+    @property
+    def source(self) -> str:
+        """Where `published_error_percent` is printed."""
+        return self.errors[0].source
 
 
 # Table 1. Its averages are over 6x6, which needs one "valid" convolution: 32 -> 16 -> 8 -> 6.
@@ -105,125 +115,168 @@ _PADDING_NOTE = (
     "The paper gives no paddings. Chosen: convolutions and pooling keep the size, and the 3x3 convolution after "
     "the last subsampling has no padding, so that the average is over 6x6 as printed."
 )
-_NOTES: dict[str, tuple[str, ...]] = {
+_NOTES = {
     "c": ("Table 3 prints 1.3 M parameters; Table 1's network has 0.95 M.",),
     "strided-c": ("Table 3 prints 1.3 M parameters; the derived network has 0.95 M.",),
     "all-c": ("Table 3 prints 1.4 M parameters, Table 4 1.3 M for the same network; it has 1.37 M.",),
 }
-_OTHER_ERRORS: dict[str, tuple[PublishedError, ...]] = {
+_OTHER_ERRORS = {
     "all-c": (
         PublishedError("cifar10", "flip-shift", 7.25, "Table 4"),
         PublishedError("cifar100", "none", 33.71, "Table 4"),
     ),
 }
 _REVIEW_NOTE = "The review's error is the lowest of all epochs on the test set, not the last epoch's."
-_REVIEW_NOTES: dict[str, tuple[str, ...]] = {
-    "a": ("The review's text gives every network dropout, as here; its code had none in this one.",),
-    "all-a": ("The review's Table 2 prints 12.47; its own log has 12.65.",),
-}
 _REVIEW_WIDTH_NOTE = "The review's appendix prints 96 filters for the second strided convolution; its code has 192."
+_REVIEW_NOTES = {
+    "a": ("The review's text gives every network dropout, as here; its code had none in this one.",),
+    "all-a": ("The review's Table 2 prints 12.47; its own log has 12.65.", _REVIEW_WIDTH_NOTE),
+    "all-b": (_REVIEW_WIDTH_NOTE,),
+    "all-c": (_REVIEW_WIDTH_NOTE,),
+}
 
-_LARGE = (
-    "[v :leaky_relu(0.33)] 320C2-320C2-320C2/2-640C2-D.1-640C2-D.1-640C2/2-960C2-D.2-960C2-D.2-960C2/2-"
-    "1280C2-D.3-1280C2-D.3-1280C2/2-1600C2-D.4-1600C2-D.4-1600C2/2-1920C2-D.5-1920C1-D.5-NC1:linear-GAP"
+_LARGE = Network(
+    "large-all",
+    "Large ALL-CNN",
+    parse(
+        "[v :leaky_relu(0.33)] 320C2-320C2-320C2/2-640C2-D.1-640C2-D.1-640C2/2-960C2-D.2-960C2-D.2-960C2/2-"
+        "1280C2-D.3-1280C2-D.3-1280C2/2-1600C2-D.4-1600C2-D.4-1600C2/2-1920C2-D.5-1920C1-D.5-NC1:linear-GAP"
+    ),
+    (126, 126, 3),
+    10,
+    (PublishedError("cifar10", "large", 4.41, "Table 4"),),
+    "> 50 M",
+    50.0,
+    notes=(
+        "Table 5 does not say where a layer's dropout is; chosen: after it.",
+        "Table 5 gives no slope for its leaky ReLUs; chosen: 0.33.",
+        "Table 5 goes from conv17 to a 10-way softmax; chosen: a linear 1x1 convolution between them, and an "
+        "average over the 1x1 map that is left, which changes nothing at 126x126.",
+    ),
+    recipe="large",
 )
-_IMAGENET = "96C11/4-96C1-96C3/2v-256C5-256C1-256C3/2v-384C3-384C1-384C3/2v-D.5-1024C3-1024C1-NC1-GAP"
+_IMAGENET = Network(
+    "imagenet-all-b",
+    "ALL-CNN-B (ImageNet)",
+    parse("96C11/4-96C1-96C3/2v-256C5-256C1-256C3/2v-384C3-384C1-384C3/2v-D.5-1024C3-1024C1-NC1-GAP"),
+    (224, 224, 3),
+    1000,
+    (PublishedError("imagenet", "crop-mirror", 41.2, "section 3.3"),),
+    "< 10 M",
+    10.0,
+    notes=(
+        "The error is top-1 on the validation set's centre 224x224 patches.",
+        "Table 6 does not say whether conv9's dropout is before or after it; chosen: after.",
+        "Table 6 gives no paddings; chosen so that the average is over 6x6 as printed: 224 -> 56 -> 27 -> 13 -> 6.",
+    ),
+    recipe="imagenet",
+)
 
 
-def _paper_networks() -> list[Network]:
-    networks: list[Network] = []
+def _paper_networks() -> Iterator[Network]:
     for name, published_name, error, millions, review_error, minutes, learning_rate in _TABLE_3:
         variant, base = name[:-1], name[-1]
-        networks.append(
-            Network(
-                name,
-                published_name,
-                str(_DERIVE[variant](parse(_BASE[base]))),
-                (32, 32, 3),
-                10,
-                error,
-                f"{millions:g} M",
-                millions,
-                "Table 3",
-                review_error,
-                minutes,
-                learning_rate,
-                _OTHER_ERRORS.get(name, ()),
-                (*_NOTES.get(name, ()), _PADDING_NOTE),
-            )
-        )
-    return networks
-
-
-def _review_networks() -> list[Network]:
-    networks: list[Network] = []
-    for name, published_name, _, _, error, minutes, learning_rate in _TABLE_3:
-        networks.append(
-            Network(
-                f"review-{name}",
-                f"{published_name} (review)",
-                str(parse(_REVIEW[name])),
-                (32, 32, 3),
-                10,
-                error,
-                None,
-                None,
-                "review, Table 2",
-                error,
-                minutes,
-                learning_rate,
-                notes=(
-                    *_REVIEW_NOTES.get(name, ()),
-                    *((_REVIEW_WIDTH_NOTE,) if name.startswith("all-") else ()),
-                    _REVIEW_NOTE,
-                ),
-            )
-        )
-    return networks
-
-
-def _large_networks() -> list[Network]:
-    return [
-        Network(
-            "large-all",
-            "Large ALL-CNN",
-            str(parse(_LARGE)),
-            (126, 126, 3),
+        yield Network(
+            name,
+            published_name,
+            _DERIVE[variant](parse(_BASE[base])),
+            (32, 32, 3),
             10,
-            4.41,
-            "> 50 M",
-            50.0,
-            "Table 4",
-            notes=(
-                "Table 5 does not say where a layer's dropout is; chosen: after it.",
-                "Table 5 gives no slope for its leaky ReLUs; chosen: 0.33.",
-                "Table 5 goes from conv17 to a 10-way softmax; chosen: a linear 1x1 convolution between them, and an "
-                "average over the 1x1 map that is left, which changes nothing at 126x126.",
-            ),
-            recipe="large",
-        ),
-        Network(
-            "imagenet-all-b",
-            "ALL-CNN-B (ImageNet)",
-            str(parse(_IMAGENET)),
-            (224, 224, 3),
-            1000,
-            41.2,
-            "< 10 M",
-            10.0,
-            "section 3.3",
-            notes=(
-                "The error is top-1 on the validation set's centre 224x224 patches.",
-                "Table 6 does not say whether conv9's dropout is before or after it; chosen: after.",
-                "Table 6 gives no paddings; chosen so that the average is over 6x6 as printed: "
-                "224 -> 56 -> 27 -> 13 -> 6.",
-            ),
-            recipe="imagenet",
-        ),
-    ]
+            (PublishedError("cifar10", "none", error, "Table 3"), *_OTHER_ERRORS.get(name, ())),
+            f"{millions:g} M",
+            millions,
+            review_error,
+            minutes,
+            learning_rate,
+            (*_NOTES.get(name, ()), _PADDING_NOTE),
+        )
+
+
+def _review_networks() -> Iterator[Network]:
+    for name, published_name, _, _, error, minutes, learning_rate in _TABLE_3:
+        yield Network(
+            f"review-{name}",
+            f"{published_name} (review)",
+            parse(_REVIEW[name]),
+            (32, 32, 3),
+            10,
+            (PublishedError("cifar10", "none", error, "review, Table 2"),),
+            review_error_percent=error,
+            review_minutes=minutes,
+            review_learning_rate=learning_rate,
+            notes=(*_REVIEW_NOTES.get(name, ()), _REVIEW_NOTE),
+        )
 
 
 #: Every published network by its name at the shell, in the paper's order, then the review's, then the large ones.
 ZOO: dict[str, Network] = {
-    network.name: network for network in (*_paper_networks(), *_review_networks(), *_large_networks())
+    network.name: network for network in (*_paper_networks(), *_review_networks(), _LARGE, _IMAGENET)
 }
+
+
+def resolve(model: str | Spec | Network) -> tuple[Spec, Network | None]:
+    """A name, a text or a network in any form -> its Spec, and the published network if it was named.
+
+    A name is ours (`all-c`) or the published one (`ALL-CNN-C`, `Model A`), in any case. Spaces, underscores and hyphens
+    count as the same.
+
+    Raises:
+        SpecError: a text in the spec language is wrong.
+        InputError: it is neither such a text nor a known name; the message suggests the nearest names.
+    """
+    if isinstance(model, Network):
+        return model.spec, model
+    if isinstance(model, Spec):
+        return model, None
+    if not isinstance(model, str):
+        raise InputError(f"a network must be a name, a text or a Spec, for example all-c; got {type(model).__name__}")
+    if (name := _SPELLINGS.get(_plain(model))) is not None:
+        return ZOO[name].spec, ZOO[name]
+    try:
+        return parse(model), None
+    except SpecError:
+        if not model.strip() or _meant_as_text(model):
+            raise
+    raise _unknown(model)
+
+
+def _meant_as_text(text: str) -> bool:
+    """Whether a wrong text was meant as layers rather than as a name: one layer or bracket is enough."""
+    if len(text) > MAX_CHARACTERS or re.search(r"[\[\]():]|^\s*\d", text):
+        return True
+    return any(is_token("".join(piece.split())) for piece in text.split("-"))
+
+
+def _unknown(name: str) -> InputError:
+    from difflib import get_close_matches
+
+    matches = get_close_matches(_plain(name), _SPELLINGS, n=6, cutoff=0.5)
+    nearest = list(dict.fromkeys(_SPELLINGS[spelling] for spelling in matches))[:3]
+    suggestion = f"the nearest are {', '.join(nearest)}. " if nearest else ""
+    shown = shortened(name if name.isprintable() else repr(name)[1:-1], 60)
+    return InputError(
+        f'unknown network "{shown}": {suggestion}`allcnn params` lists every name; '
+        "a network of your own is a text such as 96C3-96C3/2-NC1-GAP"
+    )
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name).lower()
+
+
+# Every spelling of a network's name, plain. "all-c" and "ALL-CNN-C" are the paper's; the review's twelve share those
+# printed names behind "review". The last four are in print too.
+_SPELLINGS = (
+    {_plain(spelling): name for name, network in ZOO.items() for spelling in (name, network.published_name)}
+    | {
+        _plain(f"review-{network.published_name}"): f"review-{name}"
+        for name, network in ZOO.items()
+        if f"review-{name}" in ZOO
+    }
+    | {
+        "largeallcnn": "large-all",
+        "largeallcnnforcifar10": "large-all",
+        "imagenetmodel": "imagenet-all-b",
+        "imagenetallcnnb": "imagenet-all-b",
+    }
+)

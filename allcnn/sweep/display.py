@@ -1,10 +1,12 @@
-"""What a person sees of a sweep: the table as it fills in a terminal, a plain line a run elsewhere."""
+"""Where a sweep stands, and what a person sees of it: the table as it fills, or a plain line a run."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TextIO
 
 from rich import box
@@ -13,15 +15,106 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from allcnn.sweep.board import RUNNING, Board, counts_line, run_line
-from allcnn.sweep.result import GridRun
+from allcnn.errors import AllcnnError
+from allcnn.runs.folder import read_metrics
+from allcnn.sweep.grid import Grid
+from allcnn.sweep.result import GridRun, TableRow, crashed, look, table_of
+from allcnn.training.progress import duration
 from allcnn.training.stopping import write_note
 
+RUNNING = "running"
 _REFRESH_SECONDS = 0.5
 # Lines below the table, and what a prompt takes.
 _LINES_BESIDE_TABLE = 9
 _SHOWN_RUNNING = 4
 _NOTE = "stopping: each run saves its state; once more to leave at once."
+
+
+class Board:
+    """The runs of a grid by name, and the clock."""
+
+    def __init__(self, grid: Grid, chosen_by: str, clock: Callable[[], float] = time.monotonic):
+        self.cells = {cell.name: cell for cell in grid.cells}
+        self.runs: dict[str, GridRun] = {name: look(cell) for name, cell in self.cells.items()}
+        self.chosen_by = chosen_by
+        self.clock = clock
+        self.at_a_time: int | None = 1
+        self.waiting_for: str | None = None
+        self._begun: dict[str, float] = {}
+
+    def follow(self, running: set[str]) -> list[GridRun]:
+        """Bring the running ones up to date, from their metrics; gives those that began since the last call."""
+        began = []
+        for name in sorted(running):
+            run, cell = self.runs[name], self.cells[name]
+            if run.status != RUNNING:
+                self._begun[name] = self.clock()
+                run = self.runs[name] = replace(run, status=RUNNING, reason=None)
+                began.append(run)
+            try:
+                rows = read_metrics(cell.folder.metrics)
+            except AllcnnError:
+                continue  # not written yet
+            last = rows[-1] if rows else {}
+            self.runs[name] = replace(
+                run,
+                epochs=len(rows),
+                seconds=sum(row["seconds"] for row in rows),
+                test_error=last.get("test_error"),
+                validation_error=last.get("validation_error"),
+            )
+        return began
+
+    def end(self, name: str, failure: str | None) -> GridRun:
+        """Take in a run whose process ended; what its folder says counts before what the process said."""
+        run = look(self.cells[name])
+        if run.status not in ("finished", "diverged", "dead"):
+            run = crashed(run, failure or run.reason or "its process ended well, but the run is not finished")
+        self.runs[name] = run
+        return run
+
+    def look_again(self, name: str) -> None:
+        """Take a run as its folder tells it."""
+        self.runs[name] = look(self.cells[name])
+
+    def elapsed(self, name: str) -> float:
+        """Seconds since a run was begun by this sweep."""
+        return self.clock() - self._begun.get(name, self.clock())
+
+    @property
+    def table(self) -> tuple[TableRow, ...]:
+        """The table so far: figures of finished runs only."""
+        plain = [
+            replace(run, test_error=None, validation_error=None) if run.status == RUNNING else run
+            for run in self.runs.values()
+        ]
+        return table_of(plain, self.chosen_by)
+
+    @property
+    def best(self) -> GridRun | None:
+        """The finished run of the lowest error so far."""
+        done = [run for run in self.runs.values() if run.status == "finished"]
+        known = [run for run in done if getattr(run, self.chosen_by) is not None]
+        return min(known, key=lambda run: getattr(run, self.chosen_by), default=None)
+
+    def count(self, *statuses: str) -> int:
+        return sum(run.status in statuses for run in self.runs.values())
+
+    def seconds_left(self) -> float | None:
+        """From the seconds that an epoch took so far, by multiply-adds; None before any epoch was measured."""
+        cost = {name: cell.multiply_adds for name, cell in self.cells.items()}
+        done = sum(run.epochs * cost[name] for name, run in self.runs.items() if run.seconds)
+        if not done:
+            return None
+        rate = sum(run.seconds for run in self.runs.values()) / done
+        left = [
+            (run.of_epochs - run.epochs) * cost[name] * rate
+            for name, run in self.runs.items()
+            if run.status in (RUNNING, "waiting", "unfinished")
+        ]
+        # Not even many at a time end before the longest of them does.
+        workers = min(self.at_a_time or max(self.count(RUNNING), 1), max(len(left), 1))
+        return max(sum(left) / workers, max(left, default=0.0))
 
 
 class SweepDisplay:
@@ -69,7 +162,7 @@ class SweepDisplay:
         """A run ended, one way or another."""
         board = self.board
         done = len(board.runs) - board.count(RUNNING, "waiting", "unfinished")
-        left = "" if self.live else f"  {_duration(board.seconds_left())} left" if done < len(board.runs) else "  done"
+        left = "" if self.live else f"  {_left(board.seconds_left())} left" if done < len(board.runs) else "  done"
         self.line(f"[{done}/{len(board.runs)}] {run_line(run, board.chosen_by)}{left}")
 
     def say_stopping(self, _: str) -> None:
@@ -132,7 +225,7 @@ class SweepDisplay:
         lines = [
             Text(
                 f"{_name(run)}: epoch {min(run.epochs + 1, run.of_epochs)}/{run.of_epochs}, "
-                f"{_duration(board.elapsed(run.name))}"
+                f"{_left(board.elapsed(run.name))}"
                 + (f", test error {run.test_error:.2f} %" if run.test_error is not None else ""),
                 style="cyan", no_wrap=True, overflow="ellipsis",
             )
@@ -147,24 +240,32 @@ class SweepDisplay:
             lines.append(Text(f"best so far: {run_line(best, board.chosen_by)}", style="bold", no_wrap=True))
         lines.append(
             Text(
-                f"{len(board.runs)} runs: {counts_line(list(board.runs.values()))}; "
-                f"{_duration(board.seconds_left())} left",
+                f"{len(board.runs)} runs: {counts_line(list(board.runs.values()))}; {_left(board.seconds_left())} left",
                 style="dim",
             )
         )
         return lines
 
 
+def run_line(run: GridRun, chosen_by: str) -> str:
+    """What became of a run, in a line."""
+    where = _name(run)
+    if run.status == "finished":
+        held_out = f", held-out error {run.validation_error:.2f} %" if chosen_by == "validation_error" else ""
+        return f"{where}: test error {run.test_error:.2f} %{held_out}"
+    return f"{where}: {run.status}" + (f": {run.reason}" if run.reason else "")
+
+
+def counts_line(runs: Sequence[GridRun]) -> str:
+    """How many runs are in which state, those that occur."""
+    order = ("finished", "diverged", "dead", "unreadable", "crashed", RUNNING, "unfinished", "waiting")
+    counts = {status: sum(run.status == status for run in runs) for status in order}
+    return ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+
+
 def _name(run: GridRun) -> str:
     return f"{run.model} lr {run.learning_rate:g} seed {run.seed}"
 
 
-def _duration(seconds: float | None) -> str:
-    """Seconds as `allcnn train` writes them."""
-    if seconds is None:
-        return "?"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes}:{rest:02d} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} h"
+def _left(seconds: float | None) -> str:
+    return "?" if seconds is None else duration(seconds)

@@ -9,14 +9,15 @@ from operator import index
 from pathlib import Path
 from typing import Any
 
-from allcnn.data.load import load_data
+from allcnn.data.dataset import Dataset
 from allcnn.data.pipeline import BatchOrder
 from allcnn.errors import InputError, RunError
+from allcnn.runs.config import RunConfig
 from allcnn.runs.folder import RunFolder, read_json
-from allcnn.runs.recipe import LEARNING_RATES, recipe_for
+from allcnn.runs.recipe import LEARNING_RATES
 from allcnn.specs import ZOO, Network, Spec, count_multiply_adds, resolve
 from allcnn.training.identity import differences
-from allcnn.training.plan import RunPlan, default_run_dir, plan_run
+from allcnn.training.plan import RunPlan, default_run_dir, load_images, plan_run
 
 #: What `models` may name besides networks: the twelve of Table 3, by the paper and by the review.
 GROUPS = {
@@ -29,14 +30,14 @@ GROUPS = {
 class Cell:
     """One run of the grid.
 
-    network: what `train` is told, a name or a text; model: the name it gives that.
+    asked: its configuration; model: the name that `train` gives the network.
+    epochs, multiply_adds: its length, and what an image costs (for the time left).
     identity: what a run in the folder must share with this one to be it.
     """
 
+    asked: RunConfig
     model: str
-    network: str
     learning_rate: float
-    seed: int
     folder: RunFolder
     epochs: int
     multiply_adds: int
@@ -45,6 +46,18 @@ class Cell:
     @property
     def name(self) -> str:
         return self.folder.path.name
+
+    @property
+    def log(self) -> Path:
+        """Where its process writes what it says."""
+        return self.folder.path.parent / "logs" / f"{self.name}.log"
+
+    def command(self, allow: Sequence[str] = ()) -> list[str]:
+        """`allcnn train` for this run: to begin it, or to go on where it was begun. allow: as in `train`."""
+        command = ["train", *self.asked.as_command_line(), "--devices", "1", "--run-dir", str(self.folder.path)]
+        if self.folder.holds_run():
+            command += ["--resume", *(word for key in allow for word in ("--allow", key))]
+        return command
 
 
 @dataclass(frozen=True)
@@ -81,20 +94,18 @@ def make_grid(
     learning_rates: Sequence[float] | None,
     seeds: Sequence[int],
     runs_dir: Path,
-    options: dict[str, Any],
+    asked: RunConfig,
 ) -> Grid:
-    """The grid; `options` are keyword arguments of `train`, `backend` among them.
+    """The grid. `asked`: what all its runs share.
 
     Raises:
         InputError: a wrong name or number, broken data, or a folder of that name that holds another run.
     """
-    for key in ("dataset", "recipe"):
-        if not isinstance(options.get(key), str | None):
-            raise InputError(f"a sweep's {key} must be named, since each run is a process of its own; expected a name.")
+    asked.as_command_line()  # refuses what a process of its own cannot be told
+    networks = networks_of(models)
     if learning_rates is None:
-        recipe = recipe_for(options.get("recipe") or "paper", options.get("dataset") or "cifar10")
-        sgd = (options.get("optimizer") or recipe.optimizer) == "sgd"
-        learning_rates = LEARNING_RATES if sgd else (recipe.learning_rate,)
+        _, recipe = asked.with_options(model=networks[0]).settle_recipe(str(asked.dataset))
+        learning_rates = LEARNING_RATES if recipe.optimizer == "sgd" else (recipe.learning_rate,)
     try:  # NumPy's numbers too, which would not be read back from a command line
         rates = tuple(dict.fromkeys(float(rate) for rate in learning_rates))
         seeds = tuple(dict.fromkeys(index(seed) for seed in seeds))
@@ -105,72 +116,62 @@ def make_grid(
     for what, values, example in (("learning rate", rates, "0.1,0.05"), ("seed", seeds, "0,1,2")):
         if not values:
             raise InputError(f"no {what} was given; expected some, such as {example}.")
-    networks = networks_of(models)
-    backend = options.get("backend")
-    numbers = {
-        key: value for key, value in options.items() if key not in ("dataset", "mirror", "image_size", "backend")
-    }
-    data = load_data(
-        options.get("dataset") or "cifar10", options.get("data_dir"),
-        image_size=options.get("image_size"), mirror=options.get("mirror"),
-    )  # fmt: skip
+
     cells: list[Cell] = []
     notes: dict[str, None] = {}
-    validation = 0.0
+    loaded: dict[str, Dataset] = {}  # networks with recipes of their own may want other sizes of the images
     for network in networks:
+        mine = asked.with_options(model=network)
+        augmentation = mine.settle_recipe(str(asked.dataset))[1].augmentation
+        data = loaded.get(augmentation) or loaded.setdefault(augmentation, load_images(mine))
         for rate in rates:
             for seed in seeds:
+                cell = mine.with_options(learning_rate=rate, seed=seed)
                 # Of a folder that does not exist: what a run of that name that is there already may be comes below.
-                plan = plan_run(
-                    network, **numbers, dataset=data, learning_rate=rate, seed=seed, run_dir=runs_dir / ".new"
-                )
+                plan = plan_run(config=cell, dataset=data, run_dir=runs_dir / ".new")
                 notes.update(dict.fromkeys(plan.notes))
-                validation = plan.validation
-                cells.append(_cell(plan, network, runs_dir, backend))
+                cells.append(_cell(cell, plan, runs_dir))
     names = [cell.name for cell in cells]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"two runs of the grid would be called {twice}; expected learning rates of six digits.")
-    for cell in cells:
-        _refuse_other_run(cell)
-    return Grid(tuple(cells), rates, seeds, validation, tuple(notes))
+    for found in cells:
+        _refuse_other_run(found)
+    return Grid(tuple(cells), rates, seeds, asked.validation, tuple(notes))
 
 
-def another_runs(grid: Grid, runs_dir: Path, announce: Callable[[str], None]) -> None:
+def announce_other_runs(grid: Grid, runs_dir: Path, announce: Callable[[str], None]) -> None:
     """Say how many runs in the folder are none of the grid's: they are left alone, and are in no table of it."""
     names = {cell.name for cell in grid.cells}
-    others = sorted(
-        path.parent.name for path in runs_dir.glob("*/config.json") if path.parent.name not in names
-    )  # fmt: skip
+    others = sorted(path.parent.name for path in runs_dir.glob("*/config.json") if path.parent.name not in names)
     if others:
         shown = ", ".join(others[:2]) + (", ..." if len(others) > 2 else "")
         runs = "1 run that is" if len(others) == 1 else f"{len(others)} runs that are"
         announce(f"{runs_dir}: also holds {runs} not of this grid ({shown}), left alone.")
 
 
-def _cell(plan: RunPlan, network: str, runs_dir: Path, backend: str | None) -> Cell:
+def _cell(asked: RunConfig, plan: RunPlan, runs_dir: Path) -> Cell:
     recipe, data = plan.recipe, plan.data
-    order = BatchOrder(images=len(plan.kept), batch_size=recipe.batch_size, seed=plan.seed, shuffle=recipe.shuffle)
+    order = BatchOrder(images=len(plan.kept), batch_size=recipe.batch_size, seed=asked.seed, shuffle=recipe.shuffle)
     identity = {
         "spec": str(plan.spec),
         "recipe": recipe.as_dict(),
         "digest": data.digest,
-        "seed": plan.seed,
-        "validation": plan.validation,
-        "deterministic": plan.deterministic,
+        "seed": asked.seed,
+        "validation": asked.validation,
+        "deterministic": asked.deterministic,
     }
     # What is not asked for is the begun run's own.
-    if backend := backend or os.environ.get("KERAS_BACKEND"):
+    if backend := asked.backend or os.environ.get("KERAS_BACKEND"):
         identity["backend"] = backend
-    if plan.precision != "auto":
-        identity["precision"] = plan.precision
+    if asked.precision != "auto":
+        identity["precision"] = asked.precision
     return Cell(
+        asked=asked,
         model=plan.model,
-        network=network,
         learning_rate=recipe.learning_rate,
-        seed=plan.seed,
-        folder=RunFolder(runs_dir / default_run_dir(plan.model, data.name, recipe, plan.seed).name),
-        epochs=recipe.length if recipe.unit == "epochs" else -(-recipe.length // order.steps_per_epoch),
+        folder=RunFolder(runs_dir / default_run_dir(plan.model, data.name, recipe, asked.seed).name),
+        epochs=-(-recipe.total_steps(order.steps_per_epoch) // order.steps_per_epoch),
         multiply_adds=count_multiply_adds(plan.spec, plan.network_shape, data.classes),
         identity=identity,
     )

@@ -186,6 +186,7 @@ def _collected(cell: Cell, run: CollectedRun) -> GridRun:
 
 def _grid_run(cell: Cell, status: str, reason: str | None = None) -> GridRun:
     return GridRun(
-        model=cell.model, learning_rate=cell.learning_rate, seed=cell.seed, run_dir=cell.folder.path, status=status,
-        reason=reason, epochs=0, of_epochs=cell.epochs, loss=None, test_error=None, validation_error=None, seconds=0.0,
+        model=cell.model, learning_rate=cell.learning_rate, seed=cell.asked.seed, run_dir=cell.folder.path,
+        status=status, reason=reason, epochs=0, of_epochs=cell.epochs,
+        loss=None, test_error=None, validation_error=None, seconds=0.0,
     )  # fmt: skip

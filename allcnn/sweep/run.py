@@ -1,23 +1,22 @@
-"""A sweep: the grid's runs, made by workers here or on a Ray cluster, until each has come to its end."""
+"""A sweep: the grid's runs, made here or on a Ray cluster, until each has come to its end."""
 
 from __future__ import annotations
 
 import io
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from allcnn.backend import BACKENDS
 from allcnn.errors import InputError, Interrupted
+from allcnn.runs.config import RunConfig, read_options
 from allcnn.runs.lock import only_sweep
 from allcnn.specs import Network, Spec
-from allcnn.sweep.board import Board, counts_line, run_line
-from allcnn.sweep.child import Work
-from allcnn.sweep.display import SweepDisplay
-from allcnn.sweep.grid import another_runs, make_grid
-from allcnn.sweep.local import LocalWorkers, Workers
-from allcnn.sweep.result import ENDED, LEFT_ALONE, SweepResult, table_of
+from allcnn.sweep.display import Board, SweepDisplay, counts_line, run_line
+from allcnn.sweep.grid import Cell, announce_other_runs, make_grid
+from allcnn.sweep.result import ENDED, LEFT_ALONE, SweepResult, one_line, table_of
+from allcnn.sweep.workers import LocalPool, Pool, log_length
 from allcnn.training.stopping import StopRequest
 
 _POLL_SECONDS = 0.2
@@ -28,26 +27,8 @@ def sweep(
     learning_rates: Sequence[float] | None = None,
     seeds: Sequence[int] = (0,),
     *,
+    config: str | Path | RunConfig | None = None,
     runs_dir: str | Path = "runs",
-    dataset: str | None = None,
-    data_dir: str | Path | None = None,
-    image_size: int | None = None,
-    mirror: str | None = None,
-    recipe: str | None = None,
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    augmentation: str | None = None,
-    field: int | None = None,
-    preprocessing: str | None = None,
-    initializer: str | None = None,
-    weight_decay: float | None = None,
-    precision: str | None = None,
-    validation: float | None = None,
-    test_every: int | None = None,
-    save_every: int | None = None,
-    patience: int | None = None,
-    deterministic: bool = False,
-    backend: str | None = None,
     jobs: int = 1,
     ray: str | bool = False,
     gpus_per_run: float = 0,
@@ -55,7 +36,7 @@ def sweep(
     retry_failed: bool = False,
     progress: bool = False,
     announce: Callable[[str], None] | None = None,
-    **numbers: Any,
+    **options: Any,
 ) -> SweepResult:
     """Train networks at learning rates and seeds, a run folder each, and choose the best rate of each network.
 
@@ -65,9 +46,8 @@ def sweep(
     Args:
         models: "paper" (the twelve networks of Table 3), "review", names and texts; a list, or joined by commas.
         learning_rates: by default the paper's four, or the recipe's own where its optimizer is not the paper's.
+        options, config: what all runs are asked for, as in `allcnn.train`; the data set and the recipe by name.
         runs_dir: where the runs' folders lie, by the names that `allcnn.train` gives them.
-        dataset ... deterministic: as in `allcnn.train`.
-        backend: "tensorflow" or "jax"; KERAS_BACKEND by default.
         jobs: how many runs at a time, here.
         ray: hand the runs to a Ray cluster: True for RAY_ADDRESS or the one on this machine, which is started if there
             is none, or an address. `runs_dir` and `data_dir` must then be the same folders on all nodes.
@@ -75,7 +55,6 @@ def sweep(
         retry_failed: begin diverged, dead and unreadable runs anew; their folders are moved aside, not deleted.
         progress: show it on standard error.
         announce: called with lines worth telling a person.
-        numbers: any other number of the recipe, as in `allcnn.train`.
 
     Returns:
         All runs, those that crashed too, and the table. The best rate is chosen by the error on the images held out
@@ -89,49 +68,37 @@ def sweep(
     announce = announce or (lambda line: None)
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise InputError(f"runs are made 1, 2, ... at a time; got {jobs} (--jobs).")
-    if backend is not None and backend not in BACKENDS:
-        raise InputError(f'unknown backend "{backend}"; expected one of: {", ".join(BACKENDS)}.')
     runs_dir = Path(runs_dir).expanduser().absolute() if ray else Path(runs_dir).expanduser()
-    options: dict[str, Any] = {
-        "dataset": dataset, "data_dir": Path(data_dir).expanduser().resolve() if data_dir else None,
-        "image_size": image_size, "mirror": mirror, "recipe": recipe, "epochs": epochs, "batch_size": batch_size,
-        "augmentation": augmentation, "field": field, "preprocessing": preprocessing, "initializer": initializer,
-        "weight_decay": weight_decay, "precision": precision, "validation": validation, "test_every": test_every,
-        "save_every": save_every, "patience": patience, "deterministic": deterministic, "backend": backend,
-        **numbers,
-    }  # fmt: skip
-    grid = make_grid(models, learning_rates, seeds, runs_dir, options)
+    asked = RunConfig()
+    if config is not None:
+        asked = asked.with_options(**config.as_options() if isinstance(config, RunConfig) else read_options(config))
+    asked = asked.with_options(**options)
+    if asked.data_dir is not None:
+        asked = asked.with_options(data_dir=Path(asked.data_dir).resolve())  # as the processes find it
+    grid = make_grid(models, learning_rates, seeds, runs_dir, asked)
     for note in grid.notes:
         announce(note)
     with only_sweep(runs_dir):
-        workers = _workers(jobs, ray, gpus_per_run, cpus_per_run)
+        pool = _pool(jobs, ray, gpus_per_run, cpus_per_run)
         try:
-            another_runs(grid, runs_dir, announce)
+            announce_other_runs(grid, runs_dir, announce)
             board = Board(grid, "validation_error" if grid.validation else "test_error")
-            works = _to_do(board, options, runs_dir, retry_failed, announce, bool(ray))
-            _make(board, works, workers, progress)
+            _make(board, _to_do(board, retry_failed, announce), pool, progress)
         finally:
-            workers.close()
+            pool.close()
     runs = tuple(board.runs.values())
     return SweepResult(runs_dir, board.chosen_by, runs, table_of(runs, board.chosen_by))
 
 
-def _workers(jobs: int, ray: str | bool, gpus_per_run: float, cpus_per_run: float) -> Workers:
+def _pool(jobs: int, ray: str | bool, gpus_per_run: float, cpus_per_run: float) -> Pool:
     if not ray:
-        return LocalWorkers(jobs)
-    from allcnn.sweep.on_ray import RayWorkers
+        return LocalPool(jobs)
+    from allcnn.sweep.on_ray import RayPool
 
-    return RayWorkers(ray if isinstance(ray, str) else None, gpus_per_run, cpus_per_run)
+    return RayPool(ray if isinstance(ray, str) else None, gpus_per_run, cpus_per_run)
 
 
-def _to_do(
-    board: Board,
-    options: dict[str, Any],
-    runs_dir: Path,
-    retry_failed: bool,
-    announce: Callable[[str], None],
-    moves: bool,
-) -> list[Work]:
+def _to_do(board: Board, retry_failed: bool, announce: Callable[[str], None]) -> list[Cell]:
     """What is still to be made; failed runs are moved aside first where they are to be made again."""
     failed = [run for run in board.runs.values() if run.status in LEFT_ALONE]
     for run in failed:
@@ -143,46 +110,52 @@ def _to_do(
             announce(run_line(run, board.chosen_by))
     if failed and not retry_failed:
         announce("--retry-failed begins them anew, with their folders moved aside.")
-    # A run may go on on another node than it was begun on.
-    allow = ("machine",) if moves else ()
-    works = [
-        Work(cell, options, runs_dir / "logs" / f"{name}.log", allow)
-        for name, cell in board.cells.items()
-        if board.runs[name].status not in (*ENDED, *LEFT_ALONE)
-    ]
-    if len(works) < len(board.cells) or any(board.runs[work.cell.name].status == "unfinished" for work in works):
+    status = {name: run.status for name, run in board.runs.items()}
+    cells = [cell for name, cell in board.cells.items() if status[name] not in (*ENDED, *LEFT_ALONE)]
+    if len(cells) < len(board.cells) or "unfinished" in status.values():
         announce(f"{len(board.cells)} runs: {counts_line(list(board.runs.values()))}.")
-    return works
+    return cells
 
 
-def _make(board: Board, waiting: list[Work], workers: Workers, progress: bool) -> None:
+def _make(board: Board, cells: list[Cell], pool: Pool, progress: bool) -> None:
     """Have the runs made. Raises Interrupted after they were stopped."""
-    board.at_a_time = workers.at_a_time
-    total = len(board.runs)
-    with workers.quiet(), StopRequest() as stop, SweepDisplay(board, None if progress else io.StringIO()) as display:
+    board.at_a_time = pool.at_a_time
+    with StopRequest() as stop, SweepDisplay(board, None if progress else io.StringIO()) as display:
         stop.say = display.say_stopping
-        told_to_stop = False
         try:
-            while waiting or workers.busy:
+            lengths = {cell.name: log_length(cell) for cell in cells}
+            futures: dict[Future[str | None], Cell] = {pool.submit(cell): cell for cell in cells}
+            told_to_stop = False
+            while futures:
                 if stop.asked and not told_to_stop:
-                    workers.stop()
-                    waiting, told_to_stop = [], True
-                    continue
-                workers.begin(waiting)
-                board.waiting_for = workers.waiting_for
-                for run in board.follow(workers.running):
-                    display.began(run)
-                for name, failure in workers.ended():
+                    pool.stop()
+                    for future in futures:
+                        future.cancel()
+                    told_to_stop = True
+                for future in [future for future in futures if future.done()]:
+                    cell = futures.pop(future)
                     if stop.asked:
-                        board.look_again(name)
+                        board.look_again(cell.name)
                     else:
-                        display.ended(board.end(name, failure))
+                        display.ended(board.end(cell.name, _failure(future)))
+                running = {cell.name for cell in futures.values() if log_length(cell) > lengths[cell.name]}
+                board.waiting_for = pool.waiting_for if futures and not running else None
+                for run in board.follow(running):
+                    display.began(run)
                 display.update()
                 time.sleep(_POLL_SECONDS)
             stop.check()
         except KeyboardInterrupt:
             done = board.count(*ENDED)
-            raise Interrupted(f"interrupted: {done} of {total} runs are done; the same call goes on.") from None
+            raise Interrupted(
+                f"interrupted: {done} of {len(board.runs)} runs are done; the same call goes on."
+            ) from None
+
+
+def _failure(future: Future[str | None]) -> str | None:
+    """Why a run's process failed, or what became of the worker that was to make it."""
+    error = future.exception()
+    return f"{type(error).__name__}: {one_line(error)}" if error else future.result()
 
 
 def _set_aside(folder: Path) -> Path:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from allcnn.errors import InputError
 from allcnn.files import write_text
 from allcnn.runs.folder import Row, write_metrics
+from allcnn.runs.recipe import learning_rate_after
 from allcnn.runs.table import ResultRow, table_markdown
-from allcnn.training.schedule import learning_rate
 
 _ACCURACIES = ("accuracy", "acc", "sparse_categorical_accuracy", "categorical_accuracy", "binary_accuracy")
 
@@ -22,50 +21,28 @@ class LearningRateMultiplier(keras.callbacks.Callback):
     """Multiplies the learning rate after given epochs: the paper's schedule S = e1, e2, e3 (section 3.2.1).
 
     Args:
-        milestones: whole epochs (or steps) done when the learning rate drops, for example (200, 250, 300).
+        milestones: whole epochs done when the learning rate drops, for example (200, 250, 300).
         multiplier: what it is multiplied by, each time.
         base: the learning rate before the first milestone; by default the optimizer's when training begins.
-        unit: "epochs" or "steps", what the milestones count.
 
     The epoch's learning rate is added to its logs as "learning_rate". A run resumed with `initial_epoch` goes on
-    as if it had not stopped, given `base` (and, counting steps, `first_step`).
+    as if it had not stopped, given `base`.
     """
 
-    def __init__(
-        self,
-        milestones: Sequence[int] = (200, 250, 300),
-        multiplier: float = 0.1,
-        base: float | None = None,
-        unit: str = "epochs",
-        first_step: int = 0,
-    ):
+    def __init__(self, milestones: Sequence[int] = (200, 250, 300), multiplier: float = 0.1, base: float | None = None):
         super().__init__()
-        if unit not in ("epochs", "steps"):
-            raise InputError(f'the unit of the milestones must be "epochs" or "steps"; got "{unit}".')
         self.milestones = tuple(milestones)
         self.multiplier = multiplier
         self.base = base
-        self.step = first_step
-        if unit == "steps":
-            # Keras looks for this method before it reads every step's figures, so it is there only if needed.
-            self.on_train_batch_begin = self._set_at_step
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         if self.base is None:
-            self.base = _decimal(self.model.optimizer.learning_rate)
-        self.by_steps = "on_train_batch_begin" in vars(self)
+            # A float32 as the decimal number that was meant: 0.1 and not 0.10000000149.
+            self.base = float(f"{float(self.model.optimizer.learning_rate):.7g}")
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        if not self.by_steps:
-            self._set(epoch)
-
-    def _set_at_step(self, batch: int, logs: dict | None = None) -> None:
-        self._set(self.step)
-        self.step += self.model.steps_per_execution
-
-    def _set(self, position: int) -> None:
-        base = self.base if self.base is not None else _decimal(self.model.optimizer.learning_rate)
-        self.current = learning_rate(position, base, self.milestones, self.multiplier)
+        assert self.base is not None  # noqa: S101 - training has begun
+        self.current = learning_rate_after(epoch, self.base, self.milestones, self.multiplier)
         self.model.optimizer.learning_rate = self.current
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
@@ -85,9 +62,8 @@ class RunRecord(keras.callbacks.Callback):
     Errors are percent. They come from the logs: train_error from the training accuracy, test_error from
     "test_error" or the accuracy of `validation_data`. `loss` is the cross-entropy where that is a metric named
     "cross_entropy", and the rest of Keras's loss (weight decay, label smoothing) is `penalty`; without one, `loss` is
-    Keras's and `penalty` is empty. `learning_rate` is the last step's where it is constant within an epoch; where it
-    falls from step to step it is the next step's, so that 0 stands in the last row. Put it after the callbacks that
-    add to the logs.
+    Keras's and `penalty` is empty. `learning_rate` is "learning_rate" in the logs, else the optimizer's when the epoch
+    has ended. Put it after the callbacks that add to the logs.
     """
 
     def __init__(
@@ -168,86 +144,43 @@ class TableExport(keras.callbacks.Callback):
         write_text(self.path, table_markdown([row.with_error(error, epochs=epoch + 1)]))
 
 
-class MeasureErrors(keras.callbacks.Callback):
-    """Puts measured errors into the epoch's logs, and how long that took, so that it does not count as training.
+class TensorBoardLog(keras.callbacks.Callback):
+    """Writes a scalar for every column of metrics.csv after every epoch, its step the epoch, from 1.
 
-    `measure` is called with the number of epochs done; what it leaves out stays empty in metrics.csv.
-    """
-
-    def __init__(self, measure: Callable[[int], dict[str, float]]):
-        super().__init__()
-        self.measure = measure
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        begun = time.perf_counter()
-        figures = self.measure(epoch + 1)
-        if logs is not None:
-            logs.update(figures)
-            logs["test_seconds"] = time.perf_counter() - begun
-
-
-class BeforeEpoch(keras.callbacks.Callback):
-    """Calls a function when an epoch begins, after Keras has set the metrics to zero."""
-
-    def __init__(self, function: Callable[[], None]):
-        super().__init__()
-        self.function = function
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self.function()
-
-
-class AfterEpoch(keras.callbacks.Callback):
-    """Calls a function with the number of epochs done and the epoch's logs."""
-
-    def __init__(self, function: Callable[[int, dict[str, Any]], None]):
-        super().__init__()
-        self.function = function
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.function(epoch + 1, logs or {})
-
-
-class BetweenSteps(keras.callbacks.Callback):
-    """Calls a function with the number of steps done before every step; what it raises ends the training there.
-
-    Before, not after: for a callback after the step Keras would wait for the step's figures each time.
+    Not Keras's TensorBoard callback: that reads the figures of every step, and writes an epoch that is done again after
+    a kill a second time. What an earlier process left is written anew from the rows.
 
     Args:
-        function: called with the steps of the run that are done.
-        steps_per_epoch: of a whole epoch.
-        first_step: steps done when training begins; the first epoch may be half done.
+        folder: where the event files go; older ones in it are replaced.
+        rows: of the run so far, to which `RunRecord` adds; put this callback after it.
     """
 
-    def __init__(self, function: Callable[[int], None], steps_per_epoch: int, first_step: int = 0):
+    def __init__(self, folder: Path, rows: Sequence[Row]):
         super().__init__()
-        self.function = function
-        self.steps_per_epoch = steps_per_epoch
-        self.first_step = first_step
+        self.folder = folder
+        self.rows = rows
+        self.writer: Any = None
 
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self.epoch_begins = max(epoch * self.steps_per_epoch, self.first_step)
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        from tensorboard.summary import Writer
 
-    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        self.function(self.epoch_begins + batch)
+        for old in self.folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        self.writer = Writer(str(self.folder))
+        for row in self.rows:
+            self._write(row)
 
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self._write(self.rows[-1])
+        self.writer.flush()
 
-class StopAtStep(keras.callbacks.Callback):
-    """Ends training after so many steps, for recipes that count them and do not end with an epoch."""
+    def on_train_end(self, logs: dict | None = None) -> None:
+        self.writer.close()
 
-    def __init__(self, steps: int, first_step: int = 0):
-        super().__init__()
-        self.remaining = steps - first_step
-
-    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        self.remaining -= self.model.steps_per_execution
-        if self.remaining <= 0:
-            self.model.stop_training = True  # looked at after the step that now begins
-
-
-def _decimal(value: Any) -> float:
-    """A float32 as the decimal number that was meant: 0.1 and not 0.10000000149."""
-    return float(f"{float(value):.7g}")
+    def _write(self, row: Row) -> None:
+        for column, value in row.items():
+            if column != "epoch" and value is not None:
+                self.writer.add_scalar(column, float(value), row["epoch"])
 
 
 def _error_percent(logs: dict[str, Any], prefix: str) -> float | None:

@@ -1,4 +1,4 @@
-"""Whether a run still goes anywhere: losses that are no number, networks that are dead, starts that never come."""
+"""Whether a run can still learn: a loss that is no number, a dead network, a loss that stays at guessing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EPOCHS, _FEWEST_STEPS = 5, 1000
 
 
 class GivenUp(TrainingError):
-    """A run that cannot go anywhere ends here; `status` as in summary.json: "diverged" or "dead"."""
+    """Ends a run that cannot learn any more. `status` is the summary's: "diverged" or "dead"."""
 
     def __init__(self, status: str, message: str):
         super().__init__(message)
@@ -26,7 +26,7 @@ class GivenUp(TrainingError):
 
 @dataclass(frozen=True)
 class Health:
-    """What a run's figures are held against.
+    """Looks at a run's figures.
 
     patience: epochs in a row on the plateau of guessing after which the run is given up.
     """

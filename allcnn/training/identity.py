@@ -24,7 +24,7 @@ IDENTITY = {
     "device": "machine",
     "versions": "version",
 }
-#: What may change in the middle of a run, if asked for; the end is then another one than without the change.
+#: Changes that may be allowed in the middle of a run. It then ends in other bits than without the change.
 ALLOWED = {
     "epochs": "a recipe of another length",
     "backend": "another backend",
@@ -59,7 +59,7 @@ def check_allowed(keys: Sequence[str]) -> tuple[str, ...]:
 
 
 def differences(stored: dict[str, Any], config: dict[str, Any]) -> list[Difference]:
-    """What makes two configurations different runs; empty where they are one."""
+    """The differences that make two configurations different runs."""
     found: list[Difference] = []
     for key, words in IDENTITY.items():
         before, now = stored.get(key), config.get(key)
@@ -83,7 +83,7 @@ def differences(stored: dict[str, Any], config: dict[str, Any]) -> list[Differen
 def refuse_other_run(
     folder: Path, stored: dict[str, Any], config: dict[str, Any], allow: Sequence[str]
 ) -> list[Difference]:
-    """What differs from the stored run, all of it allowed; a changed backend brings its machine with it.
+    """The differences from the stored run, all of them allowed; to allow another backend allows its machine.
 
     Raises:
         RunError: something differs that was not allowed; the message names it, and how to allow it if one can.
@@ -103,7 +103,7 @@ def refuse_other_run(
 
 
 def spread_differences(stored: dict[str, Any], config: dict[str, Any]) -> list[Difference]:
-    """In what the devices and hosts that share a run are others than they were: never another run, but worth a note."""
+    """Whether the number of devices or hosts has changed. It is never another run for that, but it is announced."""
     return [
         Difference("spread", f"number of {key}", stored.get(key, 1), config[key])
         for key in ("devices", "hosts")

@@ -1,12 +1,16 @@
-"""One run in progress: the models, the batches, what happens after each epoch, and how it ends."""
+"""One run in progress: what happens before a step, in a step and after an epoch; how it begins, goes on and ends."""
 
 from __future__ import annotations
 
 import errno
 import math
+import time
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
 
 from allcnn.data.pipeline import BatchOrder, training_batches
 from allcnn.data.streamed import Images, StreamedImages, part_of
@@ -18,257 +22,207 @@ from allcnn.device import (
     resolve_precision,
     steps_per_execution,
 )
-from allcnn.errors import Interrupted
+from allcnn.errors import Interrupted, RunError
+from allcnn.evaluation import evaluate
 from allcnn.models.build import build_model
 from allcnn.models.saved import save_model
 from allcnn.preprocessing import Preprocessing
 from allcnn.preprocessing.store import fit_preprocessing, load_preprocessing, save_preprocessing
-from allcnn.runs.folder import Row, create_json, write_metrics
+from allcnn.runs.checkpoint import (
+    TrainingState,
+    apply_metrics,
+    apply_state,
+    bring_up_to_date,
+    capture_state,
+    load_state,
+    save_state,
+)
+from allcnn.runs.folder import Row, create_json, write_json, write_metrics
+from allcnn.spread.channel import Channel
 from allcnn.training import outcome
-from allcnn.training.damage import record_damage, refusing_damage
+from allcnn.training.callbacks import RunRecord, TableExport, TensorBoardLog
 from allcnn.training.health import GivenUp, Health, default_patience
+from allcnn.training.identity import refuse_other_run, spread_differences
+from allcnn.training.network import (
+    compile_for_training,
+    copy_weights,
+    make_optimizer,
+    make_training_model,
+    preprocess_once,
+    set_dropout_step,
+    store_images,
+)
 from allcnn.training.outcome import TrainingResult
 from allcnn.training.plan import RunPlan
-from allcnn.training.resuming import load_own_state
+from allcnn.training.progress import ProgressDisplay
 from allcnn.training.spread import settle
 from allcnn.training.stopping import StopRequest
 
-if TYPE_CHECKING:
-    import keras
-
-    from allcnn.runs.checkpoint import TrainingState
-    from allcnn.spread.channel import Channel
-    from allcnn.training.progress import ProgressDisplay
-    from allcnn.training.saving import StateSaver
+# Reading the loss waits for the accelerator, so it is looked at by the clock and not every step.
+_LOOK_SECONDS = 2.0
 
 
 class TrainingLoop:
-    """A run in progress: what its parts share. Made once Keras is loaded."""
+    """A run in progress. Made once Keras is loaded.
+
+    Two models share their weights' names: `training` learns, compiled, on all devices; `final` is the float32 model of
+    raw images that is measured and saved, on one device.
+    """
 
     def __init__(self, plan: RunPlan, announce: Callable[[str], None], channel: Channel | None = None):
-        from allcnn.training.network import preprocess_once
-
         self.plan = plan
+        self.recipe = plan.recipe
         self.announce = announce
         self.device: Device = find_device()
-        self.precision = resolve_precision(plan.precision, self.device)
-        self.recipe = plan.recipe
+        self.precision = resolve_precision(plan.asked.precision, self.device)
         self.spread = settle(plan, channel, self.device, min(plan.recipe.batch_size, len(plan.kept)))
         self.order = BatchOrder(
-            images=len(plan.kept), batch_size=plan.recipe.batch_size, seed=plan.seed, shuffle=plan.recipe.shuffle,
+            images=len(plan.kept), batch_size=plan.recipe.batch_size, seed=plan.asked.seed, shuffle=plan.recipe.shuffle,
             augmentation=plan.recipe.augmentation, alternate_flips=plan.recipe.alternate_flips,
             streamed=plan.data.streamed,
             host=self.spread.host, hosts=self.spread.hosts,
         )  # fmt: skip
-        steps_per_epoch = self.order.steps_per_epoch
-        by_steps = plan.recipe.unit == "steps"
-        self.total_steps = plan.recipe.length if by_steps else plan.recipe.length * steps_per_epoch
-        self.epochs = math.ceil(self.total_steps / steps_per_epoch)
-        self.rows: list[Row] = []
+        self.steps_per_epoch = self.order.steps_per_epoch
+        self.total_steps = plan.recipe.total_steps(self.steps_per_epoch)
+        self.epochs = math.ceil(self.total_steps / self.steps_per_epoch)
+        self.health = Health(
+            plan.recipe, plan.data.classes, plan.asked.patience or default_patience(self.steps_per_epoch)
+        )
         shape = plan.data.image_shape
         self.preprocessed_once = not plan.data.streamed and preprocess_once(shape, len(plan.kept))
         value_bytes = 4 if self.preprocessed_once else 1
-        self.health = Health(self.recipe, plan.data.classes, plan.patience or default_patience(steps_per_epoch))
-        self.display: ProgressDisplay | None = None
-        self.saver: StateSaver | None = None
-        self.final_is_last_epoch = False
         self.images_on_device = not plan.data.streamed and keep_images_on_device(
             self.device, len(plan.kept) * math.prod(shape) * value_bytes
         )
+        self.display: ProgressDisplay | None = None
+        self.rows: list[Row] = []
+        self.steps_before = 0  # of an earlier process
+        self.steps_saved = 0
+        self.final_is_last_epoch = False
 
     def train(self, progress: bool, callbacks: Sequence[keras.callbacks.Callback]) -> TrainingResult:
         """Begin, or go on, and run to the end."""
-        plan, folder = self.plan, self.plan.folder
-        config = {**plan.config(self.device, self.precision, self.preprocessed_once), **self.spread.as_config()}
-        state = load_own_state(plan, config, self.order, self.total_steps, self.announce) if plan.stored else None
+        folder = self.plan.folder
+        config = {
+            **self.plan.config(self.device, self.precision, self.preprocessed_once),
+            **self.spread.as_config(),
+        }
+        state = self._state_to_go_on_from(config)
         with StopRequest() as stop:
+            self.stop = stop
             self.spread.heed_stops(stop)
             try:
-                preprocessing = self._fit_preprocessing()
-                self._make_final(preprocessing)
-                if plan.stored is None:
-                    create_json(folder.config, config)  # from now on the folder is this run's, and can be resumed
-                folder.remove_partial_files()
-                if not folder.preprocessing.exists():  # a resumed run read it from there
-                    save_preprocessing(preprocessing, folder.preprocessing)
-                self.spread.show_folder(folder, state.steps_done if state else 0)
-                with self.spread.scope():
-                    self._make_training(preprocessing, state.steps_done if state else 0)
-                self.saver = self._begin(state, progress, stop)
-                if self.saver.steps_saved < self.total_steps:
-                    images = self._images(preprocessing)
+                images = self._begin(config, state, progress)
+                if self.steps_saved < self.total_steps:
                     stop.check()
                     folder.summary.unlink(missing_ok=True)  # it tells how a run ended, and this one goes on
-                    self._fit(self.saver, images, state, callbacks)
+                    self._fit(self._accompanied(callbacks), images, state)
                 return self._finish()
             except KeyboardInterrupt:
                 raise self._interrupted(stop.forced) from None
             except GivenUp as failure:
-                outcome.write_summary(plan, failure.status, self.rows, self.epochs, str(failure))
+                outcome.write_summary(self.plan, failure.status, self.rows, self.epochs, str(failure))
                 raise
             except OSError as failure:
                 if failure.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise outcome.disk_full(plan.folder, self._saved()) from failure
+                    raise outcome.disk_full(folder, self._saved()) from failure
                 raise
             finally:
                 if self.display:
                     self.display.close()
 
-    def _make_final(self, preprocessing: Preprocessing) -> None:
-        """`final`, the float32 model of raw images that is measured and saved, on one device."""
-        plan, recipe = self.plan, self.recipe
-        self.final = build_model(
-            plan.spec, plan.data.image_shape, plan.data.classes, preprocessing=preprocessing, dtype="float32",
-            initializer=recipe.initializer, class_bias=recipe.class_bias, seed=plan.seed,
-            name=plan.model.replace("-", "_"), field=recipe.field,
-        )  # fmt: skip
+    # A step and an epoch.
 
-    def _make_training(self, preprocessing: Preprocessing, steps_done: int) -> None:
-        """`training`, the model that learns, compiled; inside `spread.scope`."""
-        from allcnn.training.network import compile_for_training, make_optimizer, make_training_model
+    def _accompanied(self, callbacks: Sequence[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
+        """What Keras calls around the steps, in this order."""
 
-        plan, recipe = self.plan, self.recipe
-        self.training = make_training_model(
-            plan.spec, plan.data.image_shape, plan.data.classes,
-            initializer=recipe.initializer, class_bias=recipe.class_bias, seed=plan.seed,
-            weight_decay=recipe.weight_decay, decay_biases=recipe.decay_biases,
-            dropout_scale=recipe.dropout_scale, input_dropout_scale=recipe.input_dropout_scale,
-            augmentation=recipe.augmentation, dtype=self.precision,
-            preprocessing=None if self.preprocessed_once else preprocessing,
-            stored=len(plan.kept) if self.images_on_device else 0, field=recipe.field,
-        )  # fmt: skip
-        # The learning rate may change, and the run end, only between two executions.
-        counts = [*recipe.drops, self.total_steps] if recipe.unit == "steps" else []
-        within_epoch = steps_done % self.order.steps_per_epoch
-        self.metrics = compile_for_training(
-            self.training, make_optimizer(recipe, self.total_steps), jit_compile(self.device),
-            steps_per_execution(self.device, self.order.steps_per_epoch, within_epoch, *counts),
-            recipe.label_smoothing,
-        )  # fmt: skip
-        self.training.optimizer.build(self.training.trainable_variables)
-
-    def _images(self, preprocessing: Preprocessing) -> Images | None:
-        """The images to take batches from, preprocessed once where they fit; None where the accelerator has them."""
-        from allcnn.training.network import store_images
-
-        images = self.training_images
-        if isinstance(images, StreamedImages):
-            return images
-        if self.preprocessed_once:
-            images = preprocessing.apply(images)
-        return None if store_images(self.training, images) else images
-
-    @cached_property
-    def training_images(self) -> Images:
-        """The raw images to train on: those not held out."""
-        plan = self.plan
-        return part_of(plan.data.train_images, plan.kept) if len(plan.held) else plan.data.train_images
-
-    def _fit_preprocessing(self) -> Preprocessing:
-        """From the run folder on resume, so that it is the same to the bit; else fitted, or taken from the cache."""
-        plan = self.plan
-        if plan.stored is not None and plan.folder.preprocessing.exists():
-            return load_preprocessing(plan.folder.preprocessing)
-        return fit_preprocessing(self.recipe.preprocessing, self.training_images)
-
-    def _begin(self, state: TrainingState | None, progress: bool, stop: StopRequest) -> StateSaver:
-        """Put the models where the state left them, and make what accompanies the steps."""
-        from allcnn.runs.checkpoint import apply_state
-        from allcnn.training.callbacks import RunRecord
-        from allcnn.training.network import copy_weights, set_dropout_step
-        from allcnn.training.progress import ProgressDisplay
-        from allcnn.training.saving import StateSaver
-
-        folder, steps_per_epoch = self.plan.folder, self.order.steps_per_epoch
-        batch_size = self.order.images_per_batch
-        steps_done = state.steps_done if state else 0
-        self.record = RunRecord(
-            folder.metrics, steps_per_epoch * batch_size, state.rows if state else (), self.total_steps * batch_size
-        )
-        self.rows = self.record.rows
-        if state is not None:
-            apply_state(self.training, state)
-            write_metrics(folder.metrics, self.rows)
-            copy_weights(self.training, self.final)
-            self.record.seconds_before = state.seconds
-            self.announce(f"resuming after {outcome.amount(steps_done, steps_per_epoch, self.epochs)}.")
-            self.final_is_last_epoch = steps_done % steps_per_epoch == 0
-        set_dropout_step(self.training, steps_done)
-        if progress:
-            self.display = ProgressDisplay(steps_per_epoch, batch_size, self.epochs, steps_done)
-            stop.say = self.display.say
-        return StateSaver(
-            folder, self.training, self.metrics, steps_per_epoch=steps_per_epoch, total_steps=self.total_steps,
-            save_every=self.plan.save_every, record=self.record, health=self.health, stop=stop, steps_saved=steps_done,
-        )  # fmt: skip
-
-    def _fit(
-        self,
-        saver: StateSaver,
-        images: Images | None,
-        state: TrainingState | None,
-        callbacks: Sequence[keras.callbacks.Callback],
-    ) -> None:
-        from allcnn.training import callbacks as ours
-        from allcnn.training.tensorboard import TensorBoardLog
-
-        plan, recipe, steps_per_epoch = self.plan, self.recipe, self.order.steps_per_epoch
-        steps_done = saver.steps_saved
-        chain: list[keras.callbacks.Callback] = [
-            ours.AfterEpoch(lambda epochs, logs: self.health.check_loss(logs["loss"], epochs)),
-            *self._learning_rate_drops(steps_done),
-            ours.MeasureErrors(self.spread.outside(self._measure)),
+        folder = self.plan.folder
+        return [
+            keras.callbacks.LambdaCallback(on_epoch_end=self.spread.outside(self._measure)),
             *([self.display] if self.display else []),
             self.record,
-            *([TensorBoardLog(plan.folder.tensorboard, self.rows)] if plan.tensorboard else []),
-            ours.TableExport(plan.folder.table, outcome.result_row_of(plan)),
-            ours.AfterEpoch(partial(self._after_epoch, saver)),
-            *([ours.BetweenSteps(self.spread.check, steps_per_epoch)] if self.spread.channel else []),
-            ours.BetweenSteps(saver.between_steps, steps_per_epoch, steps_done),
-            *([ours.StopAtStep(self.total_steps, steps_done)] if recipe.unit == "steps" else []),
+            *([TensorBoardLog(folder.tensorboard, self.rows)] if self.plan.asked.tensorboard else []),
+            TableExport(folder.table, outcome.result_row_of(self.plan)),
+            keras.callbacks.LambdaCallback(on_epoch_end=self._keep),
             *callbacks,
         ]
-        self._fit_with(chain, images, state)
 
-    def _learning_rate_drops(self, steps_done: int) -> list[keras.callbacks.Callback]:
-        """The schedule, where it is not in the optimizer."""
-        from allcnn.training.callbacks import LearningRateMultiplier
-
-        recipe = self.recipe
-        if recipe.schedule != "drops":
-            return []
-        return [
-            LearningRateMultiplier(
-                recipe.drops, recipe.multiplier, recipe.learning_rate, recipe.unit, first_step=steps_done
-            )
-        ]
-
-    def _fit_with(
-        self, chain: list[keras.callbacks.Callback], images: Images | None, state: TrainingState | None
+    def _fit(
+        self, callbacks: Sequence[keras.callbacks.Callback], images: Images | None, state: TrainingState | None
     ) -> None:
-        """Take the steps that are left, on all devices."""
-        from allcnn.runs.checkpoint import apply_metrics
-        from allcnn.training.fit import fit_from
+        """Take the steps that are left, on all devices; also from the middle of an epoch, where Keras cannot begin.
+
+        The rest of a half-done epoch is a call of Keras's fit of its own: its callbacks see training begin twice.
+        """
 
         labels = self.plan.data.train_labels[self.plan.kept]
-        with self.spread.scope(), refusing_damage(images, self.plan.folder):
-            fit_from(
-                self.training, partial(training_batches, images, labels, self.order), chain,
-                first_step=state.steps_done if state else 0, last_step=self.total_steps,
-                steps_per_epoch=self.order.steps_per_epoch,
-                restore_metrics=lambda: apply_metrics(self.metrics, state) if state else None,
+        per_epoch = self.steps_per_epoch
+        begins = keras.callbacks.LambdaCallback(
+            on_epoch_begin=self._epoch_begins, on_train_batch_begin=lambda batch, logs=None: self._before_step(batch)
+        )
+
+        def fit(first: int, last: int, *more: keras.callbacks.Callback) -> None:
+            epoch, within = divmod(first, per_epoch)
+            self.training.fit(
+                training_batches(images, labels, self.order, first, last), initial_epoch=epoch,
+                epochs=math.ceil(last / per_epoch), steps_per_epoch=per_epoch - within,
+                callbacks=[begins, *more, *callbacks], shuffle=False, verbose=0,
             )  # fmt: skip
 
-    def _measure(self, epochs_done: int) -> dict[str, float]:
-        """Bring the weights into the float32 model of raw images, and its errors where this epoch is to be measured."""
-        from allcnn.evaluation import evaluate
-        from allcnn.training.network import copy_weights
+        first = self.steps_before
+        with self.spread.scope(), outcome.refusing_damage(images, self.plan.folder):
+            if first % per_epoch and state is not None:
+                # Keras sets the sums of an epoch to zero when it begins one.
+                restore = keras.callbacks.LambdaCallback(
+                    on_epoch_begin=lambda epoch, logs=None: apply_metrics(self.metrics, state)
+                )
+                end = min(math.ceil(first / per_epoch) * per_epoch, self.total_steps)
+                fit(first, end, restore)
+                if self.training.stop_training:  # a callback's wish, which the next fit would forget
+                    return
+                first = end
+            if first < self.total_steps:
+                fit(first, self.total_steps)
 
-        data, held = self.plan.data, self.plan.held
+    def _epoch_begins(self, epoch: int, logs: dict | None = None) -> None:
+        self.epoch_begins = max(epoch * self.steps_per_epoch, self.steps_before)
+
+    def _before_step(self, batch: int) -> None:
+        """Look for a stop, save the state if it is time to, end the run at its last step.
+
+        Before a step, not after: for a callback after it Keras would wait for the step's figures each time.
+        """
+        steps_done = self.epoch_begins + batch
+        self.spread.check(steps_done)
+        every = self.plan.asked.save_every
+        if self.stop.asked or (every and steps_done // every > self.steps_saved // every):
+            self._save_within_epoch(steps_done)
+            self.stop.check()
+        elif time.monotonic() > self.next_look:
+            self._check_loss(steps_done)
+        self._stop_after_last_step(steps_done)
+
+    def _stop_after_last_step(self, steps_done: int) -> None:
+        """A recipe that counts steps need not end with an epoch; Keras looks at this after the step that now begins."""
+        if steps_done + self.training.steps_per_execution >= self.total_steps:
+            self.training.stop_training = True
+
+    def _measure(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Bring the weights into the final model, and its errors into the logs where this epoch is to be measured."""
+        epochs_done = epoch + 1
+        self.health.check_loss(logs["loss"], epochs_done)
+        last_step = min(epochs_done * self.steps_per_epoch, self.total_steps) - 1
+        logs["learning_rate"] = self.recipe.learning_rate_at(last_step, self.steps_per_epoch)
+        begun = time.perf_counter()
         copy_weights(self.training, self.final)
         self.final_is_last_epoch = True
-        if epochs_done % self.plan.test_every and epochs_done != self.epochs:
-            return {}
+        if epochs_done % self.plan.asked.test_every == 0 or epochs_done == self.epochs:
+            logs.update(self._errors())
+        logs["test_seconds"] = time.perf_counter() - begun
+
+    def _errors(self) -> dict[str, float]:
+        """The errors of the final model, in percent, on the test images and on those held out."""
+        data, held = self.plan.data, self.plan.held
         test = evaluate(self.final, data.test_images, data.test_labels)
         figures = {"test_error": test.error_percent}
         if test.top5_error_percent is not None:
@@ -278,11 +232,167 @@ class TrainingLoop:
             figures["validation_error"] = held_out.error_percent
         return figures
 
-    def _after_epoch(self, saver: StateSaver, epochs_done: int, logs: dict[str, Any]) -> None:
-        """Save the state, then see whether it is worth going on from."""
-        saver.after_epoch(epochs_done)
-        record_damage(self.plan)
+    def _keep(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Save the state after an epoch, then see whether it is worth going on from."""
+        steps_done = min((epoch + 1) * self.steps_per_epoch, self.total_steps)
+        save_state(self.plan.folder, capture_state(self.training, epoch + 1, steps_done, self.rows))
+        self.steps_saved = steps_done
+        outcome.record_damage(self.plan)
         self.health.check_epoch(self.rows, logs["largest_value"])
+
+    def _save_within_epoch(self, steps_done: int) -> None:
+        """Save the state between two steps. No state is saved whose loss is no number."""
+        if steps_done == self.steps_saved:
+            return
+        self._check_loss(steps_done)
+        epochs_done, within = divmod(steps_done, self.steps_per_epoch)
+        half_done = (self.metrics, self.record.seconds_so_far()) if within else ()
+        save_state(self.plan.folder, capture_state(self.training, epochs_done, steps_done, self.rows, *half_done))
+        self.steps_saved = steps_done
+
+    def _check_loss(self, steps_done: int) -> None:
+        self.next_look = time.monotonic() + _LOOK_SECONDS
+        epochs_done, within = divmod(steps_done, self.steps_per_epoch)
+        if within:  # before an epoch's first step there is no loss
+            bring_up_to_date(self.training)
+            # By hand: with several hosts the accelerators compute nothing that not all of them ask for.
+            total, images = (float(keras.ops.convert_to_numpy(part)) for part in self.metrics[0].variables)
+            self.health.check_loss(total / images if images else 0.0, epochs_done + 1)
+
+    # The beginning.
+
+    def _state_to_go_on_from(self, config: dict[str, Any]) -> TrainingState | None:
+        """The state in the folder, if the run there is this one, or differs only in what may differ.
+
+        What differs is announced, and joins the "changes" of config.json with the steps that were done until then.
+
+        Raises:
+            RunError: another run, or one that is further than this is to go.
+            CheckpointError: no state there can be read.
+        """
+        plan, stored = self.plan, self.plan.stored
+        if stored is None:
+            return None
+        allowed = refuse_other_run(plan.folder.path, stored, config, plan.allow)
+        respread = spread_differences(stored, config)
+        state = load_state(plan.folder, self.announce)
+        done = state.steps_done if state else 0
+        if done > self.total_steps:
+            so_far = outcome.amount(done, self.steps_per_epoch, self.epochs)
+            raise RunError(f"{plan.folder.path}: is further than that already: {so_far}; expected more (--epochs).")
+        if allowed:
+            self.announce(f"allowed: {'; '.join(map(str, allowed))}.")
+        if respread:
+            self.announce(
+                f"{'; '.join(map(str, respread))}: from here the figures agree within rounding, not to the bit."
+            )
+        if said := [str(change) for change in (*allowed, *respread)]:
+            record = [*stored.get("changes", []), {"after_steps": done, "allowed": said}]
+            write_json(plan.folder.config, {**config, "changes": record})
+        return state
+
+    def _begin(self, config: dict[str, Any], state: TrainingState | None, progress: bool) -> Images | None:
+        """Make the models and put them where the state left them; gives the images to take batches from."""
+        from allcnn.training.network import copy_weights
+
+        folder = self.plan.folder
+        self.steps_before = self.steps_saved = state.steps_done if state else 0
+        preprocessing = self._fit_preprocessing()
+        self._make_final(preprocessing)
+        if self.plan.stored is None:
+            create_json(folder.config, config)  # from now on the folder is this run's, and can be resumed
+        folder.remove_partial_files()
+        if not folder.preprocessing.exists():  # a resumed run read it from there
+            save_preprocessing(preprocessing, folder.preprocessing)
+        self.spread.show_folder(folder, self.steps_before)
+        self._make_training(preprocessing, state)
+
+        batch_size = self.order.images_per_batch
+        self.record = RunRecord(
+            folder.metrics,
+            self.steps_per_epoch * batch_size,
+            state.rows if state else (),
+            self.total_steps * batch_size,
+        )
+        self.rows = self.record.rows
+        if state is not None:
+            write_metrics(folder.metrics, self.rows)
+            copy_weights(self.training, self.final)
+            self.record.seconds_before = state.seconds
+            self.announce(f"resuming after {self._saved()}.")
+            self.final_is_last_epoch = self.steps_before % self.steps_per_epoch == 0
+        if progress:
+            self.display = ProgressDisplay(self.steps_per_epoch, batch_size, self.epochs, self.steps_before)
+            self.stop.say = self.display.say
+        self.next_look = time.monotonic() + _LOOK_SECONDS
+        return self._images(preprocessing) if self.steps_before < self.total_steps else None
+
+    def _fit_preprocessing(self) -> Preprocessing:
+        """From the run folder on resume, so that it is the same to the bit; else fitted, or taken from the cache."""
+        plan = self.plan
+        if plan.stored is not None and plan.folder.preprocessing.exists():
+            return load_preprocessing(plan.folder.preprocessing)
+        return fit_preprocessing(self.recipe.preprocessing, self.training_images)
+
+    @cached_property
+    def training_images(self) -> Images:
+        """The raw images to train on: those not held out."""
+        plan = self.plan
+        return part_of(plan.data.train_images, plan.kept) if len(plan.held) else plan.data.train_images
+
+    def _images(self, preprocessing: Preprocessing) -> Images | None:
+        """The images to take batches from, preprocessed once where they fit; None where the accelerator has them."""
+        images = self.training_images
+        if isinstance(images, StreamedImages):
+            return images
+        if self.preprocessed_once:
+            images = preprocessing.apply(images)
+        return None if store_images(self.training, images) else images
+
+    def _make_final(self, preprocessing: Preprocessing) -> None:
+        plan, recipe = self.plan, self.recipe
+        self.final = build_model(
+            plan.spec, plan.data.image_shape, plan.data.classes, preprocessing=preprocessing, dtype="float32",
+            initializer=recipe.initializer, class_bias=recipe.class_bias, seed=plan.asked.seed,
+            name=plan.model.replace("-", "_"), field=recipe.field,
+        )  # fmt: skip
+
+    def _make_training(self, preprocessing: Preprocessing, state: TrainingState | None) -> None:
+        plan, recipe = self.plan, self.recipe
+        # Keras looks at the callbacks, and can end the run, only between two executions.
+        ends = [self.total_steps] if recipe.unit == "steps" else []
+        within_epoch = self.steps_before % self.steps_per_epoch
+        steps = steps_per_execution(self.device, self.steps_per_epoch, within_epoch, *ends)
+        with self.spread.scope():
+            self.training = make_training_model(
+                plan.spec, plan.data.image_shape, plan.data.classes, recipe, seed=plan.asked.seed, dtype=self.precision,
+                preprocessing=None if self.preprocessed_once else preprocessing,
+                stored=len(plan.kept) if self.images_on_device else 0,
+            )  # fmt: skip
+            self.metrics = compile_for_training(
+                self.training, make_optimizer(recipe, self.steps_per_epoch), jit_compile(self.device), steps,
+                recipe.label_smoothing,
+            )  # fmt: skip
+            self.training.optimizer.build(self.training.trainable_variables)
+        if state is not None:
+            apply_state(self.training, state)
+        set_dropout_step(self.training, self.steps_before)
+
+    # The end.
+
+    def _finish(self) -> TrainingResult:
+        plan, last = self.plan, self.rows[-1]
+        # A callback of the user's may have ended the training before its time, after an epoch that was not measured.
+        if last["test_error"] is None:
+            last.update(self._errors())
+            write_metrics(plan.folder.metrics, self.rows)
+            outcome.write_table(plan, self.rows)
+        status = "finished" if len(self.rows) == self.epochs else "stopped"
+        save_model(self.final, outcome.model_card(plan), plan.folder.model)
+        outcome.write_summary(plan, status, self.rows, self.epochs)
+        result = outcome.training_result(plan, status, self.rows)
+        self.spread.finish(result.as_dict())
+        return result
 
     def _interrupted(self, forced: bool) -> Interrupted:
         """Leave what is needed to look at the run and to go on with it, and say how.
@@ -300,19 +410,36 @@ class TrainingLoop:
 
     def _saved(self) -> str:
         """How much of the run is on disk."""
-        steps = self.saver.steps_saved if self.saver else 0
-        return outcome.amount(steps, self.order.steps_per_epoch, self.epochs)
+        return outcome.amount(self.steps_saved, self.steps_per_epoch, self.epochs)
 
-    def _finish(self) -> TrainingResult:
-        plan, last = self.plan, self.rows[-1]
-        # A callback of the user's may have ended the training before its time, after an epoch that was not measured.
-        if last["test_error"] is None:
-            last.update(self._measure(self.epochs))
-            write_metrics(plan.folder.metrics, self.rows)
-            outcome.write_table(plan, self.rows)
-        status = "finished" if len(self.rows) == self.epochs else "stopped"
-        save_model(self.final, outcome.model_card(plan), plan.folder.model)
-        outcome.write_summary(plan, status, self.rows, self.epochs)
-        result = outcome.training_result(plan, status, self.rows)
-        self.spread.finish(result.as_dict())
-        return result
+
+class FollowingLoop(TrainingLoop):
+    """A host that is not the first: its share of every batch. It decides nothing and writes nothing.
+
+    It takes the steps that host 0 takes, in its order, from what host 0 left in the run's folder. Whether the run is
+    healthy, saved, stopped or done is host 0's business; how it ended is heard from there. SIGINT and SIGTERM, which
+    schedulers send to all, are handed on to host 0, which saves and ends the run.
+    """
+
+    def train(self, progress: bool, callbacks: Sequence[keras.callbacks.Callback]) -> TrainingResult:
+        """Follow host 0 to the end of the run; gives its result."""
+        folder = self.plan.folder
+        with StopRequest() as stop:
+            self.spread.hand_on_stops(stop)
+            self.steps_before = self.spread.see_folder(folder)
+            preprocessing = load_preprocessing(folder.preprocessing)
+            state = load_state(folder) if self.steps_before else None
+            if (state.steps_done if state else 0) != self.steps_before:
+                raise RunError(
+                    f"{folder.path}: host 0 goes on after {self.steps_before} steps, and this is another state."
+                )
+            self._make_training(preprocessing, state)
+            if self.steps_before < self.total_steps:
+                self._fit(callbacks, self._images(preprocessing), state)
+            result = self.spread.finish(None)
+        return TrainingResult(**{**result, "run_dir": Path(result["run_dir"])})
+
+    def _before_step(self, batch: int) -> None:
+        steps_done = self.epoch_begins + batch
+        self.spread.check(steps_done)
+        self._stop_after_last_step(steps_done)

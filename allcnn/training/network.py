@@ -9,7 +9,7 @@ import numpy as np
 
 from allcnn.data.order import DRAWS
 from allcnn.data.stored_images import StoredImages
-from allcnn.models.build import DEFAULT_CLASS_BIAS, make_layers
+from allcnn.models.build import LayerOptions, make_layers
 from allcnn.optimizers import Muon
 from allcnn.preprocessing.augment import augmentation_layer
 from allcnn.preprocessing.field import field_layers
@@ -32,28 +32,25 @@ def make_training_model(
     spec: Spec,
     image_shape: tuple[int, int, int],
     classes: int,
+    recipe: Recipe,
     *,
-    initializer: str,
     seed: int,
-    class_bias: float = DEFAULT_CLASS_BIAS,
-    dropout_scale: float = 1.0,
-    input_dropout_scale: float = 1.0,
-    weight_decay: float,
-    decay_biases: bool,
-    augmentation: str,
     dtype: str,
     preprocessing: Preprocessing | None = None,
     stored: int = 0,
-    field: int | None = None,
 ) -> keras.Model:
     """Build the model that is trained; its layers have the names, and the order, of `build_model`'s.
 
-    Inputs: {"images": (batch, height, width, 3)} and, with an `augmentation`, {"draws": (batch, ...)} as `DRAWS` says.
-    With `stored`, so many images lie on the accelerator (`store_images` brings them there), and {"indices": (batch,)
-    int32} take the place of the images. With a `preprocessing` the images are raw and it is part of the compiled step.
-    `field`: as in `build_model`.
+    Inputs: {"images": (batch, height, width, 3)} and, with an augmentation, {"draws": (batch, ...)} as `DRAWS` says.
     Output: (batch, classes) float32, before the softmax, so that the cross-entropy is computed from these on both
     backends.
+
+    Args:
+        image_shape: of the images before the recipe's field of zeros.
+        dtype: Keras's policy for the layers, "float32" or "mixed_bfloat16".
+        preprocessing: part of the compiled step, whose images are then raw; None: they come preprocessed.
+        stored: so many images lie on the accelerator (`store_images` brings them there), and {"indices": (batch,)
+            int32} take the place of the images.
     """
     if not stored:
         inputs = {"images": keras.Input(image_shape, dtype="float32", name="images")}
@@ -64,19 +61,18 @@ def make_training_model(
         outputs = StoredImages((stored, *image_shape), kind, name="stored_images")(inputs["indices"])
     for layer in preprocessing.layers() if preprocessing else []:
         outputs = layer(outputs)
-    draws = DRAWS.get(augmentation)
+    draws = DRAWS.get(recipe.augmentation)
     if draws and not draws.on_host:
         inputs["draws"] = keras.Input((draws.width,), dtype=draws.dtype, name="draws")
-        outputs = augmentation_layer(augmentation, field)(outputs, inputs["draws"])
-    for layer in field_layers(outputs.shape[1:], field):
+        outputs = augmentation_layer(recipe.augmentation, recipe.field)(outputs, inputs["draws"])
+    for layer in field_layers(outputs.shape[1:], recipe.field):
         outputs = layer(outputs)
-    layers = make_layers(
-        spec, outputs.shape[1:], classes,
-        initializer=initializer, class_bias=class_bias, seed=seed, weight_decay=weight_decay,
-        decay_biases=decay_biases, dtype=dtype, dropout_scale=dropout_scale, input_dropout_scale=input_dropout_scale,
-        cheap_dropout=True,
+    options = LayerOptions(
+        initializer=recipe.initializer, class_bias=recipe.class_bias, seed=seed, weight_decay=recipe.weight_decay,
+        decay_biases=recipe.decay_biases, dtype=dtype, dropout_scale=recipe.dropout_scale,
+        input_dropout_scale=recipe.input_dropout_scale, cheap_dropout=True,
     )  # fmt: skip
-    for layer in layers:
+    for layer in make_layers(spec, outputs.shape[1:], classes, options):
         outputs = layer(outputs)
     return keras.Model(inputs, outputs, name="training")
 
@@ -104,16 +100,21 @@ class LargestValue(keras.metrics.Metric):
         return keras.ops.convert_to_tensor(self.largest)
 
 
-def make_optimizer(recipe: Recipe, total_steps: int) -> keras.optimizers.Optimizer:
-    """The recipe's optimizer; where its schedule is "linear", with that. `total_steps`: of the whole run.
-
-    SGD has momentum as the paper has it: v = momentum v - lr g; w += v.
-    """
-    rate: Any = recipe.learning_rate
-    if recipe.schedule == "linear":
-        rate = keras.optimizers.schedules.PolynomialDecay(rate, total_steps, end_learning_rate=0.0)
+def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """The recipe's optimizer, its schedule inside. SGD has the paper's momentum: v = momentum v - lr g; w += v."""
     kind = {"sgd": keras.optimizers.SGD, "muon": Muon}[recipe.optimizer]
-    return kind(learning_rate=rate, momentum=recipe.momentum)
+    return kind(learning_rate=_schedule(recipe, steps_per_epoch), momentum=recipe.momentum)
+
+
+def _schedule(recipe: Recipe, steps_per_epoch: int) -> Any:
+    """`Recipe.learning_rate_at` as Keras computes it in the compiled step."""
+    if recipe.schedule == "linear":
+        steps = recipe.total_steps(steps_per_epoch)
+        return keras.optimizers.schedules.PolynomialDecay(recipe.learning_rate, steps, end_learning_rate=0.0)
+    drops = [drop if recipe.unit == "steps" else drop * steps_per_epoch for drop in recipe.drops]
+    rates = [recipe.learning_rate_at(step, steps_per_epoch) for step in (0, *drops)]
+    # Keras's boundaries are the last steps before a drop. One at the beginning has no step before it.
+    return keras.optimizers.schedules.PiecewiseConstantDecay([drop - 1 for drop in drops], rates) if drops else rates[0]
 
 
 def cross_entropy(label_smoothing: float = 0.0) -> Any:

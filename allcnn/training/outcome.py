@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from allcnn.data.streamed import Images, StreamedImages
 from allcnn.errors import TrainingError
 from allcnn.files import write_text
 from allcnn.models.saved import ModelCard
 from allcnn.runs.folder import Row, RunFolder, metrics_digest, write_json
 from allcnn.runs.table import ResultRow, result_row, table_markdown
-from allcnn.training.damage import damaged_images
 from allcnn.training.plan import RunPlan
 
 # What of the last row of metrics.csv is a result and not a measure of the machine.
@@ -85,7 +86,7 @@ def write_summary(plan: RunPlan, status: str, rows: Sequence[Row], of_epochs: in
         "model": plan.model,
         "dataset": plan.data.name,
         "recipe": plan.recipe.name,
-        "seed": plan.seed,
+        "seed": plan.asked.seed,
         "parameters": plan.parameters,
         "epochs": len(rows),
         "of_epochs": of_epochs,
@@ -123,7 +124,7 @@ def disk_full(folder: RunFolder, saved: str) -> TrainingError:
 def result_row_of(plan: RunPlan) -> ResultRow:
     """The run's row of Table 3 or 4, its error still open."""
     recipe = plan.recipe
-    conditions = [plan.data.name, recipe.name, f"lr {recipe.learning_rate:g}", f"seed {plan.seed}"]
+    conditions = [plan.data.name, recipe.name, f"lr {recipe.learning_rate:g}", f"seed {plan.asked.seed}"]
     if recipe.augmentation != "none":
         conditions.insert(1, recipe.augmentation)
     return result_row(
@@ -155,3 +156,38 @@ def _table(plan: RunPlan, rows: Sequence[Row]) -> str:
 
 def _training_seconds(rows: Sequence[Row]) -> float:
     return sum(row["seconds"] for row in rows)
+
+
+# Image files that turn out to be damaged while a run streams them: refused by name, or passed over and counted.
+
+
+@contextmanager
+def refusing_damage(images: Images | None, folder: RunFolder) -> Iterator[None]:
+    """Where the block fails on an image that cannot be decoded, say which: tf.data only knows that something failed.
+
+    Raises:
+        TrainingError: in place of whatever came of it.
+    """
+    try:
+        yield
+    except Exception:
+        if not isinstance(images, StreamedImages) or images.skip_damaged or images.damage.first is None:
+            raise
+        what = str(images.damage.first).splitlines()[0]
+        raise TrainingError(f"{what}\nGo on without such files: {resume_line(folder)} --skip-damaged") from None
+
+
+def damaged_images(plan: RunPlan) -> list[str]:
+    """The files passed over so far, by this process and those before it."""
+    path = plan.folder.damaged
+    found = set(path.read_text(encoding="utf-8").splitlines()) if path.exists() else set()
+    for images in (plan.data.train_images, plan.data.test_images):
+        if isinstance(images, StreamedImages):
+            found.update(images.damage.names.values())
+    return sorted(found)
+
+
+def record_damage(plan: RunPlan) -> None:
+    """Write their names, one a line, to damaged.txt in the run folder, if there are any."""
+    if names := damaged_images(plan):
+        write_text(plan.folder.damaged, "".join(f"{name}\n" for name in names))

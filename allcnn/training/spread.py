@@ -165,8 +165,8 @@ def _tell(channel: Channel, error: BaseException) -> None:
 
 def refuse_backend(plan: RunPlan, channel: Channel | None, backend: str) -> None:
     """Refuse more than one device or host where the backend trains on one. Raises InputError."""
-    if backend != "jax" and (channel or plan.devices not in (None, 1)):
-        asked = f"{channel.count} hosts (--hosts)" if channel else f"{plan.devices} devices (--devices)"
+    if backend != "jax" and (channel or plan.asked.devices not in (None, 1)):
+        asked = f"{channel.count} hosts (--hosts)" if channel else f"{plan.asked.devices} devices (--devices)"
         raise InputError(f"got {asked}; on {backend} a run trains on one device. Spread it with --backend jax.")
 
 
@@ -182,12 +182,12 @@ def agree(plan: RunPlan, channel: Channel, backend: str) -> None:
             "network": str(plan.spec),
             "recipe": plan.recipe.as_dict(),
             "data set": f"{plan.data.name} ({plan.data.digest[:12]})",
-            "seed": plan.seed,
-            "held-out fraction": plan.validation,
-            "precision": plan.precision,
-            "determinism": plan.deterministic,
+            "seed": plan.asked.seed,
+            "held-out fraction": plan.asked.validation,
+            "precision": plan.asked.precision,
+            "determinism": plan.asked.deterministic,
             "backend": backend,
-            "devices": plan.devices,
+            "devices": plan.asked.devices,
             "stored run": hashlib.sha256(repr(sorted(stored.items())).encode()).hexdigest()[:12],
             "versions": installed_versions(),
         },
@@ -212,8 +212,8 @@ def settle(plan: RunPlan, channel: Channel | None, device: Device, images_per_ba
     from allcnn.spread.accelerators import data_parallel, local_devices, try_out
 
     there = local_devices()
-    if plan.devices is not None:
-        devices = plan.devices
+    if plan.asked.devices is not None:
+        devices = plan.asked.devices
     else:  # a run that goes on keeps to what it had, as far as that is there
         devices = there if plan.stored is None else min(int(plan.stored.get("devices", 1)), there)
     if devices > there:

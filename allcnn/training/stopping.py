@@ -14,7 +14,7 @@ _NOTE = "stopping after this step; once more to leave at once."
 
 
 def write_note(note: str) -> None:
-    """Say something from a signal handler: not through sys.stderr, which may be in the middle of being written to."""
+    """Write to standard error from a signal handler: sys.stderr may be in the middle of a write."""
     os.write(2, f"\n{note}\n".encode())
 
 
@@ -45,7 +45,7 @@ class StopRequest:
             signal.signal(number, handler)
 
     def ask(self) -> None:
-        """Ask for a stop as a first signal does; a signal that comes after is still a first one."""
+        """Ask for a stop as a first signal does. A later signal counts as the first."""
         self.asked = True
 
     def check(self) -> None:

@@ -1,9 +1,9 @@
 """One contestant in a process of its own: warms up, says so, then runs once for every line it is given.
 
     python worker.py KIND MODEL SECONDS      KIND: ceiling, bare, or a PyTorch configuration
-    python worker.py train MODEL IMAGES [EPOCHS]
+    python worker.py train MODEL IMAGES
 
-    bare: Keras's train_on_batch on tensors in memory. train: `allcnn.train`, EPOCHS (1) of IMAGES a turn.
+    bare: Keras's train_on_batch on tensors in memory. train: `allcnn.train`, an epoch of IMAGES a turn.
 
 A process each, because a library's idle threads would otherwise get in the way of another's.
 """
@@ -67,13 +67,13 @@ def bare(model: str, seconds: float) -> None:
     load_keras()
     import keras
 
+    from allcnn.runs.recipe import RECIPES
     from allcnn.specs import resolve
     from allcnn.training.network import compile_for_training, make_training_model
 
     device = find_device()
     network = make_training_model(
-        resolve(model)[0], (32, 32, 3), 10, initializer="lecun_normal", seed=0, weight_decay=0.001, decay_biases=True,
-        augmentation="none", dtype=resolve_precision("auto", device),
+        resolve(model)[0], (32, 32, 3), 10, RECIPES["paper"], seed=0, dtype=resolve_precision("auto", device),
     )  # fmt: skip
     compile_for_training(network, keras.optimizers.SGD(0.01, 0.9), jit_compile(device))
     random = np.random.default_rng(0)
@@ -88,7 +88,7 @@ def bare(model: str, seconds: float) -> None:
     run_steps(lambda: network.train_on_batch(*batches[next(turn) % len(batches)]), seconds)
 
 
-def train(model: str, images: int, epochs_a_turn: int = 1) -> None:
+def train(model: str, images: int) -> None:
     """`allcnn.train` as the command calls it, live display in a terminal of its own; the figure is metrics.csv's.
 
     The first epoch warms up and is no turn.
@@ -111,10 +111,8 @@ def train(model: str, images: int, epochs_a_turn: int = 1) -> None:
 
         class Turns(keras.callbacks.Callback):
             def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-                if epoch % epochs_a_turn == 0:
-                    rows = read_metrics(Path(folder) / "run" / "metrics.csv")[-epochs_a_turn:]
-                    say(float(np.median([row["images_per_second"] for row in rows])))
-                    wait_for_turn()
+                say(read_metrics(Path(folder) / "run" / "metrics.csv")[-1]["images_per_second"])
+                wait_for_turn()
 
         try:
             allcnn.train(
@@ -155,6 +153,6 @@ if __name__ == "__main__":
         case "bare":
             bare(model, float(numbers[0]))
         case "train":
-            train(model, *map(int, numbers))
+            train(model, int(numbers[0]))
         case _:
             torch_loop(model, kind, float(numbers[0]))

@@ -84,27 +84,3 @@ def test_json_is_one_document_with_the_same_figures(allcnn, monkeypatch):
     assert paper["training_seconds"] == pytest.approx(350 * 50_000 / training["images_per_second"])
     assert paper["total_seconds"] == pytest.approx(paper["training_seconds"] + paper["test_seconds"])
     assert "predicting ...\n" in outcome.err
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (("--model", "a", "--spec", "96C3-NC1-GAP"), "both --model and --spec were given; expected one of them."),
-        (("--seconds", "nan"), "the seconds to measure for must be a number above 0, such as 20; got nan."),
-        (("--batch-size", "0"), "the batch size must be a whole number of at least 1; got 0."),
-        (("--augment", "crop"), 'unknown augmentation "crop"; expected one of: none, flip-shift, flip-reflect, large.'),
-        (("--classes", "0"), "the number of classes must be a whole number from 1 to 65,536; got 0"),
-    ],
-)
-def test_wrong_calls(allcnn, arguments, message):
-    assert allcnn("bench", *arguments) == (2, "", f"error: {message}\n")
-
-
-@pytest.mark.parametrize("arguments", [["--model", "allx"], ["--spec", "96Q3-GAP"], ["--precision", "half"]])
-def test_wrong_input_is_refused_before_keras_loads(run_python, arguments):
-    program = (
-        "import sys\nfrom allcnn_cli.main import main\n"
-        f"code = main({['bench', *arguments]!r})\n"
-        "print(code, sorted({'keras', 'tensorflow', 'jax'} & set(sys.modules)))"
-    )
-    assert run_python("-c", program).stdout == "2 []\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from allcnn.data import load_data
@@ -57,36 +56,3 @@ def test_samples_of_a_chosen_preprocessing(allcnn, tmp_path):
     assert outcome.code == 0
     assert "(above raw, below gcn)" in outcome.out
     assert outcome.err == "fitting gcn to 1,438 training images ...\n"
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (
-            ("digit",),
-            "error: unknown data set 'digit'; expected one of cifar10, cifar100, digits. Did you mean digits?\n"
-            "For images of your own, pass their folder with --data-dir.\n",
-        ),
-        (
-            ("digits", "--preprocessing", "gcn"),
-            "error: --preprocessing is for --samples FILE.png, which was not given.\n",
-        ),
-        (
-            ("digits", "--samples", "sheet.jpg"),
-            "error: --samples sheet.jpg: expected the name of a .png file in a folder that exists.\n",
-        ),
-        (
-            ("digits", "--samples", "no/such/folder/sheet.png"),
-            "error: --samples no/such/folder/sheet.png: expected the name of a .png file in a folder that exists.\n",
-        ),
-        (
-            ("digits", "--samples", "sheet.png", "--preprocessing", "zca"),
-            'error: unknown preprocessing "zca"; expected one of: gcn-zca, none, scale, center, gcn, standardize, '
-            "channel-mean.\n",
-        ),
-    ],
-)
-def test_refusals_write_nothing(allcnn, tmp_path, monkeypatch, arguments, message):
-    monkeypatch.chdir(tmp_path)
-    assert allcnn("data", *arguments) == (2, "", message)
-    assert list(tmp_path.iterdir()) == []

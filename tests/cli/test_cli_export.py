@@ -49,17 +49,3 @@ def test_whatever_backend_is_set_tensorflow_does_it_quietly(run, run_python) -> 
     assert document["inputs"] == [{"name": "image", "shape": [None, 32, 32, 3], "dtype": "float32"}]
     assert document["outputs"] == [{"name": "probabilities", "shape": [None, 10], "dtype": "float32"}]
     assert document["card"]["model"].startswith("spec-")
-
-
-def test_wrong_calls(allcnn, run, tmp_path) -> None:
-    (run / "model.tflite").touch()
-    for arguments, said in (
-        ((run,), "error: Missing option '--format'.\nTry: allcnn export --help\n"),
-        ((run, "--format", "h5"), 'error: unknown format "h5"; expected one of: onnx, saved_model, litert.\n'),
-        ((tmp_path / "x.keras", "--format", "onnx"), "no such file; expected a .keras file or a run folder.\n"),
-        ((run, "--format", "litert"), "model.tflite: is there already. Remove it, or name another (--output).\n"),
-        ((run, "--format", "litert", "-o", tmp_path / "no" / "m.tflite"), "there is no such folder; expected one that"),
-    ):
-        result = allcnn("export", *arguments)
-        assert (result.code, result.out) == (2, "")
-        assert said in result.err and result.err.count("\n") <= 2

@@ -52,29 +52,6 @@ def test_tests_are_said_and_repeatable(allcnn, augmented_run):
     assert "tests of each image" not in allcnn("eval", augmented_run).out
 
 
-def test_wrong_numbers_of_tests(allcnn, augmented_run, digits_run):
-    assert allcnn("eval", augmented_run, "--tests", "0") == (
-        2, "", "error: each image is tested 1, 2, ... times; got 0 (--tests).\n",
-    )  # fmt: skip
-    assert allcnn("eval", digits_run, "--tests", "12") == (
-        2,
-        "",
-        f"error: {digits_run / 'model.keras'}: was trained without an augmentation that a test could repeat (none), so "
-        "12 tests of an image would all give the same.\n"
-        "Train with --augment flip-shift, flip-reflect or large, or leave --tests out.\n",
-    )
-
-
-def test_a_field_that_is_too_small(allcnn, tmp_path):
-    assert allcnn(*SMALL, "--field", "31", "--run-dir", tmp_path / "run") == (
-        2,
-        "",
-        "error: a field of 31 x 31 pixels is smaller than the images, 32 x 32; "
-        "expected one of at least 32 (--field), or smaller images (--image-size).\n",
-    )
-    assert not (tmp_path / "run").exists()
-
-
 def test_samples_of_an_augmentation(allcnn, tmp_path):
     path = tmp_path / "large.png"
     arguments = ("data", "digits", "--samples", path, "--augment", "large", "--preprocessing", "center")
@@ -87,29 +64,3 @@ def test_samples_of_an_augmentation(allcnn, tmp_path):
     outcome = allcnn(*arguments, "--field", "50")
     assert f"samples   {path} (below each image versions by large, after center)\n" in outcome.out
     assert np.asarray(Image.open(path)).shape[1] == 10 * 102 - 2  # 50 pixels, enlarged twice
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--augment", "large"), "--augment is for --samples FILE.png, which was not given."),
-        (("--field", "64"), "--field is for --samples FILE.png, which was not given."),
-        (
-            ("--samples", "s.png", "--field", "64"),
-            "--field is for augmented samples; expected --augment flip-shift, flip-reflect or large beside it.",
-        ),
-        (
-            ("--samples", "s.png", "--augment", "crop"),
-            'no augmentation "crop" to show; expected one of: flip-shift, flip-reflect, large.',
-        ),
-        (
-            ("--samples", "s.png", "--augment", "large", "--field", "20"),
-            "a field of 20 x 20 pixels is smaller than the images, 32 x 32; "
-            "expected one of at least 32 (--field), or smaller images (--image-size).",
-        ),
-    ],
-)
-def test_wrong_samples_write_nothing(allcnn, tmp_path, monkeypatch, arguments, message):
-    monkeypatch.chdir(tmp_path)
-    assert allcnn("data", "digits", *arguments) == (2, "", f"error: {message}\n")
-    assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ import pytest
 
 from allcnn.errors import Interrupted, TrainingError
 
-COMMANDS = ("train", "eval", "predict", "params", "data", "bench")
+COMMANDS = ("train", "eval", "predict", "params", "data", "bench", "visualize", "report", "export")
 ROOT = Path(__file__).resolve().parents[2]
 
 # Whatever started the tests may have told its children to ignore the signal.
@@ -36,45 +36,9 @@ def test_help_says_in_a_line_what_a_command_does_and_shows_an_example(allcnn, co
     assert summary in allcnn("--help").out
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "params"])
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in ("params", "report", "export")])
 def test_commands_that_use_keras_take_a_backend(allcnn, command):
     assert "--backend" in allcnn(command, "--help").out
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (("trian",), "error: No such command 'trian'. Did you mean 'train'?\nTry: allcnn --help\n"),
-        (
-            ("train",),
-            "error: no network was given; expected --model NAME (`allcnn params` lists them) or --spec TEXT.\n",
-        ),
-        (
-            ("train", "--model", "a", "--spec", "96C3-NC1-GAP"),
-            "error: both --model and --spec were given; expected one of them.\n",
-        ),
-        (
-            ("data", "digits", "--backend", "torch"),
-            'error: unknown backend "torch"; expected one of: tensorflow, jax.\n',
-        ),
-    ],
-)
-def test_wrong_calls_leave_with_2_and_a_line_or_two(allcnn, arguments, message):
-    assert allcnn(*arguments) == (2, "", message)
-
-
-def test_a_number_that_is_none_names_its_option(allcnn):
-    outcome = allcnn("train", "--model", "a", "--lr", "fast")
-    assert outcome.code == 2
-    assert outcome.err.startswith("error: Invalid value for '--lr': ")
-    assert outcome.err.endswith("Try: allcnn train --help\n")
-
-
-def test_a_missing_argument_is_named(allcnn):
-    outcome = allcnn("eval")
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith("error: Missing argument ") and "CKPT|RUN" in outcome.err
-    assert outcome.err.endswith("\nTry: allcnn eval --help\n")
 
 
 def test_without_a_command_the_help_goes_to_standard_error(allcnn):

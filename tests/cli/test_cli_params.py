@@ -78,30 +78,3 @@ def test_published_figures_are_not_shown_for_another_number_of_classes(allcnn):
 def test_input_sizes(allcnn, text, shape):
     (network,) = allcnn("params", "8C3-NC1-GAP", "--input", text, "--json").document["networks"]
     assert network["input_shape"] == shape
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (("--input", "3x"), 'error: --input "3x": expected a size in pixels such as 64, 64x48 or 64,48,3.\n'),
-        (
-            ("a", "--classes", "0"),
-            "error: the number of classes must be a whole number from 1 to 65,536; got 0\n",
-        ),
-    ],
-)
-def test_refuses_wrong_numbers(allcnn, arguments, message):
-    assert allcnn("params", *arguments) == (2, "", message)
-
-
-def test_an_unknown_name_suggests_the_nearest(allcnn):
-    outcome = allcnn("params", "strided-d")
-    assert outcome.code == 2
-    assert outcome.err.startswith('error: unknown network "strided-d": the nearest are strided-')
-
-
-def test_a_wrong_spec_names_its_token(allcnn):
-    outcome = allcnn("params", "96C3-96Q3-GAP")
-    assert outcome.code == 2
-    assert outcome.err.startswith('error: token 2 "96Q3" (character 6): not a layer.')
-    assert len(outcome.err.splitlines()) == 1

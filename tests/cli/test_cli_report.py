@@ -8,16 +8,6 @@ import shutil
 import sys
 import types
 
-import pytest
-
-LOADED = """
-import sys
-from allcnn_cli.main import main
-code = main({arguments!r})
-print("loaded:", *[name for name in ("keras", "tensorflow", "jax", "h5py", "matplotlib") if name in sys.modules],
-      "code:", code, file=sys.stderr)
-"""
-
 
 def test_table_3_of_a_run(allcnn, digits_run) -> None:
     outcome = allcnn("report", digits_run, "--table", "3")
@@ -51,28 +41,6 @@ def test_forms_and_files(allcnn, digits_run, tmp_path) -> None:
         outcome = allcnn("report", digits_run, "--table", "4", "-o", tmp_path / name)
         assert (outcome.code, outcome.out) == (0, "")
         assert (tmp_path / name).read_text().startswith(begins)
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (["--table", "5"], 'error: --table "5"; expected one of: 3, 4, review, lr.'),
-        (["--format", "html"], 'error: --format "html"; expected one of: terminal, markdown, latex, csv, json.'),
-        (["--json", "--format", "csv"], "error: --json and --format csv contradict each other"),
-        (["-o", "t.doc"], "error: t.doc: its form is not known by its name; expected .md, .tex, .csv, .json"),
-    ],
-)
-def test_wrong_calls(allcnn, digits_run, arguments, message) -> None:
-    outcome = allcnn("report", digits_run, *arguments)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith(message)
-
-
-def test_nothing_there(allcnn, tmp_path) -> None:
-    outcome = allcnn("report", tmp_path)
-    assert (outcome.code, outcome.err) == (2, f"error: {tmp_path}: holds no run; a run's folder has a config.json.\n")
-    assert allcnn("report", tmp_path / "no").err.startswith(f"error: {tmp_path / 'no'}: no such folder")
-    assert allcnn("report").code == 2
 
 
 def test_a_damaged_run_is_named_and_the_rest_reported(allcnn, digits_run, tmp_path) -> None:
@@ -110,8 +78,3 @@ def test_html_writes_the_page_alone(allcnn, digits_run, tmp_path, monkeypatch) -
     outcome = allcnn("report", digits_run, "--html", tmp_path / "report.html")
     assert (outcome.code, outcome.out, written) == (0, "", [(1, tmp_path / "report.html", digits_run)])
     assert "missing" in allcnn("report", digits_run, "--table", "3", "--html", tmp_path / "report.html").out
-
-
-def test_tables_load_no_keras(run_python, digits_run) -> None:
-    result = run_python("-c", LOADED.format(arguments=["report", str(digits_run), "--table", "lr"]))
-    assert result.stderr.splitlines()[-1] == "loaded: code: 0"

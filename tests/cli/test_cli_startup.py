@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 # Not Rich: older versions of Typer load it by themselves.
@@ -11,7 +9,10 @@ LOADED = """
 import sys
 from allcnn_cli.main import main
 code = main({arguments!r})
-heavy = ("keras", "tensorflow", "jax", "numpy", "h5py", "PIL", "sklearn", "allcnn.training", "allcnn.evaluation")
+heavy = (
+    "keras", "tensorflow", "jax", "numpy", "h5py", "PIL", "sklearn", "matplotlib", "allcnn.training",
+    "allcnn.evaluation",
+)
 print("loaded:", *[name for name in heavy if name in sys.modules], "code:", code, file=sys.stderr)
 """
 
@@ -41,6 +42,8 @@ def test_params_loads_neither_numpy_nor_keras(run_python, arguments):
         ["train", "--model", "a", "--data-dir", "no/such/folder"],
         ["eval", "no/such/run"],
         ["predict", "no/such/run", "x.png"],
+        ["bench", "--model", "allx"],
+        ["bench", "--precision", "half"],
     ],
 )
 def test_wrong_input_is_refused_before_keras_loads(run_python, arguments):
@@ -49,17 +52,7 @@ def test_wrong_input_is_refused_before_keras_loads(run_python, arguments):
     assert not {"keras", "tensorflow", "jax"} & set(line.split())
 
 
-@pytest.mark.parametrize("arguments, times", [(["--help"], 4), (["params"], 5)])
-def test_answers_at_once(run_python, arguments, times):
-    """In a few times what Python takes to load Typer and Rich alone; Keras takes thirty times as long."""
-
-    # The processor time of the best of several: a busy machine says nothing about the program.
-    def once(*command):
-        before = os.times()
-        run_python(*command)
-        after = os.times()
-        return after.children_user + after.children_system - before.children_user - before.children_system
-
-    both = [(once("-m", "allcnn_cli", *arguments), once("-c", "import typer.rich_utils")) for _ in range(5)]
-    ours, alone = map(min, zip(*both, strict=True))
-    assert ours < times * alone
+def test_tables_of_finished_runs_load_no_keras(run_python, digits_run):
+    line = loaded(run_python, ["report", str(digits_run), "--table", "lr"])
+    assert line.endswith("code: 0")
+    assert not {"keras", "tensorflow", "jax", "h5py", "matplotlib"} & set(line.split())

@@ -133,25 +133,6 @@ def test_a_sweep_that_begins_nothing_leaves_nothing(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ([], "no network was given; expected --models paper, review"),
-        (["--models", "all-d"], 'unknown network "all-d"'),
-        (["--models", "a", "--lrs", "fast"], '--lrs "fast": expected numbers joined by commas'),
-        (["--models", "a", "--seeds", "0.5"], '--seeds "0.5": expected numbers'),
-        (["--models", "a", "--jobs", "0"], "runs are made 1, 2, ... at a time; got 0"),
-        (["--models", "a", "--jobs", "2", "--ray"], "both --jobs and --ray were given"),
-        (["--models", "a", "--backend", "torch"], 'unknown backend "torch"'),
-        (["--models", "a", "--validation", "2"], "the held-out fraction must be"),
-    ],
-)
-def test_a_wrong_call_is_refused_before_anything_is_written(allcnn, tmp_path, arguments, said) -> None:
-    found = allcnn("sweep", "--dataset", "digits", "--runs-dir", tmp_path / "runs", *arguments)
-    assert found.code == 2 and said in found.err and found.out == ""
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_without_ray_it_says_what_to_install(allcnn, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("allcnn.sweep.on_ray.find_spec", lambda name: None)
     found = allcnn("sweep", "--models", "a", "--dataset", "digits", "--runs-dir", tmp_path / "runs", "--ray")

@@ -72,44 +72,6 @@ def test_resume_needs_only_the_folder(allcnn, digits_run):
     assert outcome.document["test_error"] == float(before["test_error"])
 
 
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (
-            ("--lr", "-0.1"),
-            "error: the learning rate must be a number above 0, such as 0.05; got -0.1.\n",
-        ),
-        (
-            ("--precision", "half"),
-            'error: unknown precision "half"; expected one of: auto, float32, mixed_bfloat16.\n',
-        ),
-        (
-            ("--recipe", "papers"),
-            'error: unknown recipe "papers"; expected one of: paper, review, imagenet, large, fast.\n',
-        ),
-        (
-            ("--augment", "flip"),
-            'error: unknown augmentation "flip"; '
-            "expected one of: none, flip-shift, flip-reflect, crop-mirror, large.\n",
-        ),
-    ],
-)
-def test_refusals_leave_nothing_behind(allcnn, tmp_path, arguments, message):
-    run = tmp_path / "run"
-    assert allcnn(*SMALL, *arguments, "--run-dir", run) == (2, "", message)
-    assert not run.exists()
-
-
-def test_a_folder_that_holds_a_run_is_not_overwritten(allcnn, digits_run):
-    outcome = allcnn(*SMALL, "--run-dir", digits_run)
-    assert outcome == (
-        2,
-        "",
-        f"error: {digits_run}: already holds a run.\n"
-        "Continue it with --resume, or choose another folder with --run-dir or another --seed.\n",
-    )
-
-
 def test_eval_prints_the_error_of_the_run_to_the_last_digit(allcnn, digits_run):
     error = last_row(digits_run)["test_error"]
     for path in (digits_run, digits_run / "model.keras"):
@@ -141,47 +103,6 @@ def test_eval_on_jax_agrees(run_python, allcnn, digits_run):
     assert there["cross_entropy"] == pytest.approx(here["cross_entropy"], abs=1e-4)
     assert abs(there["errors"] - here["errors"]) <= 1
     assert result.stderr == ""
-
-
-def test_eval_refuses_other_classes_naming_both(allcnn, digits_run, picture_folder):
-    model = digits_run / "model.keras"
-    ending = "Pass the data set that fits with --dataset or --data-dir.\n"
-    # Known without the images of CIFAR, which may be a download away.
-    assert allcnn("eval", digits_run, "--dataset", "cifar10") == (
-        2,
-        "",
-        f"error: {model}: was trained on 10 classes (0, 1, 2, ...); "
-        f"the data set cifar10 has 10 classes (airplane, automobile, bird, ...).\n{ending}",
-    )
-    assert allcnn("eval", digits_run, "--data-dir", picture_folder) == (
-        2,
-        "",
-        f"error: {model}: was trained on 10 classes (0, 1, 2, ...); "
-        f"the data set pictures has 2 classes (dark, light).\n{ending}",
-    )
-
-
-def test_eval_refuses_images_of_another_size(allcnn, digits_run):
-    outcome = allcnn("eval", digits_run, "--image-size", "16")
-    assert outcome.code == 2
-    assert f"{digits_run / 'model.keras'}: takes images of (32, 32, 3); those of scikit-learn" in outcome.err
-    assert outcome.err.endswith("are (16, 16, 3).\n")
-
-
-def test_eval_refuses_what_is_no_model(allcnn, tmp_path):
-    text = tmp_path / "model.keras"
-    text.write_text("not a model")
-    assert allcnn("eval", text) == (
-        2,
-        "",
-        f"error: {text}: not a saved model, or one cut short; expected a .keras file, a zip archive.\n",
-    )
-    missing = tmp_path / "none.keras"
-    assert allcnn("eval", missing) == (
-        2,
-        "",
-        f"error: {missing}: no such file; expected a .keras file or a run folder.\n",
-    )
 
 
 def test_a_model_of_a_folder_of_images_finds_its_images_again(allcnn, tmp_path, picture_folder):
@@ -240,13 +161,3 @@ def test_predict_names_the_likeliest_classes(allcnn, digits_run, tmp_path):
     assert len(lines) == 4
     assert lines[2].startswith(str(pictures[0]))
     assert lines[2].split()[-2:] == [classes[0]["class"], f"{100 * classes[0]['probability']:.2f}"]
-
-
-def test_predict_names_an_image_that_cannot_be_read(allcnn, digits_run, tmp_path):
-    missing = tmp_path / "none.png"
-    assert allcnn("predict", digits_run, missing) == (
-        2,
-        "",
-        f"error: {missing}: there is no such file; expected an image.\n",
-    )
-    assert allcnn("predict", digits_run, missing, "--top", "0").code == 2

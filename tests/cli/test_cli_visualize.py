@@ -67,25 +67,6 @@ def test_ones_own_images(allcnn, digits_run, picture_folder, tmp_path) -> None:
     assert_picture(figure["path"])
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--layer", "conv9"], 'the model has no layer "conv9"'),
-        (["--layer", "conv1", "--units", "8"], "8"),
-        (["--layer", "conv1", "--units", "x"], 'cannot read the units "x"; expected numbers such as 0-9 or 3,5,8-12.'),
-        (["--layer", "conv1", "--method", "magic"], 'unknown method "magic"; expected one of: backpropagation, dec'),
-        (["--figures", "7"], 'unknown figure "7"; expected one of: 2, 3, 4, 5, 6, review-3, review-4.'),
-        (["--figures", "2", "--layer", "conv1"], "--figures goes with neither --layer nor --image"),
-        (["--image", "missing.png"], "missing.png"),
-    ],
-)
-def test_wrong_calls_are_one_plain_error(allcnn, digits_run, tmp_path, arguments, message) -> None:
-    result = allcnn("visualize", digits_run, "-o", tmp_path / "out", *arguments)
-    assert result.code == 2
-    assert message in result.err and len(result.err.strip().splitlines()) <= 2
-    assert not (tmp_path / "out").exists()
-
-
 def test_units_are_numbers_and_ranges() -> None:
     assert parse_units("0-3, 7,2") == [0, 1, 2, 3, 7]
     assert parse_units([4, 2]) == [4, 2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -12,13 +13,13 @@ from runtimes import run_litert
 
 import allcnn
 from allcnn.errors import AllcnnError, CheckpointError, InputError
-from allcnn.export import FORMATS, converters, export_model
+from allcnn.export import FORMATS, export_model
 from allcnn.models.build import build_model
 from allcnn.models.saved import open_saved
 
 CAFE = "caf\N{LATIN SMALL LETTER E WITH ACUTE}"
 needs_onnx = pytest.mark.skipif(
-    not all(map(allcnn.export.model.find_spec, ("onnx", "tf2onnx"))),
+    not all(map(allcnn.export.find_spec, ("onnx", "tf2onnx"))),
     reason='tf2onnx or onnx is not installed: pip install "allcnn[export]"',
 )
 EVERY_FORMAT = [pytest.param(name, marks=needs_onnx if name == "onnx" else ()) for name in FORMATS]
@@ -113,6 +114,10 @@ def refused(message: str, *arguments, kind=InputError) -> None:
     assert str(caught.value) == message
 
 
+def patch_writer(monkeypatch, form, write) -> None:
+    monkeypatch.setitem(FORMATS, form, replace(FORMATS[form], write=write))
+
+
 def test_wrong_formats_and_outputs_are_refused(saved, tmp_path) -> None:
     refused('unknown format "tflite"; expected one of: onnx, saved_model, litert.', saved, "tflite")
     no_file = tmp_path / "none.keras"
@@ -138,14 +143,14 @@ def test_wrong_formats_and_outputs_are_refused(saved, tmp_path) -> None:
 
 def test_what_appears_during_the_conversion_stays(saved, monkeypatch) -> None:
     path = saved.with_suffix(".tflite")
-    monkeypatch.setattr(converters, "to_litert", lambda model, card, temporary: path.touch() or temporary.touch())
+    patch_writer(monkeypatch, "litert", lambda model, card, temporary: path.touch() or temporary.touch())
     refused(f"{path}: is there already. Remove it, or name another (--output).", saved, "litert")
     assert sorted(file.name for file in saved.parent.iterdir()) == ["ckpt.keras", "ckpt.tflite"]
     assert path.stat().st_size == 0
 
 
 def test_a_missing_package_is_named(saved, monkeypatch) -> None:
-    monkeypatch.setattr("allcnn.export.model.find_spec", lambda name: None if name == "tf2onnx" else name)
+    monkeypatch.setattr("allcnn.export.find_spec", lambda name: None if name == "tf2onnx" else name)
     message = 'ONNX needs tf2onnx, which is not installed. Install it with: pip install "allcnn[export]"'
     refused(message, saved, "onnx")
 
@@ -199,7 +204,7 @@ def test_a_failed_conversion_is_one_line_and_leaves_nothing(saved, form, monkeyp
         os.write(2, b"loc(fused) pages of what a compiler thinks\n")
         raise RuntimeError("an operation\n  that nobody knows")
 
-    monkeypatch.setattr(converters, f"to_{form}", fail)
+    patch_writer(monkeypatch, form, fail)
     title = FORMATS[form].title
     said = f"{saved}: cannot be converted to {title}: an operation that nobody knows"
     refused(said, saved, form, kind=AllcnnError)

@@ -1,4 +1,4 @@
-"""Makes .keras files that Keras did not write: one good small model, and what its archive holds exchanged."""
+"""Makes .keras files that Keras did not write: one good small model, with parts of its archive exchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Any
 
 import h5py
 
-#: Where the weights of the good model's convolution lie in its HDF5 file.
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+#: Where the kernel of the good model's convolution lies in its HDF5 file.
 KERNEL = "layers/conv2d/vars/0"
 
 
@@ -35,7 +36,7 @@ def good_members() -> dict[str, bytes]:
 
 def config_with(change: Callable[[dict[str, Any]], object]) -> bytes:
     """The good model's config.json after `change` was made to it."""
-    config = json.loads(good_members()["config.json"])
+    config = json.loads(good_members()[CONFIG])
     change(config)
     return json.dumps(config).encode()
 
@@ -56,49 +57,33 @@ def function(module: str, name: str) -> dict[str, Any]:
     return {"module": module, "class_name": "function", "config": name, "registered_name": name}
 
 
-def weights_with(change: Callable[[h5py.File], object]) -> bytes:
-    """The good model's weights after `change` was made to them."""
-    content = io.BytesIO(good_members()["model.weights.h5"])
+def kernel_with(make: Callable[[h5py.File], object]) -> bytes:
+    """The good model's weights without the convolution's kernel, after `make` put something in its place."""
+    content = io.BytesIO(good_members()[WEIGHTS])
     with h5py.File(content, "r+") as file:
-        change(file)
+        del file[KERNEL]
+        make(file)
     return content.getvalue()
 
 
-def kernel_with(**dataset: Any) -> bytes:
-    """The good model's weights, the convolution's kernel made anew by h5py's create_dataset."""
-
-    def change(file: h5py.File) -> None:
-        del file[KERNEL]
-        file.create_dataset(KERNEL, **dataset)
-
-    return weights_with(change)
-
-
-def write_keras(
-    path: Path,
-    members: dict[str, bytes] | None = None,
-    without: str = "",
-    more: list[tuple[str | zipfile.ZipInfo, bytes]] | None = None,
-    compression: int = zipfile.ZIP_STORED,
-) -> Path:
-    """Write the good model, some of its members replaced, one left out, more added (names may repeat)."""
-    entries: list[tuple[str | zipfile.ZipInfo, bytes]] = [
-        (name, content) for name, content in {**good_members(), **(members or {})}.items() if name != without
-    ]
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, content in entries + (more or []):
-            archive.writestr(name, content)
+def write_keras(path: Path, members: dict[str, bytes] | None = None, without: str = "", **options: Any) -> Path:
+    """Write the good model with some members replaced, added or left out; options: as of zipfile.ZipFile."""
+    with zipfile.ZipFile(path, "w", **options) as archive:
+        for name, content in {**good_members(), **(members or {})}.items():
+            if name != without:
+                archive.writestr(name, content)
     return path
 
 
 #: (offset, form) of fields in an entry of a zip archive's directory.
-FLAGS, METHOD, STORED_SIZE, SIZE, PLACE = (8, "<H"), (10, "<H"), (20, "<I"), (24, "<I"), (42, "<I")
+FLAGS, METHOD, STORED_SIZE, SIZE, PLACE, ATTRIBUTES = (8, "H"), (10, "H"), (20, "I"), (24, "I"), (42, "I"), (38, "I")
 
 
-def forge_entry(path: Path, name: str, field: tuple[int, str], value: int) -> None:
+def forge_entry(path: Path, name: str, field: tuple[int, str], value: int) -> Path:
     """Change what the directory of an archive says of a member."""
     content = bytearray(path.read_bytes())
     place = content.rindex(name.encode()) - 46
     assert content[place : place + 4] == b"PK\x01\x02"
-    struct.pack_into(field[1], content, place + field[0], value)
+    struct.pack_into("<" + field[1], content, place + field[0], value)
     path.write_bytes(content)
+    return path

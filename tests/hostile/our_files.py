@@ -1,4 +1,4 @@
-"""Every kind of file that allcnn writes, how each is read, and how each is damaged."""
+"""Every kind of file that allcnn writes, its reader, and ways to damage it."""
 
 from __future__ import annotations
 
@@ -61,53 +61,38 @@ def cached_whitening() -> Path:
     return path
 
 
-def flip_bit(content: bytearray, random: random.Random) -> bytes:
-    content[random.randrange(len(content))] ^= 1 << random.randrange(8)
-    return bytes(content)
-
-
-def flip_bits(content: bytearray, random: random.Random) -> bytes:
-    for _ in range(random.randint(2, 20)):
-        flip_bit(content, random)
-    return bytes(content)
-
-
-def overwrite(content: bytearray, random: random.Random) -> bytes:
-    start = random.randrange(len(content))
-    length = min(random.randint(2, 1000), len(content) - start)
-    content[start : start + length] = random.randbytes(length)
-    return bytes(content)
-
-
-def cut_short(content: bytearray, random: random.Random) -> bytes:
-    return bytes(content[: random.randrange(len(content))])
-
-
-def lose_the_end(content: bytearray, random: random.Random) -> bytes:
-    """As after a power cut: the length is right, the last blocks were never written."""
-    start = random.randrange(len(content))
-    return bytes(content[:start]) + bytes(len(content) - start)
-
-
-DAMAGE = (flip_bit, flip_bits, overwrite, cut_short, lose_the_end)
+def damage(content: bytes, way: int, random: random.Random) -> bytes:
+    """One bit flipped, or several; bytes overwritten; cut short; the end lost to zeros, as after a power cut."""
+    damaged, start = bytearray(content), random.randrange(len(content))
+    match way:
+        case 0 | 1:
+            for _ in range(random.randint(2, 20) if way else 1):
+                damaged[random.randrange(len(content))] ^= 1 << random.randrange(8)
+        case 2:
+            length = min(random.randint(2, 1000), len(content) - start)
+            damaged[start : start + length] = random.randbytes(length)
+        case 3:
+            del damaged[start:]
+        case 4:
+            damaged[start:] = bytes(len(content) - start)
+    return bytes(damaged)
 
 
 def corrupt(kind: Kind, good: bytes, number: int, random: random.Random) -> bytes:
-    """The bytes of a file after one corruption, another than they were."""
+    """The bytes of a file after one corruption, different from before."""
     start, stop, _ = slice(*kind.part).indices(len(good))
     while True:
-        part = good[start:stop]
-        damaged = DAMAGE[number % len(DAMAGE)](bytearray(part), random)
-        # Cut short in the part means that all after it is gone too.
-        content = good[:start] + damaged + (good[stop:] if len(damaged) == len(part) else b"")
+        damaged = damage(good[start:stop], number % 5, random)
+        # If the part is cut short, all after it is gone too.
+        content = good[:start] + damaged + (good[stop:] if len(damaged) == stop - start else b"")
         if content != good:
             return content
 
 
 def examine(kind: Kind, content: bytes, folder: Path) -> tuple[str, str]:
-    """Read a damaged file, alone in a folder: what became of it, and what was said.
+    """Read a damaged file, alone in a folder: the outcome and the message.
 
-    A fault is anything but an error of a line or two that names the file, and a change to what lies in the folder.
+    A fault is anything but an error of one or two lines that names the file, and any change in the folder.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -12,11 +12,9 @@ import allcnn
 from allcnn.page import write_page
 from allcnn.runs.collected import collect_runs
 
-MakePage = Callable[..., ReadPage]
-
 
 @pytest.fixture
-def make_page(tmp_path: Path) -> MakePage:
+def make_page(tmp_path: Path) -> Callable[..., ReadPage]:
     """Make a page of the runs in some folders and read it back: make_page(folder, ..., said=lines)."""
 
     def make(*paths: Path, said: list[str] | None = None) -> ReadPage:

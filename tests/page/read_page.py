@@ -1,9 +1,19 @@
-"""A page taken apart, as a browser does."""
+"""A page taken apart, as a browser does, and names that it must show as they are."""
 
 from __future__ import annotations
 
 from html.parser import HTMLParser
 
+#: Names that would be markup, a script, or a template, if they were not taken for text.
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "</script><script>alert(2)</script>",
+    '"><img src=x onerror=alert(3)>',
+    "' onmouseover='alert(4)",
+    "<b>%{x} %{y}<br></b>",
+    "<!-- <script> &lt;i&gt; ${alert(5)}",
+    '<a href="javascript:alert(6)">x</a>',
+)
 _VOID = {"meta", "link", "img", "input", "br", "line"}
 
 

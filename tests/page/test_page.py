@@ -3,38 +3,46 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
-from page_names import HOSTILE
-from read_page import ReadPage
-from run_folders import write_run
+from read_page import HOSTILE, ReadPage
 
-from allcnn.errors import AllcnnError, InputError
-from allcnn.page import plots, write_page
+from allcnn.errors import InputError
+from allcnn.page import write_page
+from allcnn.page.figures import plain
 from allcnn.runs.collected import collect_runs
 
 
-def test_sections_and_every_run_are_there(tmp_path, make_page) -> None:
-    write_run(tmp_path / "runs" / "good", "all-c", level=9.5)
-    write_run(tmp_path / "runs" / "going-on", "all-b", epochs=3, of_epochs=12, status=None)
-    write_run(tmp_path / "runs" / "not-begun", "all-a", epochs=0, status=None)
+def test_sections_and_every_run_are_there(write_run, tmp_path, make_page) -> None:
+    write_run("all-c", 9.5, name="good")
+    write_run("all-b", name="going-on", status="unfinished")
+    write_run("all-a", name="not-begun", epochs=0, status="unfinished")
     for status in ("interrupted", "stopped", "diverged", "dead"):
-        write_run(tmp_path / "runs" / status, "a", epochs=4, status=status, summary={"reason": f"why it is {status}"})
+        write_run("a", name=status, status=status, reason=f"why it is {status}")
     page = make_page(tmp_path / "runs")
     assert [one["id"] for one in page.all("section")] == ["results", "runs", "curves", "networks"]
     assert "7 runs: 1 finished, 1 stopped, 1 interrupted, 1 diverged, 1 dead, 2 unfinished" in page.text
-    for status in ("diverged", "dead"):
-        assert f"why it is {status}" in page.text
-    for name in ("good", "going-on", "not-begun"):
-        assert name in page.text
+    for text in ("diverged: why it is diverged", "dead: why it is dead", "good", "going-on", "not-begun"):
+        assert text in page.text
+    assert "All computed with tensorflow, float32, a machine." in page.text
     # A run that has no epoch yet has no curve.
     assert len(page.all("input")) == 6
     assert page.text.count("Not looked into") == 1
 
 
-def test_the_page_refers_to_nothing_outside_itself(tmp_path, make_page) -> None:
-    write_run(tmp_path / "runs" / "one")
+def test_every_table_with_our_results_is_there(write_run, tmp_path, make_page) -> None:
+    write_run("all-c", 9.1)
+    page = make_page(tmp_path / "runs")
+    assert page.source.count('<p class="caption">') == 5
+    assert "No finished run belongs into" not in page.text
+    write_run("8C3-NC1-GAP", 50.0, under="others")
+    page = make_page(tmp_path / "others")
+    assert page.source.count('<p class="caption">') == 2
+    assert re.search("No finished run belongs into: Table 3: .*; Table 4: .*; The review's Table 2", page.text)
+
+
+def test_the_page_refers_to_nothing_outside_itself(write_run, tmp_path, make_page) -> None:
+    write_run()
     page = make_page(tmp_path / "runs")
     for tag, attributes in page.tags:
         for name in ("src", "href", "action", "srcset", "data", "poster"):
@@ -46,73 +54,68 @@ def test_the_page_refers_to_nothing_outside_itself(tmp_path, make_page) -> None:
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_texts_of_run_folders_stay_texts(tmp_path, make_page, hostile) -> None:
-    write_run(tmp_path / "runs" / "plain", "all-c")
-    plain = make_page(tmp_path / "runs" / "plain")
-    config = {
-        "model": hostile, "dataset": hostile, "spec": hostile, "backend": hostile, "precision": hostile,
-        "device": {"name": hostile},
-    }  # fmt: skip
+def test_texts_of_run_folders_stay_texts(write_run, tmp_path, make_page, hostile) -> None:
     folder = hostile.replace("/", "∕")  # of all characters only this cannot stand in a name
-    write_run(tmp_path / "runs" / folder, config=config, summary={"reason": hostile, "status": "finished"})
-    page = make_page(tmp_path / "runs" / folder)
-    assert sorted({tag for tag, _ in page.tags} - {tag for tag, _ in plain.tags}) in ([], ["ol"])
+    config = dict.fromkeys(("model", "dataset", "spec", "backend", "precision"), hostile)
+    write_run(name=f"{folder}/run", reason=hostile, config={**config, "device": {"name": hostile}})
+    plain_page, page = (make_page(write_run(under="plain", reason="said")), make_page(tmp_path / "runs"))
+    assert {tag for tag, _ in page.tags} <= {tag for tag, _ in plain_page.tags}
     assert not [attributes for _, attributes in page.tags if any(name.startswith("on") for name in attributes)]
-    assert len(page.all("script")) == len(plain.all("script"))
-    assert plots.plain(hostile) in page.source
-    assert "alert" not in "".join(re.findall(r"<[a-z][^>]*alert[^>]*>", page.source.replace(plots.plain(hostile), "")))
+    assert len(page.all("script")) == len(plain_page.all("script"))
+    assert plain(hostile) in page.source
+    assert "alert" not in "".join(re.findall(r"<[a-z][^>]*alert[^>]*>", page.source.replace(plain(hostile), "")))
 
 
-def test_home_and_other_folders_are_not_told(tmp_path, make_page, monkeypatch) -> None:
+def test_home_and_other_folders_are_not_told(write_run, tmp_path, make_page, monkeypatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    write_run(tmp_path / "runs" / "one")
+    write_run()
     assert str(tmp_path) not in make_page(tmp_path / "runs").source
 
 
-def test_the_command_is_given_from_where_it_was_called(tmp_path, make_page, monkeypatch) -> None:
-    write_run(tmp_path / "some runs" / "one")
-    write_run(tmp_path / "some runs" / "two")
-    monkeypatch.chdir(tmp_path)
-    assert "allcnn report 'some runs' --html page.html" in make_page(tmp_path / "some runs").text
-
-
-def test_the_command_names_every_folder_that_was_given(tmp_path, monkeypatch) -> None:
-    write_run(tmp_path / "some runs" / "one")
-    write_run(tmp_path / "more" / "two")
-    (tmp_path / "here").mkdir()
-    folders = [tmp_path / "some runs", "../more"]
+@pytest.mark.parametrize(
+    "folders, page, command",
+    [
+        (["here/some runs", "here/more"], "here/page.html", "'some runs' more --html page.html"),
+        (["here/some runs", "here/more/1"], "here/out/page.html", "'some runs' more/1 --html out/page.html"),
+        (["here/some runs", "more"], "here/page.html", "'here/some runs' more --html here/page.html"),
+        (["here"], "page.html", ". --html page.html"),
+        (["more"], "elsewhere/page.html", "more --html elsewhere/page.html"),
+        ([], "here/page.html", "'some runs' --html page.html"),
+    ],
+)
+def test_the_command_makes_the_page_again(write_run, tmp_path, monkeypatch, folders, page, command) -> None:
+    """It is right in the current folder if that holds all folders, else in the folder that does."""
+    run = write_run(under="here/some runs")
+    (tmp_path / "here" / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    runs, _ = collect_runs(folders)
-    write_page(runs, "page.html", folders=folders)
-    assert "allcnn report 'some runs' more --html page.html" in ReadPage(Path("page.html").read_text()).text
+    write_page(collect_runs([run.parent])[0], tmp_path / page, folders=[tmp_path / folder for folder in folders])
+    if not folders:
+        command = command.replace("'some runs'", f"'some runs/{run.name}'")
+    assert f"allcnn report {command}\n" in ReadPage((tmp_path / page).read_text()).text + "\n"
 
 
-def test_runs_of_the_same_name_are_told_apart(tmp_path, make_page) -> None:
-    write_run(tmp_path / "runs" / "monday" / "all-c")
-    write_run(tmp_path / "runs" / "friday" / "all-c")
+def test_runs_of_the_same_name_are_told_apart(write_run, tmp_path, make_page) -> None:
+    write_run(name="monday/all-c")
+    write_run(name="friday/all-c")
     page = make_page(tmp_path / "runs")
     assert "monday/all-c" in page.text and "friday/all-c" in page.text
 
 
-def test_validation_errors_have_a_figure_where_there_are_any(tmp_path, make_page) -> None:
-    write_run(tmp_path / "with" / "one", validation=True)
-    write_run(tmp_path / "without" / "one")
-    assert "Validation error" in make_page(tmp_path / "with").text
-    assert "Validation error" not in make_page(tmp_path / "without").text
+def test_validation_errors_have_a_figure_where_there_are_any(write_run, make_page) -> None:
+    assert "Validation error" in make_page(write_run(validation_error=12.0)).text
+    assert "Validation error" not in make_page(write_run()).text
 
 
-def test_no_finished_run_is_a_page_too(tmp_path, make_page) -> None:
-    write_run(tmp_path / "runs" / "one", epochs=0, status=None)
-    page = make_page(tmp_path / "runs")
+def test_no_finished_run_is_a_page_too(write_run, make_page) -> None:
+    page = make_page(write_run(epochs=0, status="unfinished"))
     assert "No run has finished" in page.text and "No run has come to the end of an epoch" in page.text
 
 
-def test_forty_eight_long_runs_fit_into_a_page_of_a_few_megabytes(tmp_path, make_page) -> None:
-    for model in ("a", "b", "c"):
-        for kind in ("", "strided-", "convpool-", "all-"):
-            for rate in (0.25, 0.1, 0.05, 0.01):
-                name = f"{kind}{model}"
-                write_run(tmp_path / "runs" / f"{name}-{rate}", name, epochs=350, learning_rate=rate, level=9 + rate)
+def test_forty_eight_long_runs_fit_into_a_page_of_a_few_megabytes(write_run, tmp_path, make_page) -> None:
+    for model in (f"{kind}{network}" for network in "abc" for kind in ("", "strided-", "convpool-", "all-")):
+        for rate in (0.25, 0.1, 0.05, 0.01):
+            write_run(model, 9 + rate, epochs=350, lr=rate)
     page = make_page(tmp_path / "runs")
     assert len(page.source.encode()) < 8_000_000
     ticks = page.all("input")
@@ -122,30 +125,16 @@ def test_forty_eight_long_runs_fit_into_a_page_of_a_few_megabytes(tmp_path, make
     assert "6 of the 12 networks" in page.text
 
 
-def test_what_cannot_be_written_is_refused(tmp_path) -> None:
+def test_what_cannot_be_written_is_refused(write_run, tmp_path) -> None:
     with pytest.raises(InputError, match="no runs"):
         write_page([], tmp_path / "page.html")
-    write_run(tmp_path / "runs" / "one")
-    runs, _ = collect_runs([tmp_path / "runs"])
+    runs, _ = collect_runs([write_run()])
     with pytest.raises(InputError, match="is a folder"):
         write_page(runs, tmp_path)
 
 
-@pytest.mark.parametrize("library", ["plotly", "jinja2"])
-def test_what_is_not_installed_is_named(tmp_path, monkeypatch, library) -> None:
-    import sys
-
-    write_run(tmp_path / "runs" / "one")
-    runs, _ = collect_runs([tmp_path / "runs"])
-    monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(AllcnnError, match=f"pip install {library}"):
-        write_page(runs, tmp_path / "page.html")
-    assert not Path(tmp_path / "page.html").exists()
-
-
-def test_a_page_that_fails_leaves_the_one_before(tmp_path, monkeypatch) -> None:
-    write_run(tmp_path / "runs" / "one")
-    runs, _ = collect_runs([tmp_path / "runs"])
+def test_a_page_that_fails_leaves_the_one_before(write_run, tmp_path, monkeypatch) -> None:
+    runs, _ = collect_runs([write_run()])
     file = tmp_path / "page.html"
     file.write_text("before")
     monkeypatch.setattr("jinja2.Template.render", lambda *parts: "\ud800")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from allcnn.preprocessing import ContrastNormalization
-from allcnn.preprocessing.contrast import contrast_normalize
+from allcnn.preprocessing.whitening import contrast_normalize
 
 pytestmark = pytest.mark.backends
 

@@ -26,9 +26,8 @@ from allcnn.data.order import (
     large_draws,
 )  # fmt: skip
 from allcnn.errors import InputError
-from allcnn.preprocessing.augment import augmentation_layer
+from allcnn.preprocessing.augment import PlaceInField, augmentation_layer
 from allcnn.preprocessing.field import field_layers, margins, network_shape
-from allcnn.preprocessing.large import PlaceInField
 
 NOTHING = np.zeros((1, LARGE_WIDTH), np.float32)
 NOTHING[:, [STRETCH_Y, STRETCH_X, SATURATION]] = 1.0

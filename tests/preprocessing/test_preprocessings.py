@@ -9,7 +9,7 @@ import pytest
 
 from allcnn.errors import InputError
 from allcnn.preprocessing import PREPROCESSINGS, make_preprocessing
-from allcnn.preprocessing.statistics import channel_statistics
+from allcnn.preprocessing.base import channel_statistics
 
 # Two images of one pixel: (0, 0, 90) and (0, 90, 0). Channel means (0, 45, 45), deviations (0, 45, 45).
 IMAGES = np.array([[[[0, 0, 90]]], [[[0, 90, 0]]]], np.uint8)

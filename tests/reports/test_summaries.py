@@ -41,6 +41,9 @@ def test_held_out_images_choose_where_every_run_has_them(write_run, runs_below) 
     (search,) = search_results(runs_below())
     assert (search.best.learning_rate, search.chosen_by) == (0.05, "validation_error")
     assert search.best.test.mean == 9.9
+    write_run("all-c", 8.9, lr=0.1, seed=1, validation=0.1)  # without its error on them
+    (search,) = search_results(runs_below())
+    assert (search.best.learning_rate, search.chosen_by) == (0.1, "test_error")
 
 
 def test_runs_with_and_without_held_out_images_are_two_settings(write_run, runs_below) -> None:
@@ -116,7 +119,7 @@ def test_a_network_written_out_is_the_published_one(write_run, runs_below) -> No
     write_run("all-c", 9.0, seed=0)
     write_run("D.2-96C3-96C3-96C3/2-D.5-192C3-192C3-192C3/2-D.5-192C3v-192C1-NC1-GAP", 9.2, seed=1)
     (search,) = search_results(runs_below())
-    assert (search.setting.network.name, search.best.test.n) == ("all-c", 2)
+    assert (search.network.name, search.best.test.n) == ("all-c", 2)
 
 
 def test_every_run_is_in_one_place(write_run, runs_below) -> None:

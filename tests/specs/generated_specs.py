@@ -5,8 +5,6 @@ The tests use them, and `tests/studies/fuzz_specs.py` with many more examples.
 
 from __future__ import annotations
 
-import math
-import time
 from typing import NamedTuple
 
 from hypothesis import strategies as st
@@ -25,8 +23,6 @@ from allcnn.specs import (
     strided,
 )
 
-#: No text may take longer, in seconds of the processor. A tenth is usual at most; what went wrong once took a minute.
-SLOWEST = 2.0
 LONGEST_MESSAGE = 600
 
 
@@ -35,7 +31,6 @@ class Outcome(NamedTuple):
 
     spec: Spec | None
     parameters: int | None
-    seconds: float
 
 
 # Texts
@@ -43,20 +38,8 @@ class Outcome(NamedTuple):
 DIGITS = ["0", "1", "2", "3", "4", "5", "7", "8", "11", "16", "32", "96"]
 ODD_NUMBERS = ["00", "007", "65536", "65537", "1024", "1025", "9" * 10, "9" * 400, "-1", "1e3", "1_0", "2.0", "٣", "²"]
 FRACTIONS = [
-    ".5",
-    "0.33",
-    "0",
-    "1",
-    ".999",
-    "2",
-    "1000",
-    "1001",
-    "." + "1" * 30,
-    "." + "1" * 31,
-    "9" * 10,
-    "nan",
-    "1e9",
-]
+    ".5", "0.33", "0", "1", ".999", "2", "1000", "1001", "." + "1" * 30, "." + "1" * 31, "9" * 10, "nan", "1e9",
+]  # fmt: skip
 JUNK = "0123456789NCMAPLDFBGx()[]-/:.svp _reluX\t\n\r\x00\x7f²٣–−é\U0001f600"
 
 _small = st.sampled_from(DIGITS[1:])
@@ -167,8 +150,6 @@ def compare_with_keras(spec: Spec, input_shape: tuple[int, int, int], classes: i
     rows = layer_shapes(spec, input_shape, classes)
     model = build_model(spec, input_shape, classes, initializer="glorot_uniform", seed=0)
     assert model.count_params() == sum(row.parameters for row in rows)
-    trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
-    assert trainable == sum(row.trainable_parameters for row in rows)
     for row in rows:
         layer = model.get_layer(row.name)
         assert layer.count_params() == row.parameters, row.name
@@ -178,7 +159,6 @@ def compare_with_keras(spec: Spec, input_shape: tuple[int, int, int], classes: i
 
 def examine(text: object, input_shape: tuple[int, int, int], classes: int) -> Outcome:
     """Read a text and do all arithmetic with it; an AssertionError, or any other exception, is a fault of ours."""
-    started = time.process_time()
     spec, parameters = None, None
     try:
         spec = parse(text)  # type: ignore[arg-type]
@@ -187,9 +167,7 @@ def examine(text: object, input_shape: tuple[int, int, int], classes: int) -> Ou
     if spec is not None:
         assert parse(str(spec)) == spec
         parameters = _arithmetic(spec, input_shape, classes)
-    seconds = time.process_time() - started
-    assert seconds < SLOWEST, f"{seconds:.2f} s for {text!r:.200}"
-    return Outcome(spec, parameters, seconds)
+    return Outcome(spec, parameters)
 
 
 def examine_derived(spec: Spec) -> int:
@@ -218,7 +196,6 @@ def _arithmetic(spec: Spec, input_shape: tuple[int, int, int], classes: int) -> 
     assert all(row.receptive_field >= 1 and float(row.offset) == row.offset for row in rows)
     parameters = count_parameters(spec, input_shape, classes)
     assert parameters == sum(row.parameters for row in rows)
-    assert count_parameters(spec, input_shape, classes, trainable_only=True) <= parameters
     assert count_multiply_adds(spec, input_shape, classes) == sum(row.multiply_adds for row in rows)
     return parameters
 

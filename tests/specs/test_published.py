@@ -1,21 +1,12 @@
-"""The published numbers are the paper's and the review's, cell by cell.
-
-First against the tables as typed off by hand from the papers; then, where a neighbouring shared/papers has their texts,
-against the tables parsed out of these.
-"""
+"""The published numbers are the paper's and the review's, cell by cell, as typed off by hand from the two papers."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
-
-import pytest
 
 from allcnn.reports.report import TABLES
 from allcnn.specs import ZOO
 from allcnn.specs.published import TABLE_3_NETWORKS, TABLE_4
-
-ROOT = Path(__file__).resolve().parents[2]
 
 # The paper, Table 3: Model, Error (%), # parameters.
 TABLE_3_AS_PRINTED = """
@@ -143,62 +134,9 @@ def test_what_the_sources_leave_unclear_is_said() -> None:
     table = TABLES["4"]([])
     large = [row for row in table.rows if row.section == "CIFAR-10, with large data augmentation"]
     assert len(large) == 4
-    assert all("3.2.3 says that they are on CIFAR-10" in " ".join(table.notes_of(row)) for row in large)
+    assert all("3.2.3 says that they are on CIFAR-10" in " ".join(row.notes) for row in large)
     ours = [row for row in table.rows if row.cells[0] == "ALL-CNN (Ours)" and row.cells[2] != "-"]
     assert len(ours) == 2
-    assert all("1.4 M parameters, Table 4 1.3 M" in " ".join(table.notes_of(row)) for row in ours)
+    assert all("1.4 M parameters, Table 4 1.3 M" in " ".join(row.notes) for row in ours)
     assert "1.4 M parameters, Table 4 1.3 M" in " ".join(TABLES["3"]([]).footnotes)
     assert "12.65" in " ".join(TABLES["review"]([]).footnotes)
-
-
-# --- the same from the papers' texts ---------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def papers() -> Path:
-    folder = ROOT.parent / "shared" / "papers"
-    names = ("all-convolutional-net.txt", "review-of-all-convolutional-net.txt")
-    if missing := [name for name in names if not (folder / name).is_file()]:
-        pytest.skip(f"no texts of the papers: {', '.join(missing)} not in {folder}")
-    return folder
-
-
-def plain(cell: str) -> str:
-    """A cell without its markup: <b>10.21%</b> and $\\approx 1.28$ M as people read them."""
-    cell = re.sub(r"</?b>", "", cell).replace("$", "").replace("\\approx", "≈")
-    return " ".join(cell.split()).strip()
-
-
-def cells_between(text: str, start: str, end: str) -> list[list[str]]:
-    part = text.split(start, 1)[1].split(end, 1)[0]
-    return [[plain(cell) for cell in line.split("\t")] for line in part.splitlines() if "\t" in line]
-
-
-def test_table_3_in_the_text_of_the_paper(papers: Path) -> None:
-    text = (papers / "all-convolutional-net.txt").read_text()
-    lines = cells_between(text, "Table 3: Comparison", "In our first experiment")
-    assert [line for line in lines if line[1].endswith("%")] == our_table_3()
-
-
-def test_table_4_in_the_text_of_the_paper(papers: Path) -> None:
-    text = (papers / "all-convolutional-net.txt").read_text()
-    lines = cells_between(text, "Table 4: Test error", "### 3.2.2")
-    # Two tables side by side, three columns and two.
-    left = [[cell for cell in line[:3] if cell] for line in lines if len(line) > 1 and line[1].endswith("%")]
-    right = [line[3:5] for line in lines if len(line) > 4 and line[4].endswith("%")]
-    ours = [line for line in our_table_4() if len(line) > 1]
-    assert left == ours[:10]
-    assert right == ours[10:]
-
-
-def test_table_2_in_the_text_of_the_review(papers: Path) -> None:
-    text = (papers / "review-of-all-convolutional-net.txt").read_text()
-    lines = cells_between(text, "3. Discussion", "Table 2. Reproduced errors")
-    assert [line for line in lines if line[1].endswith("%")] == our_review_table()
-
-
-def test_the_review_repeats_the_papers_table_3(papers: Path) -> None:
-    text = (papers / "review-of-all-convolutional-net.txt").read_text()
-    lines = cells_between(text, "1.2. All Convolutional", "Table 1. Orig")
-    ours = [[cell.replace("ALL-CNN", "All-CNN") for cell in line] for line in our_table_3()]
-    assert [line for line in lines if line[1].endswith("%")] == ours

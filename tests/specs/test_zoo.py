@@ -1,11 +1,12 @@
-"""Every published network: its text, its exact size and its published figures."""
+"""Every published network: its text, its exact size and its published figures; and how a network is named."""
 
 import subprocess
 import sys
 
 import pytest
 
-from allcnn.specs import ZOO, count_parameters, layer_shapes, parse
+from allcnn.errors import InputError, SpecError
+from allcnn.specs import ZOO, Network, count_parameters, layer_shapes, parse, resolve
 
 # Name, exact parameters, the sizes of the maps in turn.
 NETWORKS = [
@@ -58,39 +59,9 @@ def test_a_network_is_its_published_self(name: str, parameters: int, sizes: list
     assert network.notes or name.startswith("review")
 
 
-# Name, Table 3's error and parameters, and the review's error, minutes and learning rate (its Table 2).
-PUBLISHED = [
-    ("a", 12.47, "0.9 M", 15.16, 343.63, 0.05),
-    ("strided-a", 13.46, "0.9 M", 18.23, 168.89, 0.05),
-    ("convpool-a", 10.21, "1.28 M", 11.44, 694.26, 0.05),
-    ("all-a", 10.30, "1.28 M", 12.47, 642.76, 0.01),
-    ("b", 10.20, "1 M", 13.52, 453.42, 0.05),
-    ("strided-b", 10.98, "1 M", 15.56, 440.26, 0.05),
-    ("convpool-b", 9.33, "1.35 M", 11.84, 879.25, 0.01),
-    ("all-b", 9.10, "1.35 M", 11.84, 626.85, 0.01),
-    ("c", 9.74, "1.3 M", 11.11, 708.42, 0.05),
-    ("strided-c", 10.19, "1.3 M", 12.91, 428.63, 0.05),
-    ("convpool-c", 9.31, "1.4 M", 11.09, 1346.35, 0.01),
-    ("all-c", 9.08, "1.4 M", 11.17, 984.55, 0.05),
-]
-
-
-@pytest.mark.parametrize(("name", "error", "millions", "review_error", "minutes", "learning_rate"), PUBLISHED)
-def test_published_figures(
-    name: str, error: float, millions: str, review_error: float, minutes: float, learning_rate: float
-) -> None:
-    paper, review = ZOO[name], ZOO[f"review-{name}"]
-    assert (paper.published_error_percent, paper.published_parameters, paper.source) == (error, millions, "Table 3")
-    assert f"{paper.published_parameters_millions:g} M" == millions
-    assert (review.published_error_percent, review.source) == (review_error, "review, Table 2")
-    for network in (paper, review):
-        assert network.review_error_percent == review_error
-        assert network.review_minutes == minutes
-        assert network.review_learning_rate == learning_rate
-
-
 def test_figures_outside_table_3() -> None:
-    assert [(e.dataset, e.augmentation, e.error_percent) for e in ZOO["all-c"].other_errors] == [
+    assert [(e.dataset, e.augmentation, e.error_percent) for e in ZOO["all-c"].errors] == [
+        ("cifar10", "none", 9.08),
         ("cifar10", "flip-shift", 7.25),
         ("cifar100", "none", 33.71),
     ]
@@ -98,6 +69,80 @@ def test_figures_outside_table_3() -> None:
     assert ZOO["imagenet-all-b"].published_error_percent == 41.2
     assert any("1.3 M" in note and "0.95 M" in note for note in ZOO["c"].notes)
     assert any("12.65" in note for note in ZOO["review-all-a"].notes)
+
+
+# Names and texts
+
+NAMES = [
+    ("all-c", "all-c"),
+    ("ALL-CNN-C", "all-c"),
+    ("All_CNN C", "all-c"),
+    (" strided-cnn-b ", "strided-b"),
+    ("ConvPool-CNN-A", "convpool-a"),
+    ("Model A", "a"),
+    ("model-c", "c"),
+    ("B", "b"),
+    ("review-a", "review-a"),
+    ("Review ALL-CNN-C", "review-all-c"),
+    ("ALL-CNN-C (review)", "review-all-c"),
+    ("Large-All-CNN", "large-all"),
+    ("large_all", "large-all"),
+    ("imagenet-all-b", "imagenet-all-b"),
+    ("ImageNet model", "imagenet-all-b"),
+]
+
+
+@pytest.mark.parametrize(("typed", "name"), NAMES)
+def test_names_in_every_spelling(typed: str, name: str) -> None:
+    assert resolve(typed) == (ZOO[name].spec, ZOO[name])
+
+
+@pytest.mark.parametrize("network", ZOO.values(), ids=ZOO)
+def test_every_network_is_found_by_its_own_names(network: Network) -> None:
+    assert resolve(network.name)[1] is resolve(network.published_name)[1] is network
+
+
+@pytest.mark.parametrize(
+    ("typed", "suggested"),
+    [
+        ("strided-x", "strided-a"),
+        ("al-c", "all-c"),
+        ("ALL-CNN-D", "all-c"),
+        ("reveiw-all-c", "review-all-c"),
+        ("large", "large-all"),
+        ("imagenet", "imagenet-all-b"),
+    ],
+)
+def test_an_unknown_name_suggests_the_nearest(typed: str, suggested: str) -> None:
+    with pytest.raises(InputError) as caught:
+        resolve(typed)
+    message = str(caught.value)
+    assert not isinstance(caught.value, SpecError)
+    assert message.startswith(f'unknown network "{typed}": the nearest are ')
+    for piece in (suggested, "`allcnn params` lists every name", "96C3-96C3/2-NC1-GAP"):
+        assert piece in message
+
+
+def test_resolve_tells_texts_from_names() -> None:
+    assert resolve("96C3-NC1-GAP") == (parse("96C3-NC1-GAP"), None)
+    assert resolve(parse("NFC")) == (parse("NFC"), None)
+    assert resolve(ZOO["b"]) == (ZOO["b"].spec, ZOO["b"])
+    for text, message in (
+        ("96C3-96Q1-NC1-GAP", 'token 2 "96Q1"'),
+        ("96Q3", 'token 1 "96Q3"'),
+        ("strided-GAP", 'token 1 "strided"'),
+        ("D.5", "nothing gives one value per class"),
+        ("[v", "defaults"),
+        ("", "text is empty"),
+    ):
+        with pytest.raises(SpecError, match="^.*" + message.replace("[", r"\[")):
+            resolve(text)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, b"all-c", ["all-c"]])
+def test_what_is_no_network_at_all(wrong) -> None:
+    with pytest.raises(InputError, match="for example all-c; got"):
+        resolve(wrong)
 
 
 def test_specs_load_neither_keras_nor_numpy() -> None:

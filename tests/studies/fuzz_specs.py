@@ -25,6 +25,8 @@ from generated_specs import EDITED, GOOD, NEARLY, RAW, SETTINGS, compare_with_ke
 from allcnn.specs import parse  # noqa: E402
 
 MOST_PARAMETERS = 2_000_000
+#: No text may take longer, in seconds of the processor. A tenth is usual at most; what went wrong once took a minute.
+MOST_SECONDS = 2.0
 KINDS = {"by the grammar": (GOOD, 0.4), "nearly": (NEARLY, 0.2), "edited": (EDITED, 0.25), "anything": (RAW, 0.15)}
 
 
@@ -41,9 +43,12 @@ def run(strategy, count: int, number: int, accepted: dict[str, tuple]) -> tuple[
     @given(strategy, SETTINGS)
     def each(text, images) -> None:
         nonlocal texts, specs, fitting, derived, slowest
+        started = time.process_time()
         outcome = examine(text, *images)
+        seconds = time.process_time() - started
+        assert seconds < MOST_SECONDS, f"{seconds:.2f} s for {text!r:.200}"
+        slowest = max(slowest, seconds)
         texts += 1
-        slowest = max(slowest, outcome.seconds)
         if outcome.spec is not None:
             specs += 1
             derived += examine_derived(outcome.spec)

@@ -23,7 +23,7 @@ import itertools
 import math
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,7 @@ from allcnn.data.order import epoch_order
 from allcnn.device import find_device, jit_compile, resolve_precision
 from allcnn.preprocessing import make_preprocessing
 from allcnn.runs.recipe import RECIPES, Recipe
-from allcnn.specs import count_multiply_adds
-from allcnn.specs.names import resolve
-from allcnn.specs.zoo import ZOO
+from allcnn.specs import ZOO, count_multiply_adds, resolve
 
 TARGET, DECAY = 2.2, 0.98
 #: Batch size -> the most steps: 1,000 of 50 images; five epochs of the recipe's own batches.
@@ -84,15 +82,12 @@ def start(
     most_steps = most_steps or MOST_STEPS[cell.batch_size]
     keras.backend.clear_session()
     model = make_training_model(
-        resolve(cell.model)[0], images.shape[1:], classes,
-        initializer=recipe.initializer, class_bias=recipe.class_bias, seed=cell.seed,
-        dropout_scale=recipe.dropout_scale, input_dropout_scale=recipe.input_dropout_scale,
-        weight_decay=recipe.weight_decay, decay_biases=recipe.decay_biases,
-        augmentation="none", dtype=precision,
+        resolve(cell.model)[0], images.shape[1:], classes, replace(recipe, augmentation="none"),
+        seed=cell.seed, dtype=precision,
     )  # fmt: skip
     compile_for_training(
         model,
-        make_optimizer(recipe, most_steps),
+        make_optimizer(replace(recipe, unit="steps", length=most_steps, milestones=()), 1),
         jit=jit_compile(find_device()),
         label_smoothing=recipe.label_smoothing,
     )

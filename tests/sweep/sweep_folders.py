@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from allcnn.runs.folder import metrics_digest, write_json, write_metrics
+from run_folders import write_folder
+
+from allcnn.runs.config import RunConfig
 from allcnn.sweep.grid import Cell, Grid, make_grid
 
 OPTIONS: dict[str, Any] = {"dataset": "digits", "epochs": 4}
@@ -13,26 +15,13 @@ SPECS = ("8C3/2-NC1-GAP", "D.2-8C3/2-8C3-NC1-GAP")
 
 
 def small_grid(runs_dir: Path, rates=(0.05, 0.02), seeds=(0,), **options: Any) -> Grid:
-    return make_grid(SPECS, rates, seeds, runs_dir, {**OPTIONS, **options})
+    return make_grid(SPECS, rates, seeds, runs_dir, RunConfig().with_options(**{**OPTIONS, **options}))
 
 
 def leave(cell: Cell, status: str | None, errors: list[float], reason: str | None = None) -> None:
     """A folder in which the cell's run came so far; no status: it was killed there."""
-    folder = cell.folder
     config = {
         "model": cell.model, "dataset": "digits", "image_shape": [32, 32, 3], "class_names": list("0123456789"),
         "device": {}, "versions": {}, "backend": "tensorflow", "precision": "float32", **cell.identity,
     }  # fmt: skip
-    write_json(folder.config, config)
-    rows = [
-        {
-            "epoch": epoch, "learning_rate": cell.learning_rate, "loss": 2.0, "penalty": 0.1, "train_error": error,
-            "test_error": error, "seconds": 10.0, "images_per_second": 100.0,
-        }
-        for epoch, error in enumerate(errors, start=1)
-    ]  # fmt: skip
-    if rows:
-        write_metrics(folder.metrics, rows)
-    if status:
-        digest = {"metrics_sha256": metrics_digest(folder.metrics)} if rows else {}
-        write_json(folder.summary, {"status": status, **({"reason": reason} if reason else {}), **digest})
+    write_folder(cell.folder, config, errors, status, reason, seconds=10.0)

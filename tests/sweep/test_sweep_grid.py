@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from photo_files import write_photographs
 from sweep_folders import OPTIONS, SPECS, leave, small_grid
 
 from allcnn.errors import AllcnnError, InputError, RunError
+from allcnn.runs.config import RunConfig
 from allcnn.runs.folder import RunFolder
 from allcnn.runs.recipe import Recipe, recipe_for
-from allcnn.specs import ZOO, parse
-from allcnn.sweep.child import Work
-from allcnn.sweep.grid import another_runs, make_grid, networks_of
+from allcnn.specs import ZOO, count_multiply_adds, parse
+from allcnn.sweep.grid import announce_other_runs, make_grid, networks_of
 from allcnn.training.plan import plan_run
 
 
@@ -34,7 +35,7 @@ def test_the_grid_has_the_folders_that_train_would_choose(tmp_path) -> None:
     assert len(grid.cells) == 2 * 2 * 2 and grid.seeds == (0, 3)
     cell = grid.cells[1]
     plan = plan_run(SPECS[0], dataset="digits", epochs=4, learning_rate=0.05, seed=3)
-    assert (cell.seed, cell.learning_rate, cell.epochs) == (3, 0.05, 4)
+    assert (cell.asked.seed, cell.learning_rate, cell.epochs) == (3, 0.05, 4)
     assert cell.folder == RunFolder(tmp_path / plan.folder.path.name)
     assert cell.identity["recipe"] == plan.recipe.as_dict() and not list(tmp_path.iterdir())
     assert grid.notes == ("epochs 4 instead of 40: the learning rate drops after 3, 3, 4 instead of 23, 29, 35.",)
@@ -45,7 +46,7 @@ def test_the_grid_has_the_folders_that_train_would_choose(tmp_path) -> None:
     [
         (("fast",), (0,), {}, "learning rates must be numbers and seeds whole numbers"),
         ((0.1,), (0.5,), {}, "learning rates must be numbers and seeds whole numbers"),
-        ((0.1,), (0,), {"recipe": Recipe("mine")}, "a sweep's recipe must be named"),
+        ((0.1,), (0,), {"recipe": Recipe("mine")}, "a recipe for a process of its own must be named"),
         ((), (0,), {}, "no learning rate was given"),
         ((0.1,), (), {}, "no seed was given"),
         ((-1.0,), (0,), {}, "the learning rate must be a number above 0"),
@@ -79,35 +80,48 @@ def test_runs_of_another_data_set_are_left_alone_and_said_so(tmp_path) -> None:
     other.parent.mkdir()
     other.write_text("{}")
     said: list[str] = []
-    another_runs(grid, tmp_path, said.append)
+    announce_other_runs(grid, tmp_path, said.append)
     assert said == [
         f"{tmp_path}: also holds 1 run that is not of this grid (strided-a-cifar10-paper-lr0.05-seed0), left alone."
     ]
 
 
+def asked(**options) -> RunConfig:
+    return RunConfig().with_options(**{**OPTIONS, **options})
+
+
 def test_a_network_brings_its_recipe_and_is_counted_in_its_field(tmp_path) -> None:
-    own, small = make_grid(["large-all", "all-c"], [0.05], [0], tmp_path, {**OPTIONS, "epochs": 2}).cells
+    own, small = make_grid(["large-all", "all-c"], [0.05], [0], tmp_path, asked(epochs=2)).cells
     assert (own.identity["recipe"]["name"], own.identity["recipe"]["field"]) == ("large", 126)
     assert own.multiply_adds == 26_468_979_200 and "-large-" in own.name
     assert (small.identity["recipe"]["name"], small.identity["recipe"]["field"]) == ("paper", None)
 
 
+def test_the_imagenet_network_brings_the_size_of_its_images(tmp_path) -> None:
+    """All that a run can do, a sweep can: images of 224, streamed, a recipe in steps."""
+    options = RunConfig().with_options(
+        data_dir=write_photographs(tmp_path / "photos"), steps=25, batch_size=2, stream=True, skip_damaged=True
+    )
+    (cell,) = make_grid("imagenet-all-b", [0.01], [0], tmp_path, options).cells
+    assert cell.multiply_adds == count_multiply_adds(ZOO["imagenet-all-b"].spec, (224, 224, 3), 2)
+    words = cell.command()
+    assert {"--steps", "--stream", "--skip-damaged"} <= set(words) and cell.epochs == 3
+
+
 def test_a_cell_is_begun_with_all_its_options_and_gone_on_with_where_it_was_begun(tmp_path) -> None:
-    (cell,) = make_grid(["all-c"], [0.05], [7], tmp_path, OPTIONS).cells
-    options = {**OPTIONS, "deterministic": True, "augmentation": "flip-shift", "field": 40}
-    work = Work(cell, options, tmp_path / "log", allow=("machine",))
-    begun = work.command
-    assert begun[:7] == ["train", "--model", "all-c", "--lr", "0.05", "--seed", "7"]
-    assert begun[begun.index("--field") + 1] == "40"
-    assert "--augment" in begun and "--deterministic" in begun and "--resume" not in begun and "--allow" not in begun
+    options = asked(deterministic=True, augmentation="flip-shift", field=40)
+    (cell,) = make_grid(["all-c"], [0.05], [7], tmp_path, options).cells
+    begun = cell.command(allow=("machine",))
+    assert begun[:3] == ["train", "--model", "all-c"] and begun[-2:] == ["--run-dir", str(cell.folder.path)]
+    for option, value in (("--lr", "0.05"), ("--seed", "7"), ("--field", "40"), ("--augment", "flip-shift")):
+        assert begun[begun.index(option) + 1] == value
+    assert "--deterministic" in begun and "--resume" not in begun and "--allow" not in begun
     leave(cell, None, [])
-    assert work.command == [*begun, "--resume", "--allow", "machine"]
+    assert cell.command(allow=("machine",)) == [*begun, "--resume", "--allow", "machine"]
 
 
 def test_other_numbers_of_the_recipe_are_handed_on_as_text(tmp_path) -> None:
-    numbers = {"milestones": [2, 3], "label_smoothing": None, "optimizer": "muon"}
-    grid = make_grid(["all-c"], None, [0], tmp_path, {**OPTIONS, **numbers})
+    grid = make_grid(["all-c"], None, [0], tmp_path, asked(milestones=[2, 3], label_smoothing=None, optimizer="muon"))
     # The four that the paper tried are SGD's.
     assert grid.learning_rates == (recipe_for("paper", "digits").learning_rate,)
-    command = Work(grid.cells[0], {**OPTIONS, **numbers}, tmp_path / "log").command
-    assert [word for word in command if "=" in word] == ["milestones=2,3", "optimizer=muon"]
+    assert [word for word in grid.cells[0].command() if "=" in word] == ["milestones=2,3", "optimizer=muon"]

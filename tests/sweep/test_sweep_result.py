@@ -10,8 +10,7 @@ from sweep_folders import leave, small_grid
 
 from allcnn.reports.summaries import search_results
 from allcnn.runs.collected import collect_runs
-from allcnn.sweep.board import Board, run_line
-from allcnn.sweep.display import SweepDisplay
+from allcnn.sweep.display import Board, SweepDisplay, run_line
 from allcnn.sweep.result import GridRun, look, table_of
 
 
@@ -51,7 +50,7 @@ def test_what_cannot_be_read_is_said_and_nothing_is_raised(grid) -> None:
     (third.folder.path / "holiday.jpg").write_bytes(b"")
     found = [look(cell) for cell in grid.cells[:3]]
     assert [run.status for run in found] == ["unreadable"] * 3
-    assert "config.json: does not end in a SHA-256" in found[0].reason
+    assert "config.json: damaged or edited" in found[0].reason
     assert "metrics.csv: damaged or edited" in found[1].reason
     assert "is not empty and holds no run" in found[2].reason
 
@@ -84,7 +83,7 @@ def test_a_sweep_and_a_report_choose_the_same_learning_rate(tmp_path, left, best
     grid = small_grid(tmp_path, rates=tuple(left), seeds=(0, 1))
     cells = [cell for cell in grid.cells if cell.model == grid.cells[0].model]
     for cell in cells:
-        state = left[cell.learning_rate][cell.seed]
+        state = left[cell.learning_rate][cell.asked.seed]
         if isinstance(state, str):
             leave(cell, state, [90.0], reason="the loss became nan.")
         else:
@@ -116,9 +115,9 @@ def test_the_time_left_is_that_of_the_epochs_so_far_by_multiply_adds(grid) -> No
     left = rate * (4 * small.multiply_adds + 7 * large.multiply_adds)
     assert board.seconds_left() == pytest.approx(left)
     now[0] = 1.0
-    assert board.seconds_left() == pytest.approx(left - 1) and board.elapsed(large.name) == 1.0
+    assert board.elapsed(large.name) == 1.0
     board.at_a_time = 3
-    assert board.seconds_left() == pytest.approx(max(rate * 4 * large.multiply_adds, (left - 1) / 3))
+    assert board.seconds_left() == pytest.approx(max(rate * 4 * large.multiply_adds, left / 3))
 
 
 def test_a_crash_is_told_apart_from_a_run_that_cannot_go_anywhere(grid) -> None:

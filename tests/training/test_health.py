@@ -89,7 +89,7 @@ def test_a_plateau_ends_the_run_which_may_be_given_more_time(stripes, numbers, t
 def test_a_loss_that_is_no_number_within_an_epoch_ends_it_there_and_is_not_saved(
     stripes, numbers, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("allcnn.training.saving._LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("allcnn.training.loop._LOOK_SECONDS", 0.0)
     steps: list[int] = []
 
     class Poison(keras.callbacks.Callback):

@@ -9,6 +9,7 @@ import pytest
 from allcnn.data.order import flip_shift_draws
 from allcnn.models.build import build_model
 from allcnn.preprocessing import make_preprocessing
+from allcnn.runs.recipe import Recipe
 from allcnn.specs import parse
 from allcnn.training.network import (
     compile_for_training,
@@ -24,10 +25,9 @@ SHAPE = (2, 2, 3)
 
 
 def make(text: str, shape=SHAPE, classes: int = 3, **changes) -> keras.Model:
-    arguments = dict(
-        initializer="glorot_uniform", seed=0, weight_decay=0.0, decay_biases=True, augmentation="none", dtype="float32"
-    )
-    return make_training_model(parse(text), shape, classes, **{**arguments, **changes})
+    own = {key: changes.pop(key) for key in ("seed", "dtype", "preprocessing", "stored") if key in changes}
+    recipe = Recipe("mine", **{"initializer": "glorot_uniform", "weight_decay": 0.0, **changes})
+    return make_training_model(parse(text), shape, classes, recipe, **{"seed": 0, "dtype": "float32", **own})
 
 
 def jit() -> bool:

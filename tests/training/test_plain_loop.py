@@ -11,7 +11,7 @@ import allcnn
 from allcnn.data.dataset import Dataset
 from allcnn.data.order import epoch_order, flip_shift_draws
 from allcnn.device import random_integers
-from allcnn.models.build import make_layers
+from allcnn.models.build import LayerOptions, make_layers
 from allcnn.preprocessing import make_preprocessing
 from allcnn.preprocessing.augment import FlipShift
 from allcnn.runs.folder import read_metrics
@@ -52,9 +52,9 @@ def plain_loop(data: Dataset, precision: str) -> tuple[list[float], list[np.ndar
     images = make_preprocessing("standardize").adapt(data.train_images).apply(data.train_images)
     inputs = [keras.Input(images.shape[1:]), keras.Input((3,), dtype="int32")]
     outputs = FlipShift(dtype="float32")(*inputs)
-    numbers = dict(initializer="lecun_normal", seed=SEED, weight_decay=DECAY, dtype=precision)
+    options = LayerOptions(initializer="lecun_normal", seed=SEED, weight_decay=DECAY, dtype=precision)
     network = []
-    for layer in make_layers(parse(SPEC), images.shape[1:], 3, **numbers):
+    for layer in make_layers(parse(SPEC), images.shape[1:], 3, options):
         if isinstance(layer, keras.layers.Dropout):
             layer = PlainDropout(layer.rate, seed=layer.seed, dtype=precision)
         network.append(layer)

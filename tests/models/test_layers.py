@@ -1,6 +1,8 @@
-"""p-norm pooling, the paper's Eq. 1, against loops in float64; its gradient by hand."""
+"""p-norm pooling (the paper's Eq. 1) against loops in float64, its gradient by hand; the cheap masks of dropout."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -9,9 +11,10 @@ from keras import ops
 
 from allcnn.errors import InputError
 from allcnn.models.build import build_model
-from allcnn.models.layers import NormPooling2D
+from allcnn.models.layers import BitDropout, NormPooling2D, mask_arithmetic
 
 pytestmark = pytest.mark.backends
+SHAPE = (40, 16, 16, 8)
 
 
 def reference(images: np.ndarray, order: float, size: int, stride: int, padding: str) -> np.ndarray:
@@ -58,7 +61,7 @@ def test_large_orders_near_the_largest_and_nothing_overflows(scale) -> None:
     assert value == pytest.approx(np.sqrt(26) * scale, rel=1e-5)
 
 
-def gradient(layer: keras.layers.Layer, image: np.ndarray) -> np.ndarray:
+def gradient(layer: Callable, image: np.ndarray) -> np.ndarray:
     """d (sum of the output) / d image on the running backend."""
     if keras.backend.backend() == "jax":
         import jax
@@ -69,7 +72,7 @@ def gradient(layer: keras.layers.Layer, image: np.ndarray) -> np.ndarray:
     values = tf.Variable(image)
     with tf.GradientTape() as tape:
         total = tf.reduce_sum(layer(values))
-    return tape.gradient(total, values).numpy()
+    return np.asarray(tape.gradient(total, values))
 
 
 def test_gradient_by_hand() -> None:
@@ -111,3 +114,68 @@ def test_an_order_below_one(order) -> None:
     with pytest.raises(InputError) as caught:
         NormPooling2D(order, 2, 2)
     assert str(caught.value) == f"the order of p-norm pooling must be at least 1; got {order}."
+
+
+def drop(layer: keras.layers.Layer, inputs: np.ndarray) -> np.ndarray:
+    return keras.ops.convert_to_numpy(layer(inputs, training=True)).astype(np.float64)
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [
+        (0.5, ("uint8", 128, 256)),
+        (0.25, ("uint8", 192, 256)),
+        (0.2, ("uint16", 52429, 65536)),
+        (0.1, ("uint16", 58982, 65536)),
+        (1e-9, ("uint16", 65535, 65536)),
+        (1 - 1e-9, ("uint16", 1, 65536)),
+    ],
+)
+def test_as_few_bits_as_the_rate_needs(rate, expected) -> None:
+    assert mask_arithmetic(rate) == expected
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.2, 0.1])
+def test_share_and_scale(rate) -> None:
+    outputs = drop(BitDropout(rate, seed=3), np.ones(SHAPE, np.float32))
+    _, kept, values = mask_arithmetic(rate)
+    assert np.unique(outputs).tolist() == [0.0, np.float32(values / kept)]
+    share = (outputs == 0).mean()
+    # Five standard deviations of a binomial share.
+    assert abs(share - rate) < 5 * np.sqrt(rate * (1 - rate) / outputs.size)
+
+
+def test_masks_are_a_function_of_the_generators_state_and_differ_from_step_to_step() -> None:
+    inputs = np.ones(SHAPE, np.float32)
+    layer, again, other = BitDropout(0.5, seed=3), BitDropout(0.5, seed=3), BitDropout(0.5, seed=4)
+    first, second = drop(layer, inputs), drop(layer, inputs)
+    np.testing.assert_array_equal(first, drop(again, inputs))
+    again.seed_generator.state.assign(np.array([3, 1], "uint32"))
+    np.testing.assert_array_equal(second, drop(again, inputs))
+    for one, two in ((first, second), (first, drop(other, inputs))):
+        agreement = (one == two).mean()
+        assert abs(agreement - 0.5) < 5 * 0.5 / np.sqrt(inputs.size)
+
+
+def test_every_position_and_both_halves_of_a_word_are_dropped_alike() -> None:
+    """The random bits are cut into bytes: none of the four places in a word may be more likely than another."""
+    layer = BitDropout(0.2, seed=1)
+    dropped = np.mean([drop(layer, np.ones((1000, 8), np.float32)) == 0 for _ in range(20)], axis=(0, 1))
+    assert np.abs(dropped - 0.2).max() < 5 * np.sqrt(0.16 / 20_000)
+
+
+def test_an_odd_number_of_values_and_an_unknown_batch() -> None:
+    assert drop(BitDropout(0.5, seed=1), np.ones((3, 5, 1), np.float32)).shape == (3, 5, 1)
+    model = keras.Sequential([keras.Input((5, 3)), BitDropout(0.5, seed=1)])
+    assert model.predict(np.ones((2, 5, 3)), verbose=0).tolist() == np.ones((2, 5, 3)).tolist()
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        traced = tf.function(lambda x: model(x, training=True), input_signature=[tf.TensorSpec((None, 5, 3))])
+        assert set(np.unique(traced(np.ones((7, 5, 3), np.float32)))) == {0.0, 2.0}
+
+
+def test_gradient_passes_where_values_did() -> None:
+    inputs, layer = np.ones((50, 8), np.float32), BitDropout(0.5, seed=9)
+    slope = gradient(lambda values: layer(values, training=True), inputs)
+    np.testing.assert_array_equal(slope, drop(BitDropout(0.5, seed=9), inputs))

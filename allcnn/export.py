@@ -1,12 +1,19 @@
-"""What is exported, under which name, and what travels along; the conversion itself is in converters.py."""
+"""A saved model -> what other runtimes load: ONNX, TensorFlow's SavedModel, LiteRT. TensorFlow does the work.
+
+from allcnn.export import export_model
+export_model("runs/tiny", "onnx").path
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import tempfile
 import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,36 +23,21 @@ from allcnn.backend import choose_backend, hold_standard_error, load_keras
 from allcnn.errors import AllcnnError, CheckpointError, InputError
 from allcnn.evaluation import takes_images
 from allcnn.files import atomic_folder, atomic_path
-from allcnn.models.saved import ModelCard, SavedModel, find_model_file, in_short, open_saved, read_card
+from allcnn.models.saved import CARD_MEMBER, ModelCard, SavedModel, find_model_file, in_short, open_saved, read_card
 
 if TYPE_CHECKING:
     import keras
 
+#: tf2onnx's present default, kept fixed: onnxruntime reads it from 1.10 on.
+OPSET = 15
 _PACKAGES = ("allcnn", "keras", "tensorflow", "tensorflow-cpu", "tf2onnx", "onnx")
 # Of layers that handle whole numbers, such as an augmentation of uint8 images.
 _WHOLE_NUMBERS = re.compile(r"u?int\d+|bool")
 
 
 @dataclass(frozen=True)
-class Format:
-    """A format that can be written: the ending of its files (none for a folder), and the packages it needs."""
-
-    title: str
-    suffix: str
-    packages: tuple[str, ...] = ()
-
-
-#: By the names that `export_model` and the command line take.
-FORMATS = {
-    "onnx": Format("ONNX", ".onnx", ("tf2onnx", "onnx")),
-    "saved_model": Format("SavedModel", ""),
-    "litert": Format("LiteRT", ".tflite"),
-}
-
-
-@dataclass(frozen=True)
 class Tensor:
-    """What goes in or comes out. None in the shape: any number, as of the images in a batch."""
+    """An input or an output. None in the shape: any number, such as of the images in a batch."""
 
     name: str
     shape: tuple[int | None, ...]
@@ -54,7 +46,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Export:
-    """What was written. `card` is the content of the allcnn.json that travels with the model."""
+    """The exported model. `card` is the content of the allcnn.json that was written with it."""
 
     path: Path
     format: str
@@ -88,33 +80,30 @@ def export_model(model: keras.Model | SavedModel | str | Path, format: str, outp
             is not float32 or takes no images, or Keras is already loaded with another backend than TensorFlow.
         AllcnnError: the converter failed.
     """
-    kind = _check_format(format)
+    if format not in FORMATS:
+        raise InputError(f'unknown format "{format}"; expected one of: {", ".join(FORMATS)}.')
+    kind = FORMATS[format]
     file, card = _find(model)
-    path = _check_output(kind, format, file, output)
+    path = _check_output(kind, file, output)
     _check_packages(kind)
     _choose_tensorflow()
     load_keras()
-    network = _opened(model).model if isinstance(model, str | Path | SavedModel) else model
+    opened = open_saved(model) if isinstance(model, str | Path) else model
+    network = opened.model if isinstance(opened, SavedModel) else opened
     name = str(file) if file else f'the model "{network.name}"'
     _check_network(network, card, name)
     wrapped, inputs, outputs = _with_names(network, card)
     document = _document(card, network.name, inputs, outputs)
     place = atomic_path if kind.suffix else atomic_folder
     with place(path) as temporary:
-        _convert(format, wrapped, json.dumps(document, indent=1), temporary, name)
+        _convert(kind, wrapped, json.dumps(document, indent=1), temporary, name)
         _refuse_what_is_there(path)  # conversion takes its time
     written = [path] if kind.suffix else [part for part in path.rglob("*") if part.is_file()]
     return Export(path, format, sum(part.stat().st_size for part in written), (inputs,), (outputs,), document)
 
 
-def _check_format(name: str) -> Format:
-    if name not in FORMATS:
-        raise InputError(f'unknown format "{name}"; expected one of: {", ".join(FORMATS)}.')
-    return FORMATS[name]
-
-
 def _find(model: keras.Model | SavedModel | str | Path) -> tuple[Path | None, ModelCard | None]:
-    """The file of a model and its card, as far as there are such. Keras is not needed for it."""
+    """The file and the card of a model, None where it has none. Needs no Keras."""
     if isinstance(model, SavedModel):
         return model.path, model.card
     if isinstance(model, str | Path):
@@ -123,11 +112,7 @@ def _find(model: keras.Model | SavedModel | str | Path) -> tuple[Path | None, Mo
     return None, None
 
 
-def _opened(model: SavedModel | str | Path) -> SavedModel:
-    return model if isinstance(model, SavedModel) else open_saved(model)
-
-
-def _check_output(kind: Format, name: str, file: Path | None, output: str | Path | None) -> Path:
+def _check_output(kind: Format, file: Path | None, output: str | Path | None) -> Path:
     """Where to write. Raises InputError."""
     example = f"model{kind.suffix}" if kind.suffix else "saved_model"
     if output is None:
@@ -208,7 +193,7 @@ def _with_names(network: keras.Model, card: ModelCard | None) -> tuple[keras.Mod
 
 
 def _document(card: ModelCard | None, name: str, inputs: Tensor, outputs: Tensor) -> dict[str, Any]:
-    """The card as it travels: without the folder of the training images, which is nobody else's business."""
+    """The card as exported, without the folder of the training images, which is private."""
     known = {key: value for key, value in asdict(card).items() if key != "data_dir"} if card else {"model": name}
     values = {"values": "raw RGB, 0 to 255"} if card else {}
     versions = {package: found for package in _PACKAGES if (found := _version(package))}
@@ -222,24 +207,95 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _convert(format: str, model: keras.Model, card: str, path: Path, name: str) -> None:
-    """Run a converter, without what it and TensorFlow have to say. Raises AllcnnError where it fails."""
-    from allcnn.export import converters
-
-    convert: dict[str, Callable[[keras.Model, str, Path], None]] = {
-        "onnx": converters.to_onnx,
-        "saved_model": converters.to_saved_model,
-        "litert": converters.to_litert,
-    }
+def _convert(kind: Format, model: keras.Model, card: str, path: Path, name: str) -> None:
+    """Run a converter and suppress what it and TensorFlow print. Raises AllcnnError where it fails."""
     failure = None
     with hold_standard_error(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            convert[format](model, card, path)
-        except BaseException as error:  # raised again where nothing is held back any more, and so not shown
+            kind.write(model, card, path)
+        except BaseException as error:  # raised again below, where standard error is no longer held back
             failure = error
     if failure is None:
         return
     if isinstance(failure, OSError) or not isinstance(failure, Exception):
         raise failure
-    raise AllcnnError(f"{name}: cannot be converted to {FORMATS[format].title}: {in_short(failure)}") from failure
+    raise AllcnnError(f"{name}: cannot be converted to {kind.title}: {in_short(failure)}") from failure
+
+
+def _to_saved_model(model: keras.Model, card: str, folder: Path) -> None:
+    """Write TensorFlow's SavedModel, with the signature `serving_default`; the card lies in assets.extra."""
+    _write_saved_model(model, folder)
+    extra = folder / "assets.extra"  # where TensorFlow leaves files alone that are not its own
+    extra.mkdir()
+    (extra / CARD_MEMBER).write_text(card, encoding="utf-8")
+
+
+def _to_onnx(model: keras.Model, card: str, path: Path) -> None:
+    """Write ONNX with the card as metadata; its checker has passed the result."""
+    import onnx
+
+    model.export(path, format="onnx", verbose=False, input_signature=_signature(model), opset_version=OPSET)
+    converted = onnx.load(path)
+    for value in (*converted.graph.input, *converted.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"  # the converter's own is a number after "unk"
+    del converted.graph.value_info[:]  # hints that still name the axis so
+    converted.metadata_props.add(key=CARD_MEMBER, value=card)
+    onnx.checker.check_model(converted, full_check=True)
+    onnx.save(converted, path)
+
+
+def _to_litert(model: keras.Model, card: str, path: Path) -> None:
+    """Write LiteRT (.tflite) of its built-in operations alone; the card lies in a zip archive at the file's end.
+
+    TensorFlow Lite keeps the files that go with a model in just that place, which its interpreters pass over.
+    """
+    # Keras's own exporter takes in TensorFlow's operations where LiteRT has none, which its interpreter cannot run.
+    from tensorflow import lite
+
+    with tempfile.TemporaryDirectory() as folder:
+        _write_saved_model(model, Path(folder))
+        converter = lite.TFLiteConverter.from_saved_model(folder)
+        converter.target_spec.supported_ops = [lite.OpsSet.TFLITE_BUILTINS]
+        path.write_bytes(converter.convert())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(CARD_MEMBER, card)
+
+
+def _write_saved_model(model: keras.Model, folder: Path) -> None:
+    import keras
+
+    # Not model.export: that tracks the model besides, and Keras 3.15 then writes every weight twice.
+    archive = keras.export.ExportArchive()
+    archive.add_endpoint("serve", partial(model.__call__, training=False), _signature(model))
+    archive.write_out(folder, verbose=False)
+
+
+def _signature(model: keras.Model) -> list[keras.InputSpec]:
+    import keras
+
+    given = model.inputs[0]
+    return [keras.InputSpec(shape=(None, *given.shape[1:]), dtype=given.dtype, name=given.name)]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format that can be written.
+
+    title: its name in messages. suffix: the ending of its files (none for a folder). write: takes a float32 functional
+    model with one named input and one named output, the card as JSON text, and the path to write to. packages: those
+    that it needs besides allcnn's own.
+    """
+
+    title: str
+    suffix: str
+    write: Callable[[keras.Model, str, Path], None]
+    packages: tuple[str, ...] = ()
+
+
+#: By the names that `export_model` and the command line take.
+FORMATS = {
+    "onnx": Format("ONNX", ".onnx", _to_onnx, ("tf2onnx", "onnx")),
+    "saved_model": Format("SavedModel", "", _to_saved_model),
+    "litert": Format("LiteRT", ".tflite", _to_litert),
+}

@@ -1,0 +1,165 @@
+"""A run in a process of its own, and the processes here that make so many at a time."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from allcnn.runs.lock import holder_of
+from allcnn.sweep.grid import Cell
+
+_IMPORTED_FROM = Path(__file__).resolve().parents[2]
+_FAILURE = re.compile(r"^(error: |unexpected |Fatal |Traceback )")
+_POLL_SECONDS = 0.2
+# What the process of a sweep that was killed may take to save its state and let go of the run, compiling included.
+_LOCK_SECONDS = 300.0
+_KILL_SECONDS = 10.0
+
+
+class Pool(Protocol):
+    """Where runs are made: here, or on a Ray cluster.
+
+    at_a_time: how many, None where that is not known; waiting_for: why none of those handed over runs yet.
+    """
+
+    at_a_time: int | None
+    waiting_for: str
+
+    def submit(self, cell: Cell) -> Future[str | None]:
+        """Have a run made. The future gives why its process failed, None where it did not."""
+
+    def stop(self) -> None:
+        """Ask the runs to save their state and to end; asked again, they leave at once."""
+
+    def close(self) -> None:
+        """Leave no process behind."""
+
+
+class LocalPool:
+    """Processes of this machine, `jobs` at a time, each waited for by a thread."""
+
+    waiting_for = "waiting for another process that is at work on the next run"
+
+    def __init__(self, jobs: int):
+        self.at_a_time: int | None = jobs
+        self.threads = ThreadPoolExecutor(jobs)
+        self.stops = 0
+        # Several on one accelerator: none may take all of its memory at the start.
+        shared = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        self.environment = {name: value for name, value in shared.items() if jobs > 1 and name not in os.environ}
+
+    def submit(self, cell: Cell) -> Future[str | None]:
+        return self.threads.submit(make_run, cell, (), self.environment, lambda: self.stops)
+
+    def stop(self) -> None:
+        self.stops += 1
+
+    def close(self) -> None:
+        self.stops += 2
+        self.threads.shutdown(cancel_futures=True)
+
+
+def make_run(
+    cell: Cell,
+    allow: Sequence[str],
+    environment: Mapping[str, str | None],
+    stops: Callable[[], int] = lambda: 0,
+) -> str | None:
+    """Make a run in a process and wait for it; gives why it failed, None where it did not.
+
+    The process hears neither the terminal's Ctrl-C nor its hang-up: whoever began it stops it, once.
+
+    Args:
+        allow: what may differ from the run that is gone on with, as in `train`.
+        environment: changes to this process's own, None taking a name away.
+        stops: how often it was asked to end. Once, it saves its state; twice, it leaves; then it is killed.
+    """
+    until = time.monotonic() + _LOCK_SECONDS
+    while (holder := holder_of(cell.folder)) and time.monotonic() < until and not stops():
+        time.sleep(_POLL_SECONDS)
+    if holder or stops():
+        return f"{holder} was at work on it, and still is after {_LOCK_SECONDS:g} s" if holder else "it was stopped"
+    process, begun_at = _begin(cell, allow, environment)
+    heard, kill_at = 0, float("inf")
+    try:
+        while process.poll() is None:
+            if stops() > heard:
+                heard = stops()
+                process.terminate()
+                kill_at = time.monotonic() + _KILL_SECONDS if heard > 1 else kill_at
+            if time.monotonic() > kill_at:
+                process.kill()
+            time.sleep(_POLL_SECONDS)
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    return _failure(process.returncode, cell.log, begun_at)
+
+
+def _begin(
+    cell: Cell, allow: Sequence[str], environment: Mapping[str, str | None]
+) -> tuple[subprocess.Popen[bytes], int]:
+    """The run's process, and where what it says begins in its log."""
+    command = cell.command(allow)
+    changed = {**os.environ, **python_path(), **environment}
+    cell.log.parent.mkdir(parents=True, exist_ok=True)
+    with open(cell.log, "ab") as log:
+        log.write(f"\n{time.strftime('%Y-%m-%d %H:%M:%S')} $ {shlex.join(['allcnn', *command])}\n".encode())
+        log.flush()
+        launcher = [sys.executable, "-E", "-S", str(Path(__file__).with_name("orphan.py")), str(os.getpid())]
+        process = subprocess.Popen(
+            [*launcher, sys.executable, "-m", "allcnn_cli", *command],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+            env={name: value for name, value in changed.items() if value is not None},
+        )  # fmt: skip
+        return process, log.tell()
+
+
+def python_path() -> dict[str, str]:
+    """PYTHONPATH as it must be for a process to find this package, where it is not installed."""
+    if _IMPORTED_FROM.name in ("site-packages", "dist-packages"):
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(_IMPORTED_FROM), os.environ.get("PYTHONPATH"))))}
+
+
+def log_length(cell: Cell) -> int:
+    """The bytes in a run's log; more than before once it was begun."""
+    try:
+        return cell.log.stat().st_size
+    except OSError:
+        return 0
+
+
+def _failure(code: int, log: Path, begun_at: int) -> str | None:
+    """Why a process that ended failed, in a line; None where it did not."""
+    if code == 0:
+        return None
+    if code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    said = _last_words(log, begun_at)
+    return f"exit code {code}: {said}" if said else f"exit code {code}"
+
+
+def _last_words(log: Path, begun_at: int) -> str:
+    """The line of a log in which a process says why it failed, else its last; of what it wrote since it began."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(begun_at)
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    failures = [line for line in lines if _FAILURE.match(line)]
+    said = failures[-1] if failures and not failures[-1].startswith("Traceback") else (lines or [""])[-1]
+    return said.removeprefix("error: ")[:300]
