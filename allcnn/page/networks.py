@@ -203,35 +203,23 @@ def _strongest(inspected: Inspected) -> dict[str, Any] | str:
     Raises:
         InputError: the network is not one that signals can be sent back through.
     """
-    from allcnn.visualize.attribution import Attributor
-    from allcnn.visualize.figures import image_pictures, signal_pictures
-    from allcnn.visualize.paper import TrainedNetwork
-    from allcnn.visualize.patches import strongest_patches
+    from allcnn.visualize.paper import TrainedNetwork, patch_pictures
 
     network = TrainedNetwork(inspected.saved)
     layer = network.middle_layers()[0]
     images = inspected.images[:SEARCHED]
-    units = range(min(_CANDIDATES, Attributor(network.model, layer, "guided", network.preprocessing).units))
-
-    def shown(maps: np.ndarray) -> np.ndarray:
-        return np.concatenate([maps, network.in_picture_space(maps)], axis=-1) if network.is_whitened else maps
-
     top = min(TOP, len(images))
-    found = strongest_patches(network.model, images, layer, top, units, "guided", network.preprocessing, picture=shown)
-    assert found.reconstructions is not None  # noqa: S101  (a method was given)
-    blank = np.where(~found.inside[..., None], np.nan, 0.0).astype(np.float32)
-    rows = [image_pictures(found.patches) + blank]
-    rows += [
-        signal_pictures(found.reconstructions[..., at : at + 3]) + blank for at in (0, 3)[: 1 + network.is_whitened]
-    ]
+    found = network.strongest_patches(images, layer, top, None, "guided", most=_CANDIDATES)
+    patches, signals = patch_pictures(found)
+    rows = [patches, *signals]
     firing = [index for index in range(len(found.units)) if found.activations[index, 0] > 0][:UNITS]
     if not firing:
         return f"None of the first {len(found.units)} units of {layer} responds to any image."
 
     def unit(index: int) -> tuple[Picture, str]:
         number, activations = found.units[index], found.activations[index]
-        patches = _picture(_sheet(np.stack([row[index] for row in rows])), f"patches of unit {number}")
-        return patches, f"unit {number}: activations {activations[0]:.3g} to {activations[-1]:.3g}"
+        shown = _picture(_sheet(np.stack([row[index] for row in rows])), f"patches of unit {number}")
+        return shown, f"unit {number}: activations {activations[0]:.3g} to {activations[-1]:.3g}"
 
     return {
         "layer": layer, "top": top, "searched": len(images), "field": found.field.size,

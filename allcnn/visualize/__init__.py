@@ -4,50 +4,16 @@ from allcnn.visualize import guided_backpropagation
 signal = guided_backpropagation(model, images, units=3, layer="conv5").maps
 """
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from allcnn.visualize.attribution import Attribution as Attribution
-    from allcnn.visualize.attribution import Attributor as Attributor
-    from allcnn.visualize.attribution import backpropagation as backpropagation
-    from allcnn.visualize.attribution import deconvnet as deconvnet
-    from allcnn.visualize.attribution import guided_backpropagation as guided_backpropagation
-    from allcnn.visualize.compare import compare_methods as compare_methods
-    from allcnn.visualize.compare import single_unit_patterns as single_unit_patterns
-    from allcnn.visualize.draw import draw_saved as draw_saved
-    from allcnn.visualize.patches import Patches as Patches
-    from allcnn.visualize.patches import strongest_patches as strongest_patches
-    from allcnn.visualize.receptive import receptive_field as receptive_field
-    from allcnn.visualize.switches import with_switches as with_switches
-    from allcnn.visualize.trained import with_random_weights as with_random_weights
-
-_HOMES = {
-    "Attribution": "attribution",
-    "Attributor": "attribution",
-    "Patches": "patches",
-    "backpropagation": "attribution",
-    "compare_methods": "compare",
-    "deconvnet": "attribution",
-    "draw_saved": "draw",
-    "guided_backpropagation": "attribution",
-    "receptive_field": "receptive",
-    "single_unit_patterns": "compare",
-    "strongest_patches": "patches",
-    "with_random_weights": "trained",
-    "with_switches": "switches",
-}
-
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'allcnn.visualize' has no attribute '{name}'")
-    return getattr(import_module(f"allcnn.visualize.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+from allcnn.visualize.altered import with_random_weights as with_random_weights
+from allcnn.visualize.altered import with_switches as with_switches
+from allcnn.visualize.attribution import Attribution as Attribution
+from allcnn.visualize.attribution import Attributor as Attributor
+from allcnn.visualize.attribution import backpropagation as backpropagation
+from allcnn.visualize.attribution import deconvnet as deconvnet
+from allcnn.visualize.attribution import guided_backpropagation as guided_backpropagation
+from allcnn.visualize.compare import compare_methods as compare_methods
+from allcnn.visualize.compare import single_unit_patterns as single_unit_patterns
+from allcnn.visualize.draw import draw_saved as draw_saved
+from allcnn.visualize.patches import Patches as Patches
+from allcnn.visualize.patches import strongest_patches as strongest_patches
+from allcnn.visualize.receptive import receptive_field as receptive_field

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,22 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from allcnn.errors import InputError
-from allcnn.visualize.arguments import (
-    STRONGEST,
-    check_differentiable,
-    checked_images,
-    chosen_units,
-    flat_positions,
-    image_shape,
-)
-from allcnn.visualize.rules import Pass, compiled_on_its_own, forward_pass
-from allcnn.visualize.way import Way
+from allcnn.visualize.graph import METHODS, Graph
 
 if TYPE_CHECKING:
     import keras
 
-# Of models that take images of any size: the first size to look at their shapes with, and where it is too small.
-_SIDES = (64, 256)
+#: Where in its feature map a unit is looked at, if not at a given place: where it is largest.
+STRONGEST = "strongest"
 
 
 @dataclass(frozen=True)
@@ -45,9 +35,11 @@ class Attribution:
 class Attributor:
     """Compiles one way back, from a layer of a model to its images, for any number of calls.
 
+    unit_shape: the shape of the layer's output, a feature map or vector, for images of the size that came last.
+
     Args:
-        model: any Keras model of one image input, functional, sequential or of one's own class (which must have been
-            called before, and takes images of that size). It is not changed.
+        model: a functional or sequential model of one image input, or a `Graph` of it, whose method then counts. It is
+            not changed: its layers are copied, and their weights are read at every call.
         layer: a layer's name ("conv6"; "nested/inner" in a nested model), or None for the classes: the values before
             the softmax, or the model's output where that is not a softmax's. Of a layer that is called several times
             the last call counts.
@@ -57,26 +49,46 @@ class Attributor:
         down_to: the layer at whose output (the last call's) the signal is read; None reads it at the image.
 
     Raises:
-        InputError: an unknown method or layer; a layer whose output is no feature map or vector; or no ReLU lies on
-            the way and the method is not backpropagation, so that it would give plain gradients under another name.
+        InputError: an unknown method or layer; a layer whose output is no feature map or vector; a model whose ReLUs
+            cannot be reached, as `Graph` says; or no ReLU lies on the way and the method is not backpropagation, so
+            that it would give plain gradients under another name.
     """
 
-    def __init__(
-        self, model: keras.Model, layer: str | None = None, method: str = "guided", down_to: str | None = None
-    ):
-        self._backend = _backend()
-        self.image_shape = image_shape(model)
-        if down_to is None:
-            check_differentiable(model)
-        self._way = Way(model, layer, method, down_to, self._backend.trace)
-        self._compiled: dict[Any, Callable] = {}
-        self._looked_at: tuple[int, ...] = ()
-        self._look_at_first()
+    unit_shape: tuple[int, ...]
 
-    @property
-    def unit_shape(self) -> tuple[int, ...]:
-        """The shape of the layer's output, a feature map or vector; for images of the size that came last."""
-        return self._way.unit_shape
+    def __init__(
+        self, model: keras.Model | Graph, layer: str | None = None, method: str = "guided", down_to: str | None = None
+    ):
+        import keras
+
+        graph = model if isinstance(model, Graph) else Graph(model, method)
+        self._graph = graph
+        self.image_shape = graph.image_shape
+        self._where = "the model's output" if layer is None else f'layer "{layer}"'
+        # Neither model computes what comes after the unit.
+        unit = keras.layers.Identity(dtype="float32")(graph.output(layer))
+        self.unit_shape = tuple(unit.shape[1:])
+        if len(self.unit_shape) not in (1, 3):
+            raise InputError(f"{self._where} has outputs of shape {self.unit_shape}; expected a feature map or vector.")
+        self.values = keras.Model(graph.image, unit)
+        start = graph.image if down_to is None else graph.output(down_to)
+        self._lower = self._upper = None
+        if start is not graph.image:
+            if layer is not None and not graph.comes_before(str(down_to), layer):
+                raise InputError(f'layer "{down_to}" comes after {self._where}; expected one that it depends on.')
+            self._lower, self._upper = keras.Model(graph.image, start), keras.Model([graph.image, start], unit)
+        elif "float" not in graph.image.dtype:
+            raise InputError(
+                f'"{graph.name}" takes images of type {graph.image.dtype}, to which no signal passes back; '
+                "expected float32, or the layer at which to read the signal (down_to)."
+            )
+        on_the_way = (self._upper or self.values).operations
+        if graph.method != METHODS[0] and not any(id(operation) in graph.ruled for operation in on_the_way):
+            raise InputError(
+                f"no ReLU was found on the way to {self._where}, so {graph.method} would be plain backpropagation; "
+                "use that, or a layer after a ReLU."
+            )
+        self._run_batch = _compiled(self._signals, graph.variables)
 
     @property
     def units(self) -> int:
@@ -101,13 +113,14 @@ class Attributor:
         Raises:
             InputError: images of a wrong shape, a unit or position out of range.
         """
-        images = checked_images(images, self.image_shape)
-        if images.shape[1:] != self._looked_at:
-            self._look(images.shape[1:])
-        chosen = chosen_units(units, len(images), self.units, self._way.where)
-        places = flat_positions(position, len(images), self.unit_shape, self._way.where)
+        images = _checked_images(images, self.image_shape)
+        if None in self.image_shape:
+            self.unit_shape = tuple(self.values.compute_output_shape((1, *images.shape[1:]))[1:])
+        chosen = self._chosen_units(units, len(images))
+        places = self._flat_positions(position, len(images))
         if batch_size < 1:
             raise InputError(f"batches of {batch_size} images; expected at least 1.")
+        self._graph.take_weights()
         parts = []
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
@@ -118,142 +131,62 @@ class Attributor:
             positions = np.stack(np.divmod(flat, self.unit_shape[1]), axis=1)
         return Attribution(maps, activations, positions)
 
-    def _look_at_first(self) -> None:
-        """Look at images of the model's size, or of one that it bears."""
-        for side in _SIDES:
-            try:
-                return self._look(tuple(known or side for known in self.image_shape))
-            except Exception as error:  # each layer has its own for images that are too small
-                if isinstance(error, InputError) or None not in self.image_shape or side == _SIDES[-1]:
-                    raise
-        return None
-
-    def _look(self, sides: tuple[int, ...]) -> None:
-        seen = self._way.wanted()
-        self._way.look(seen, self._backend.look(self._way, seen, (1, *sides)), sides)
-        self._looked_at = sides
-
     def _run(self, images: np.ndarray, units: np.ndarray, places: np.ndarray, batch_size: int) -> list[np.ndarray]:
         """One batch, filled up to a power of two or the full size, so that little is compiled twice."""
         count = len(images)
         missing = min(batch_size, 1 << (count - 1).bit_length()) - count
         given = images.astype(np.float32), units, places
         filled = [np.concatenate([part, np.repeat(part[-1:], missing, 0)]) for part in given]
-        shape = filled[0].shape
-        if shape not in self._compiled:
-            self._compiled[shape] = self._backend.compiled(self._way)
-        return [np.asarray(output)[:count] for output in self._compiled[shape](*filled)]
+        return [np.asarray(output)[:count] for output in self._run_batch(*filled)]
 
+    def _signals(self, images: Any, units: Any, places: Any) -> tuple[Any, Any, Any]:
+        """What comes back for each image, its unit's value, (n,), and where that is in the flattened map, (n,)."""
+        from keras import ops
 
-class _TensorFlow:
-    def trace(self) -> Any:
-        import tensorflow as tf
+        def total(start: Any) -> tuple[Any, tuple[Any, Any]]:
+            """The sum over the images, each of whose values depends on its own image only."""
+            outputs = (
+                self._upper([images, start], training=False) if self._upper else self.values(start, training=False)
+            )
+            values, where = _selected(outputs, units, places)
+            return ops.sum(values), (values, where)
 
-        return tf.compat.v1.get_default_graph()
+        start = images if self._lower is None else self._lower(images, training=False)
+        signal, (values, where) = _gradient(total, start)
+        return ops.cast(signal, "float32"), values, where
 
-    def look(self, way: Way, seen: Pass, shape: tuple[int, ...]) -> Any:
-        """What the model gives for images of this shape, of which only the shape is known."""
-        import tensorflow as tf
+    def _chosen_units(self, units: Any, images: int) -> np.ndarray:
+        """The unit of each image, (images,) int32."""
+        chosen = _integers(units, "unit")
+        if chosen.shape not in ((), (images,)):
+            raise InputError(f"units of shape {chosen.shape}; expected one, or one for each of the {images} images.")
+        outside = chosen[(chosen < 0) | (chosen >= self.units)]
+        if outside.size:
+            raise InputError(f"{self._where} has no unit {outside.flat[0]}; expected 0 to {self.units - 1}.")
+        return np.broadcast_to(chosen, (images,)).astype(np.int32)
 
-        outputs = []
-
-        def run(images: Any) -> None:
-            with forward_pass(seen):
-                outputs.append(way.model(images, training=False))
-
-        traced = tf.function(run, autograph=False).get_concrete_function(tf.TensorSpec(shape, "float32"))
-        parts = traced.graph.as_graph_def().library.function
-        if any(node.op in ("Relu", "Relu6") for part in parts for node in part.node_def):
-            raise compiled_on_its_own()  # and earlier than this pass, so that the ReLU was not met
-        return outputs[-1]
-
-    def compiled(self, way: Way) -> Callable:
-        import tensorflow as tf
-
-        def call(images: Any) -> Any:
-            return way.model(images, training=False)
-
-        def run(images: Any, units: Any, places: Any) -> tuple[Any, Any, Any]:
-            zeros = way.start(images)
-            # Around the gradient as well: what is not kept but computed again for it must follow the rule again.
-            with forward_pass(way.wanted()):
-                with tf.GradientTape() as tape:
-                    tape.watch(zeros)
-                    total, (values, where) = way.value(call, zeros, images, units, places)
-                signal = tape.gradient(total, zeros, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-            return signal, values, where
-
-        traced: dict[tuple, Callable] = {}
-
-        def compiled(*arguments: Any) -> tuple[Any, Any, Any]:
-            tensors = [argument if argument is None else tf.convert_to_tensor(argument) for argument in arguments]
-            key = tuple(None if tensor is None else tuple(tensor.shape) for tensor in tensors)
-            if key not in traced:
-                # Traced by hand: for several attributors TensorFlow would warn that it traces again and again.
-                traced[key] = tf.function(run, autograph=False).get_concrete_function(*tensors)
-            return traced[key](*(tensor for tensor in tensors if tensor is not None))
-
-        return compiled
-
-
-class _Jax:
-    def trace(self) -> Any:
-        import jax.extend.core
-        from jax import core
-
-        # Where it was, and what it wanted, in older versions.
-        state = getattr(jax.extend.core, "get_opaque_trace_state", None) or core.get_opaque_trace_state
-        return state(convention="nnx")
-
-    def look(self, way: Way, seen: Pass, shape: tuple[int, ...]) -> Any:
-        """What the model gives for images of this shape, of which only the shape is known."""
-        import jax
-
-        outputs = []
-
-        def run(images: Any, weights: Any) -> Any:
-            with forward_pass(seen):
-                outputs.append(self._call(way, weights, images))
-            return outputs[-1]
-
-        traced = jax.make_jaxpr(run)(jax.ShapeDtypeStruct(shape, "float32"), self._weights(way))
-        if any(re.search(r"\bname=relu\b", str(part.params.get("jaxpr", ""))) for part in traced.eqns):
-            raise compiled_on_its_own()  # and earlier than this pass, so that the ReLU was not met
-        return outputs[-1]
-
-    def compiled(self, way: Way) -> Callable:
-        import jax
-
-        def value(zeros: Any, weights: Any, images: Any, units: Any, places: Any) -> Any:
-            return way.value(lambda images: self._call(way, weights, images), zeros, images, units, places)
-
-        @jax.jit
-        def run(weights: Any, images: Any, units: Any, places: Any) -> tuple[Any, Any, Any]:
-            gradient = jax.value_and_grad(value, has_aux=True)
-            (_, (values, where)), signal = gradient(way.start(images), weights, images, units, places)
-            return signal, values, where
-
-        # As arguments: weights that are captured would be compiled in as constants.
-        return lambda *given: run(self._weights(way), *given)
-
-    def _weights(self, way: Way) -> list[Any]:
-        return [variable.value for variable in way.model.variables]
-
-    def _call(self, way: Way, weights: list[Any], images: Any) -> Any:
-        import keras
-
-        # Not `stateless_call`, which passes `training` on to a `call` that does not take it.
-        with keras.StatelessScope(zip(way.model.variables, weights, strict=True)):
-            return way.model(images, training=False)
-
-
-def _backend() -> _TensorFlow | _Jax:
-    import keras
-
-    backends: dict[str, type[_TensorFlow] | type[_Jax]] = {"tensorflow": _TensorFlow, "jax": _Jax}
-    if (name := keras.backend.backend()) not in backends:
-        raise InputError(f'Keras runs on "{name}"; expected one of: {", ".join(backends)}.')
-    return backends[name]()
+    def _flat_positions(self, position: Any, images: int) -> np.ndarray:
+        """Each image's position as an index into the flattened feature map, (images,) int32; -1 for the strongest."""
+        if isinstance(position, str):
+            if position != STRONGEST:
+                raise InputError(f'unknown position "{position}"; expected "{STRONGEST}" or (y, x).')
+            return np.full(images, -1, np.int32)
+        if len(self.unit_shape) == 1:
+            raise InputError(f'{self._where} is a vector, whose units have no position; leave it at "{STRONGEST}".')
+        places = _integers(position, "position")
+        if places.shape not in ((2,), (images, 2)):
+            raise InputError(
+                f"positions of shape {places.shape}; expected (y, x), or one for each of the {images} images."
+            )
+        height, width, _ = self.unit_shape
+        places = np.broadcast_to(places, (images, 2))
+        outside = places[((places < 0) | (places >= (height, width))).any(axis=1)]
+        if len(outside):
+            raise InputError(
+                f"{self._where} has no position {tuple(map(int, outside[0]))}; "
+                f"expected (0, 0) to ({height - 1}, {width - 1})."
+            )
+        return (places[:, 0] * width + places[:, 1]).astype(np.int32)
 
 
 def backpropagation(
@@ -284,3 +217,95 @@ def guided_backpropagation(
     Args and Raises: as `Attributor`.
     """
     return Attributor(model, layer, "guided")(images, units, position)
+
+
+def _selected(values: Any, units: Any, places: Any) -> tuple[Any, Any]:
+    """Each image's value of its unit, and where in its map; a place below 0 asks for the strongest."""
+    from keras import ops
+
+    if len(values.shape) == 2:
+        return ops.take_along_axis(values, units[:, None], axis=1)[:, 0], ops.zeros_like(units)
+    flat = ops.reshape(values, (-1, values.shape[1] * values.shape[2], values.shape[3]))
+    one = ops.take_along_axis(flat, units[:, None, None], axis=2)[:, :, 0]
+    where = ops.where(places < 0, ops.cast(ops.argmax(one, axis=1), "int32"), places)
+    return ops.take_along_axis(one, where[:, None], axis=1)[:, 0], where
+
+
+def _gradient(function: Callable, start: Any) -> tuple[Any, Any]:
+    """The gradient of a function of (value, more), and what more it gave."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        (_, more), signal = jax.value_and_grad(function, has_aux=True)(start)
+        return signal, more
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(start)
+        total, more = function(start)
+    return tape.gradient(total, start, unconnected_gradients=tf.UnconnectedGradients.ZERO), more
+
+
+def _compiled(function: Callable, variables: list[Any]) -> Callable:
+    """A function of arrays that reads these variables, compiled once for each shape.
+
+    Raises:
+        InputError: on a backend other than TensorFlow and JAX.
+    """
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        @jax.jit
+        def run(weights: list[Any], *given: Any) -> Any:
+            with keras.StatelessScope(list(zip(variables, weights, strict=True))):
+                return function(*given)
+
+        # As arguments: weights that are captured would be compiled in as constants.
+        return lambda *given: run([variable.value for variable in variables], *given)
+    if backend != "tensorflow":
+        raise InputError(f'Keras runs on "{backend}"; expected one of: tensorflow, jax.')
+    import tensorflow as tf
+
+    traced: dict[tuple, Callable] = {}
+
+    def traced_once(*given: Any) -> Any:
+        tensors = [tf.convert_to_tensor(one) for one in given]
+        shape = tuple(tensors[0].shape)
+        if shape not in traced:
+            # Traced by hand: for several attributors TensorFlow would warn that it traces again and again.
+            traced[shape] = tf.function(function, autograph=False).get_concrete_function(*tensors)
+        return traced[shape](*tensors)
+
+    return traced_once
+
+
+def check_shape(images: np.ndarray, expected: tuple[int | None, ...]) -> None:
+    """Raises InputError for images that are not (n, height, width, channels) of these sides; None bears any."""
+    if images.ndim != 4 or any(want not in (None, got) for want, got in zip(expected, images.shape[1:], strict=True)):
+        sides = ", ".join("any" if side is None else str(side) for side in expected)
+        raise InputError(f"images of shape {images.shape}; expected (n, {sides}).")
+
+
+def _checked_images(images: Any, expected: tuple[int | None, ...]) -> np.ndarray:
+    images = np.asarray(images)
+    check_shape(images, expected)
+    if images.dtype.kind not in "biuf":
+        raise InputError(f"images of type {images.dtype}; expected numbers.")
+    if not len(images):
+        raise InputError("no images were given; expected at least one.")
+    return images
+
+
+def _integers(values: Any, name: str) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of different lengths
+        array = np.asarray(None)
+    if array.dtype.kind not in "iu":
+        raise InputError(f"unknown {name} {values!r:.60}; expected integers.")
+    return array

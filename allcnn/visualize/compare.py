@@ -1,4 +1,4 @@
-"""The three methods side by side, with and without switches: the paper's Figures 4, 5 and 6."""
+"""The three methods side by side, with and without switches: the paper's Figures 2, 4, 5 and 6."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from allcnn.errors import InputError
+from allcnn.visualize.altered import with_switches
 from allcnn.visualize.attribution import Attributor
-from allcnn.visualize.layers import find_layer, named_layers
-from allcnn.visualize.rules import METHODS, Pass, forward_pass
-from allcnn.visualize.switches import with_switches
+from allcnn.visualize.graph import COPY, METHODS, Graph
 
 if TYPE_CHECKING:
     import keras
-
-#: What stands above the columns.
-TITLES = {"backpropagation": "backpropagation", "deconvnet": "deconvnet", "guided": "guided backprop."}
 
 
 @dataclass(frozen=True)
@@ -62,25 +58,22 @@ def compare_methods(
         models[True] = with_switches(model)
     except InputError:  # it has no strides to replace; max-pooling of its own has its switches anyway
         pass
-    maps, found = {}, None
-    for switches, network in models.items():
-        for method in METHODS:
-            result = Attributor(network, layer, method, down_to)(images, units)
-            maps[method, switches] = result.maps
-            found = found or result
-    assert found is not None  # noqa: S101  (METHODS is not empty)
-    return Comparison(layer, np.broadcast_to(units, len(images)), found.activations, found.positions, maps)
+    found = {
+        (method, switches): Attributor(network, layer, method, down_to)(images, units)
+        for switches, network in models.items()
+        for method in METHODS
+    }
+    first = found[METHODS[0], False]
+    maps = {key: result.maps for key, result in found.items()}
+    return Comparison(layer, np.broadcast_to(units, len(images)), first.activations, first.positions, maps)
 
 
 def largest_units(model: keras.Model, images: np.ndarray, layer: str | None = None) -> np.ndarray:
     """The unit with the largest activation anywhere in a layer (None: the likeliest class), (n,) for n images."""
     import keras
 
-    found = find_layer(model, layer) if layer is not None else None
-    with forward_pass(Pass("backpropagation", () if found is None else (found,))) as seen:
-        outputs = model(np.asarray(images, np.float32), training=False)
-    if found is not None:
-        outputs = seen.outputs[id(found)]
+    graph = Graph(model, METHODS[0])
+    outputs = keras.Model(graph.image, graph.output(layer))(np.asarray(images, np.float32), training=False)
     values = keras.ops.convert_to_numpy(outputs)
     return values.reshape(len(images), -1, values.shape[-1]).max(axis=1).argmax(axis=1)
 
@@ -98,16 +91,14 @@ def single_unit_patterns(model: keras.Model, layer: str, down_to: str | None = N
     attributor = Attributor(model, layer, "deconvnet", down_to)
     if len(attributor.unit_shape) != 3:
         raise InputError(f'layer "{layer}" is no feature map; expected a convolution.')
-    for name, before in named_layers(model):
-        if name == layer:
-            break
-        if "MaxPooling" in type(before).__name__:
+    for operation in attributor.values.operations:
+        if "MaxPooling" in type(operation).__name__:
             raise InputError(
-                f'layer "{layer}" has max-pooling before it ("{name}"), whose switches need an image; '
-                "expected a layer before that."
+                f'layer "{layer}" has max-pooling before it ("{operation.name.removeprefix(COPY)}"), whose switches '
+                "need an image; expected a layer before that."
             )
-    height, width, units = attributor.unit_shape
-    shape = tuple(side or 64 for side in model.input_shape[1:])
+    shape = tuple(side or 64 for side in attributor.image_shape)
+    height, width, units = attributor.values.compute_output_shape((1, *shape))[1:]
     # Any image does. Its unit must be open for the signal to begin, which the rule of the deconvnet makes it.
     images = np.zeros((units, *shape), np.float32)
     return attributor(images, np.arange(units), (height // 2, width // 2)).maps

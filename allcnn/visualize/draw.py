@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from allcnn.backend import load_keras
-from allcnn.data.dataset import Dataset
 from allcnn.data.images import ResizeRule, read_image
 from allcnn.errors import InputError
 from allcnn.evaluation import load_own_data
 from allcnn.models.saved import find_model_file, open_saved, read_card
-from allcnn.visualize.rules import check_method
+from allcnn.visualize import paper
+from allcnn.visualize.altered import with_random_weights
+from allcnn.visualize.graph import check_method
+from allcnn.visualize.paper import Drawn, TrainedNetwork
 
 if TYPE_CHECKING:
-    from allcnn.visualize.paper import Drawn, TrainedNetwork
+    import keras
 
 FIGURES = ("2", "3", "4", "5", "6", "review-3", "review-4")
-#: Images in the figures that compare methods, and units and images in Figure 3.
-_COMPARED, _UNITS, _TOP = 4, 10, 10
+# Images in the figures that compare methods.
+_COMPARED = 4
 
 
 def draw_saved(
@@ -30,7 +32,7 @@ def draw_saved(
     *,
     layer: str | None = None,
     units: str | Sequence[int] | None = None,
-    top: int = _TOP,
+    top: int = 10,
     method: str = "guided",
     images: Sequence[str | Path] = (),
     figures: str | Sequence[str] | None = None,
@@ -68,12 +70,14 @@ def draw_saved(
     if wanted is not None and (layer is not None or images):
         raise InputError("--figures goes with neither --layer nor --image; ask for them one after the other.")
     chosen = None if units is None else parse_units(units)
+    if images and chosen is not None and len(chosen) != 1:
+        raise InputError(f"an image is looked at from one unit; {len(chosen)} were given (--units).")
     path = find_model_file(path)
     card = read_card(path)
     if card is None:
         raise InputError(
             f"{path}: was not written by allcnn, so its preprocessing and names are not known.\n"
-            "In Python, allcnn.visualize takes any Keras model."
+            "In Python, allcnn.visualize takes any functional or sequential Keras model."
         )
     folder = Path(output)
     if folder.exists() and not folder.is_dir():
@@ -82,18 +86,30 @@ def draw_saved(
     pixels = np.stack([rule.centre(read_image(image)) for image in images]) if images else None
     data = load_own_data(path, card, dataset, data_dir, image_size, mirror) if pixels is None else None
     load_keras()
-    from allcnn.visualize.paper import TrainedNetwork
-
-    network = TrainedNetwork(open_saved(path))
-    artist = _Artist(network, folder, method, top, random_weights, announce)
+    network = paper.TrainedNetwork(open_saved(path))
+    untrained = with_random_weights(network.model) if random_weights else None
     if pixels is not None:
-        return artist.own_images(pixels, [str(image) for image in images], layer, chosen)
+        unit = None if chosen is None else chosen[0]
+        file = folder / f"images-{(layer or 'classes').replace('/', '-')}.png"
+        names = [str(image) for image in images]
+        return [paper.methods_compared(network, pixels, names, file, "images", layer, unit, untrained)]
     assert data is not None  # noqa: S101  (there are no images of one's own)
+    test_images, _ = data.test_set_in_memory()
     if layer is not None:
-        return [
-            artist.patches(layer, chosen, data.test_set_in_memory()[0], f"patches-{layer.replace('/', '-')}-{method}")
-        ]
-    return artist.paper(wanted, data)
+        file = folder / f"patches-{layer.replace('/', '-')}-{method}.png"
+        return [paper.draw_patches(network, test_images, layer, chosen, top, method, file, "patches", untrained)]
+    drawn: list[Drawn] = []
+    # Figures 4 and 5 compare with switches put in for strides, 6 is of networks trained with max-pooling.
+    others = {"2", "4", "5"} if network.has_max_pooling() else {"6"}
+    for figure in wanted or [figure for figure in FIGURES if figure not in others]:
+        announce(f"drawing figure {figure} ...")
+        try:
+            drawn += _draw_figure(figure, network, test_images, folder, method, top, untrained)
+        except InputError as error:
+            if wanted is not None:
+                raise
+            announce(f"figure {figure} is left out: {error}")
+    return drawn
 
 
 def parse_units(units: str | Sequence[int]) -> list[int]:
@@ -121,87 +137,31 @@ def _which_figures(figures: str | Sequence[str] | None) -> list[str] | None:
     return names
 
 
-class _Artist:
-    """Draws for one network into one folder."""
-
-    def __init__(
-        self,
-        network: TrainedNetwork,
-        folder: Path,
-        method: str,
-        top: int,
-        random_weights: bool,
-        announce: Callable[[str], None],
-    ) -> None:
-        from allcnn.visualize.trained import with_random_weights
-
-        self.network = network
-        self.folder = folder
-        self.method = method
-        self.top = top
-        self.announce = announce
-        self.untrained = with_random_weights(network.model) if random_weights else None
-
-    def patches(
-        self, layer: str, units: list[int] | None, images: np.ndarray, name: str, figure: str = "patches"
-    ) -> Drawn:
-        """The strongest patches of a layer's units."""
-        from allcnn.visualize.patch_figure import draw_patches
-
-        return draw_patches(
-            self.network, images, layer, units, self.top, self.method, self.folder / f"{name}.png", figure,
-            self.untrained,
-        )  # fmt: skip
-
-    def own_images(
-        self, pixels: np.ndarray, names: list[str], layer: str | None, units: list[int] | None
-    ) -> list[Drawn]:
-        """All methods on images of one's own."""
-        from allcnn.visualize.paper import methods_compared
-
-        if units is not None and len(units) != 1:
-            raise InputError(f"an image is looked at from one unit; {len(units)} were given (--units).")
-        unit = None if units is None else units[0]
-        path = self.folder / f"images-{(layer or 'classes').replace('/', '-')}.png"
-        return [methods_compared(self.network, pixels, names, path, "images", layer, unit, self.untrained)]
-
-    def paper(self, wanted: list[str] | None, data: Dataset) -> list[Drawn]:
-        """The figures asked for, or those that the network has; why another is missing is announced."""
-
-        drawn: list[Drawn] = []
-        images, _ = data.test_set_in_memory()
-        for figure in wanted or self._figures_of_the_network():
-            self.announce(f"drawing figure {figure} ...")
-            try:
-                drawn += self._figure(figure, images)
-            except InputError as error:
-                if wanted is not None:
-                    raise
-                self.announce(f"figure {figure} is left out: {error}")
-        return drawn
-
-    def _figures_of_the_network(self) -> list[str]:
-        """Figures 4 and 5 compare with switches put in for strides, 6 is of networks trained with max-pooling."""
-        others = {"2", "4", "5"} if self.network.has_max_pooling() else {"6"}
-        return [figure for figure in FIGURES if figure not in others]
-
-    def _figure(self, figure: str, images: np.ndarray) -> list[Drawn]:
-        from allcnn.visualize import paper
-
-        network = self.network
-        indices = list(range(min(_COMPARED, len(images))))
-        few = images[indices]
-        path = self.folder / f"figure-{figure}.png"
-        match figure:
-            case "2":
-                return [paper.lower_layers(network, path)]
-            case "3":
-                return [
-                    self.patches(layer, None, images, f"figure-3-{layer}", "3") for layer in network.middle_layers()
-                ]
-            case "review-3":
-                return [paper.image_whitened(network, few, indices, path)]
-            case "review-4":
-                return [paper.filters(network, path)]
-        layer = network.convolutions[-1] if figure == "4" else None
-        return [paper.methods_compared(network, few, indices, path, figure, layer, None, self.untrained)]
+def _draw_figure(
+    figure: str,
+    network: TrainedNetwork,
+    images: np.ndarray,
+    folder: Path,
+    method: str,
+    top: int,
+    untrained: keras.Model | None,
+) -> list[Drawn]:
+    """One of `FIGURES`; Figure 3 is a file for each of its layers."""
+    indices = list(range(min(_COMPARED, len(images))))
+    few = images[indices]
+    path = folder / f"figure-{figure}.png"
+    match figure:
+        case "2":
+            return [paper.lower_layers(network, path)]
+        case "3":
+            files = {layer: folder / f"figure-3-{layer}.png" for layer in network.middle_layers()}
+            return [
+                paper.draw_patches(network, images, layer, None, top, method, file, "3", untrained)
+                for layer, file in files.items()
+            ]
+        case "review-3":
+            return [paper.image_whitened(network, few, indices, path)]
+        case "review-4":
+            return [paper.filters(network, path)]
+    layer = network.convolutions[-1] if figure == "4" else None
+    return [paper.methods_compared(network, few, indices, path, figure, layer, None, untrained)]

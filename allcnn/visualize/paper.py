@@ -11,10 +11,11 @@ import numpy as np
 
 from allcnn.errors import InputError
 from allcnn.models.parts import preprocessing_end
-from allcnn.visualize.compare import TITLES, compare_methods, single_unit_patterns
+from allcnn.visualize.attribution import STRONGEST, Attributor
+from allcnn.visualize.compare import compare_methods, single_unit_patterns
 from allcnn.visualize.figures import Panel, as_grid, draw, image_pictures, signal_pictures
-from allcnn.visualize.rules import METHODS
-from allcnn.visualize.trained import is_whitened, unwhiten
+from allcnn.visualize.graph import METHODS, Graph
+from allcnn.visualize.patches import Patches, cut_to_boxes, strongest_patches
 
 if TYPE_CHECKING:
     import keras
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from allcnn.models.saved import SavedModel
 
 _COLUMNS = 16
+# What stands above the columns.
+_TITLES = {"backpropagation": "backpropagation", "deconvnet": "deconvnet", "guided": "guided backprop."}
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class TrainedNetwork:
         self.name = saved.card.model
         self.class_names = saved.card.class_names
         self.preprocessing = preprocessing_end(saved.model, saved.card)
+        #: Whether it whitens its images.
+        self.is_whitened = any(layer.name == "zca" for layer in saved.model.layers)
         self.convolutions = [
             layer.name
             for layer in saved.model.layers
@@ -62,29 +67,126 @@ class TrainedNetwork:
         """Whether the network was trained with max-pooling."""
         return any("MaxPooling" in type(layer).__name__ for layer in self.model.layers)
 
-    @property
-    def is_whitened(self) -> bool:
-        """Whether it whitens its images."""
-        return is_whitened(self.model)
-
     def in_picture_space(self, maps: np.ndarray) -> np.ndarray:
-        """Signals at the network's input as they are in a picture: un-whitened, where it whitens."""
-        return unwhiten(self.model, maps) if is_whitened(self.model) else maps
+        """Signals at the network's input, (n, height, width, 3), as they are in a picture.
+
+        Where the network whitens by y = x P, this is y P^-1. The mean is left out, since a signal is a direction and
+        not an image; so is each image's own contrast.
+        """
+        if not self.is_whitened:
+            return maps
+        matrix = self.model.get_layer("zca").get_weights()[0].astype(np.float64)
+        return np.linalg.solve(matrix.T, maps.reshape(len(maps), -1).T).T.reshape(maps.shape).astype(np.float32)
+
+    def strongest_patches(
+        self, images: np.ndarray, layer: str, top: int, units: Sequence[int] | None, method: str, most: int = 10
+    ) -> Patches:
+        """The strongest patches of a layer's units with their reconstructions, of 3 channels, or 6 if it whitens.
+
+        Channels 3 to 5 have the reconstructions un-whitened.
+
+        Args:
+            images: raw, (n, height, width, 3); one pass goes over them.
+            units: by default the first `most`.
+
+        Raises:
+            InputError: as `allcnn.visualize.strongest_patches`.
+        """
+        if units is None:
+            units = range(min(most, Graph(self.model, METHODS[0]).output(layer).shape[-1]))
+
+        def shown(maps: np.ndarray) -> np.ndarray:
+            return np.concatenate([maps, self.in_picture_space(maps)], axis=-1) if self.is_whitened else maps
+
+        return strongest_patches(self.model, images, layer, top, list(units), method, self.preprocessing, picture=shown)
 
 
-def lower_layers(network: TrainedNetwork, path: Path, layers: Sequence[str] | None = None) -> Drawn:
+def patch_pictures(found: Patches) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Patches as pictures (units, k, height, width, 3), NaN outside the image, and each kind of reconstruction so."""
+    assert found.reconstructions is not None  # noqa: S101  (a method was given)
+    outside = np.where(found.inside[..., None], 0.0, np.nan).astype(np.float32)
+    channels = range(0, found.reconstructions.shape[-1], 3)
+    signals = [signal_pictures(found.reconstructions[..., first : first + 3]) + outside for first in channels]
+    return image_pictures(found.patches) + outside, signals
+
+
+def lower_layers(network: TrainedNetwork, path: Path) -> Drawn:
     """Figure 2: the patterns of single units of the first three convolutions, by the deconvnet, without an image."""
-    layers = list(layers or network.convolutions[:3])
+    layers = network.convolutions[:3]
     rows = []
     for layer in layers:
         maps = single_unit_patterns(network.model, layer, network.preprocessing)
-        rows.append([Panel(f"{layer}: {len(maps)} units", as_grid(signal_pictures(_crop(maps)), _COLUMNS))])
+        box = _box(maps)
+        rows.append([Panel(f"{layer}: {len(maps)} units", as_grid(signal_pictures(maps[box]), _COLUMNS))])
         if network.is_whitened:
-            shown = _crop(network.in_picture_space(maps), _box(maps))
+            shown = network.in_picture_space(maps)[box]
             rows[-1].append(Panel(f"{layer}, un-whitened", as_grid(signal_pictures(shown), _COLUMNS)))
     title = f"{network.name}: patterns of single units of {', '.join(layers)}, deconvnet, no image"
     draw(rows, title, path)
     return Drawn("2", path, {"method": "deconvnet", "layers": layers})
+
+
+def draw_patches(
+    network: TrainedNetwork,
+    images: np.ndarray,
+    layer: str,
+    units: Sequence[int] | None,
+    top: int,
+    method: str,
+    path: Path,
+    figure: str,
+    untrained: keras.Model | None = None,
+) -> Drawn:
+    """Figure 3: a row for each unit, with what `method` brings back from its strongest images, and those patches.
+
+    Where the network whitens, the reconstructions are shown as they are at its input and un-whitened.
+
+    Args:
+        images: raw, (n, height, width, 3); one pass goes over them.
+        units: by default the first ten.
+        untrained: the network with random weights: what it brings back from the same places is shown too.
+
+    Raises:
+        InputError: as `strongest_patches`.
+    """
+    found = network.strongest_patches(images, layer, top, units, method)
+    patches, signals = patch_pictures(found)
+    # What hangs over the image in every patch, as a field larger than the image does, is not worth the room.
+    rows, columns = (np.flatnonzero(found.inside.any(axis=axes)) for axes in ((0, 1, 3), (0, 1, 2)))
+    cut = (..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1), slice(None))
+    labels = [
+        f"unit {unit}" + ("" if values.any() else "\n(never active)")
+        for unit, values in zip(found.units, found.activations, strict=True)
+    ]
+    panels = [Panel(_TITLES[method], signals[0][cut], labels)]
+    panels += [Panel("un-whitened", pictures[cut]) for pictures in signals[1:]]
+    panels.append(Panel("image", patches[cut]))
+    if untrained is not None:
+        other = signal_pictures(_from_the_same_places(untrained, network, images, layer, method, found))
+        panels.append(Panel(f"{_TITLES[method]},\nrandom weights", np.where(np.isnan(patches), np.nan, other)[cut]))
+    draw(
+        [panels],
+        f"{network.name}: {_TITLES[method]} from the {top} strongest of {len(images):,} images for units of {layer}",
+        path,
+    )
+    of_each_unit = zip(found.units, found.images, found.positions, found.boxes, found.activations, strict=True)
+    content = {
+        "method": method,
+        "layer": layer,
+        "images_seen": len(images),
+        "field": list(found.field.size),
+        "units": [
+            {
+                "unit": int(unit),
+                "images": [
+                    {"image": int(image), "position": place.tolist(), "box": box.tolist(), "activation": float(value)}
+                    for image, place, box, value in zip(*patches_of_unit, strict=True)
+                ],
+            }
+            for unit, *patches_of_unit in of_each_unit
+        ],
+    }
+    return Drawn(figure, path, content)
 
 
 def methods_compared(
@@ -108,15 +210,15 @@ def methods_compared(
         other = compare_methods(untrained, images, layer, found.units, network.preprocessing)
         sources.append(({key: maps for key, maps in other.maps.items() if not key[1]}, ",\nrandom weights"))
     names = [f"image {index}" if isinstance(index, int) else Path(index).name for index in indices]
-    rows = [f"{name}\n{_unit_name(network, layer, unit)}" for name, unit in zip(names, found.units, strict=True)]
+    units_named = [f"{layer} unit {unit}" if layer else network.class_names[int(unit)] for unit in found.units]
+    rows = [f"{name}\n{unit}" for name, unit in zip(names, units_named, strict=True)]
     panels = []
     for un_whitened in (False, True) if network.is_whitened else (False,):
         columns, labels = [image_pictures(images)], ["image"]
         for maps, more in sources:
-            for method, switches in sorted(maps, key=lambda key: (key[1], METHODS.index(key[0]))):
-                signals = maps[method, switches]
+            for (method, switches), signals in maps.items():
                 columns.append(signal_pictures(network.in_picture_space(signals) if un_whitened else signals))
-                labels.append(TITLES[method] + (",\nwith switches" if switches else more))
+                labels.append(_TITLES[method] + (",\nwith switches" if switches else more))
         title = "un-whitened" if un_whitened else "at the network's input, whitened" if network.is_whitened else ""
         panels.append([Panel(title, np.stack(columns, axis=1), rows, labels)])
     where = layer or "the classes, before the softmax"
@@ -174,20 +276,25 @@ def filters(network: TrainedNetwork, path: Path) -> Drawn:
     return Drawn("review-4", path, {"layers": [first, second]})
 
 
-def _unit_name(network: TrainedNetwork, layer: str | None, unit: int) -> str:
-    return f"{layer} unit {unit}" if layer is not None else network.class_names[int(unit)]
-
-
-def _box(maps: np.ndarray) -> tuple[slice, slice]:
-    """The rows and columns of whole maps in which any of them is not zero."""
+def _box(maps: np.ndarray) -> tuple[slice, slice, slice]:
+    """All maps, and the rows and columns in which any of them is not zero."""
     used = np.abs(maps).max(axis=(0, 3)) > 0
     if not used.any():
-        return slice(None), slice(None)
+        return slice(None), slice(None), slice(None)
     rows, columns = (np.flatnonzero(used.any(axis=axis)) for axis in (1, 0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return slice(None), slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
-def _crop(maps: np.ndarray, box: tuple[slice, slice] | None = None) -> np.ndarray:
-    """Whole maps cut to where they are not zero."""
-    rows, columns = box or _box(maps)
-    return maps[:, rows, columns]
+def _from_the_same_places(
+    model: keras.Model, network: TrainedNetwork, images: np.ndarray, layer: str, method: str, found: Patches
+) -> np.ndarray:
+    """What another network of the same layers brings back from the units, images and positions of `found`."""
+    chosen = found.images.ravel()
+    units = found.units.repeat(found.images.shape[1])
+    attributor = Attributor(model, layer, method, network.preprocessing)
+    places = found.positions.reshape(-1, 2) if len(attributor.unit_shape) == 3 else STRONGEST
+    maps = network.in_picture_space(attributor(images[chosen], units, places).maps)
+    signals = np.zeros((*found.images.shape, *found.field.size, maps.shape[-1]), np.float32)
+    rows, slots = np.unravel_index(np.arange(found.images.size), found.images.shape)
+    cut_to_boxes(maps, signals, rows, slots, found.boxes, found.field.field_of(found.positions, clipped=False))
+    return signals

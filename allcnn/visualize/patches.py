@@ -12,10 +12,9 @@ import numpy as np
 from allcnn.device import physical_memory
 from allcnn.errors import InputError
 from allcnn.evaluation import BATCH_SIZE, probabilities
-from allcnn.visualize.attribution import STRONGEST, Attributor
-from allcnn.visualize.layers import find_layer
-from allcnn.visualize.receptive import ReceptiveField, image_shape, preprocessed_image, receptive_field
-from allcnn.visualize.rules import Pass, forward_pass
+from allcnn.visualize.attribution import STRONGEST, Attributor, check_shape
+from allcnn.visualize.graph import METHODS, Graph
+from allcnn.visualize.receptive import ReceptiveField, preprocessed_image, receptive_field
 
 if TYPE_CHECKING:
     import keras
@@ -97,22 +96,25 @@ def strongest_patches(
     """
     if k < 1 or batch_size < 1:
         raise InputError(f"k is {k} and batch_size {batch_size}; expected at least 1.")
-    find_layer(model, layer)
+    graph = Graph(model, METHODS[0] if method is None else method)
+    graph.full_name(layer)
     blocks = _blocks(images, batch_size)
     first = next(blocks, None)
     if first is None:
         raise InputError("no images were given; expected at least one.")
-    _check_fit(first, image_shape(model))
-    down_to = preprocessed_image(model) if down_to is None else down_to
-    field = receptive_field(model, layer, down_to, first.shape[1:3])
+    check_shape(first, graph.image_shape)
+    down_to = preprocessed_image(graph) if down_to is None else down_to
+    field = receptive_field(graph, layer, down_to, first.shape[1:3])
     if field.image_size != first.shape[1:3]:
         raise InputError(
             f'layer "{down_to}" gives {field.image_size}, the images are {first.shape[1:3]}; expected as many.'
         )
     # Before the pass, so that what it refuses is known at once.
-    attributor = Attributor(model, layer, method, _behind_input(model, down_to)) if method is not None else None
+    attributor = Attributor(graph, layer, down_to=down_to) if method is not None else None
 
-    peaks = _peaks(model, layer)
+    peaks = _peaks(graph, layer)
+    # A batch is filled up to its size, so that it is no larger than all images are.
+    batch_size = min(batch_size, len(first))
     values = probabilities(peaks, first, batch_size)
     best = _Best(k, _checked_units(units, values.shape[1]), keep=not hasattr(images, "shape"))
     _check_memory((len(best.units), k, *field.size), first, method is not None)
@@ -183,29 +185,15 @@ class _Best:
         return np.asarray((images if self.kept is None else self.kept)[int(index)])
 
 
-def _peaks(model: keras.Model, layer: str) -> keras.Model:
-    """The images -> each unit's largest activation and its index in the flattened map, (n, units, 2) float32.
-
-    What comes after the layer is not computed: compiled, it is left out. Nothing is added to the model's own graph.
-    """
+def _peaks(graph: Graph, layer: str) -> keras.Model:
+    """The images -> each unit's largest activation and its index in the flattened map, (n, units, 2) float32."""
     import keras
     from keras import ops
 
-    watched = find_layer(model, layer)
-
-    class Peaks(keras.Model):
-        def __init__(self) -> None:
-            super().__init__(name="peaks")
-            self.network = model
-
-        def call(self, images: Any) -> Any:
-            with forward_pass(Pass("backpropagation", (watched,))) as seen:
-                self.network(images, training=False)
-            values = ops.cast(seen.outputs[id(watched)], "float32")
-            maps = ops.reshape(values, (ops.shape(values)[0], -1, values.shape[-1]))
-            return ops.stack([ops.max(maps, axis=1), ops.cast(ops.argmax(maps, axis=1), "float32")], axis=-1)
-
-    return Peaks()
+    values = keras.layers.Identity(dtype="float32")(graph.output(layer))
+    maps = keras.layers.Reshape((-1, values.shape[-1]))(values)
+    peaks = ops.stack([ops.max(maps, axis=1), ops.cast(ops.argmax(maps, axis=1), "float32")], axis=-1)
+    return keras.Model(graph.image, peaks)
 
 
 def _blocks(images: Any, size: int) -> Iterator[np.ndarray]:
@@ -217,9 +205,9 @@ def _blocks(images: Any, size: int) -> Iterator[np.ndarray]:
     count = 0
     for batch in batches:
         batch = np.asarray(batch[0] if isinstance(batch, tuple) else batch)
-        _check_fit(batch, (None, None, None))
+        check_shape(batch, (None, None, None))
         if waiting:
-            _check_fit(batch, waiting[0].shape[1:])
+            check_shape(batch, waiting[0].shape[1:])
         waiting.append(batch)
         count += len(batch)
         if count >= size:
@@ -242,25 +230,12 @@ def cut_to_boxes(
         into[row, slot, top - y : bottom - y, left - x : right - x] = picture[top:bottom, left:right]
 
 
-def _behind_input(model: keras.Model, down_to: str | None) -> str | None:
-    """None for the input layer: what it gives is the image, and it is not called."""
-    is_input = down_to is not None and type(find_layer(model, down_to)).__name__ == "InputLayer"
-    return None if is_input else down_to
-
-
 def _checked_units(units: Sequence[int] | np.ndarray | None, count: int) -> np.ndarray:
     chosen = np.arange(count) if units is None else np.asarray(units)
     whole = chosen.ndim == 1 and np.issubdtype(chosen.dtype, np.integer)
     if not whole or not len(chosen) or chosen.min() < 0 or chosen.max() >= count:
         raise InputError(f"the units are {units!r:.60}; expected a list of whole numbers from 0 to {count - 1}.")
     return chosen
-
-
-def _check_fit(images: np.ndarray, expected: tuple[int | None, ...]) -> None:
-    fits = images.ndim == 4 and all(want in (None, got) for want, got in zip(expected, images.shape[1:], strict=True))
-    if not fits:
-        sides = ", ".join("any" if side is None else str(side) for side in expected)
-        raise InputError(f"images of shape {images.shape}; expected batches of shape (n, {sides}).")
 
 
 def _check_memory(shape: tuple[int, ...], images: np.ndarray, reconstructed: bool) -> None:

@@ -1,24 +1,83 @@
-"""What of the image a unit sees: size, stride and place of its receptive field, exactly, for the image's size."""
+"""What of the image a unit sees: size, stride and place of its receptive field, exactly, for the image's size.
+
+The arithmetic of sizes, strides and offsets is that of `allcnn.specs.shapes`. What is added here are the pixels that
+each unit depends on, and other layers of Keras.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from allcnn.errors import InputError
-from allcnn.specs import resolve
-from allcnn.specs.layers import Conv, Pool, Spec
-from allcnn.specs.shapes import Axis, layer_shapes
-from allcnn.visualize.geometry import Field, FieldAxis, pixels, slid, through, whole
-from allcnn.visualize.layers import find_layer, named_layers
+from allcnn.specs.shapes import Axis
+from allcnn.visualize.graph import METHODS, Graph
 
 if TYPE_CHECKING:
     import keras
 
-# Of a tensor: what its units see; None if nothing of what is asked for; why that is not known.
+
+@dataclass(frozen=True)
+class FieldAxis:
+    """One direction.
+
+    axis: the field of all units. Unit u has the pixels from start + u * jump, some of which may be padding.
+    seen: for each unit (first, end) of the pixels that it depends on, all inside the image; (0, 0) if it sees padding
+        only. This is less than the field cut at the border: what rounding down or dilation leaves out is left out.
+    image: pixels of the image.
+    """
+
+    axis: Axis
+    seen: tuple[tuple[int, int], ...]
+    image: int
+
+    @property
+    def size(self) -> int:
+        """Pixels of a unit's field."""
+        return self.axis.receptive_field
+
+    @property
+    def start(self) -> int:
+        """The first pixel of the first unit's field; below 0 where that is padding."""
+        return round(self.axis.offset - (self.size - 1) / 2)
+
+    def slid(self, window: int, stride: int, padding: str, dilation: int = 1) -> FieldAxis:
+        """After a window slid along; no units are left where it does not fit."""
+        return self._through(self.axis.slid((window - 1) * dilation + 1, stride, padding), window, stride, dilation)
+
+    def padded(self, before: int, after: int) -> FieldAxis:
+        """After padding by so many positions, or cropping by so many below 0."""
+        offset = self.axis.offset - before * self.axis.jump
+        return self._through(replace(self.axis, size=self.axis.size + before + after, offset=offset), 1, 1, 1)
+
+    def whole(self) -> FieldAxis:
+        """One unit that sees what all together saw."""
+        return self._through(self.axis.whole(), self.axis.size, 1, 1)
+
+    def spread(self, count: int) -> FieldAxis:
+        """`count` units, all of which see what all together saw."""
+        one = self.whole()
+        return FieldAxis(replace(one.axis, size=count, jump=0), one.seen * count, self.image)
+
+    def _through(self, axis: Axis, window: int, stride: int, dilation: int) -> FieldAxis:
+        after = FieldAxis(axis, (), self.image)
+        before = (self.start - after.start) // self.axis.jump if self.axis.jump else 0
+        taps = np.arange(axis.size)[:, None] * stride - before + np.arange(window) * dilation
+        inside = (taps >= 0) & (taps < len(self.seen))
+        seen = np.array(self.seen)[np.where(inside, taps, 0)]
+        inside &= seen[..., 0] < seen[..., 1]
+        first = np.where(inside, seen[..., 0], self.image).min(axis=1, initial=self.image)
+        end = np.where(inside, seen[..., 1], 0).max(axis=1, initial=0)
+        boxes = tuple((int(low), int(high)) if low < high else (0, 0) for low, high in zip(first, end, strict=True))
+        return replace(after, seen=boxes)
+
+
+#: A tensor's height and width. A vector is one unit in both directions.
+Field = tuple[FieldAxis, ...]
+# What a tensor's units see; None if nothing of what is asked for; or why that is not known.
 _Known = Field | InputError | None
 
 
@@ -37,12 +96,12 @@ class ReceptiveField:
     @property
     def jump(self) -> tuple[int, int]:
         """Pixels from one unit to the next, (down, across); 0 where every unit sees the whole image."""
-        return self.height.jump, self.width.jump
+        return self.height.axis.jump, self.width.axis.jump
 
     @property
     def offset(self) -> tuple[float, float]:
         """The pixel, (y, x), at the centre of what unit (0, 0) sees."""
-        return self.height.offset, self.width.offset
+        return self.height.axis.offset, self.width.axis.offset
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -76,45 +135,8 @@ class ReceptiveField:
         return np.stack([top, left, bottom, right], axis=-1)
 
 
-def spec_receptive_field(
-    model: str | Spec, layer: str, input_shape: tuple[int, int, int] | None = None
-) -> ReceptiveField:
-    """The receptive field in one of our networks, by the arithmetic of its spec, without building it.
-
-    Args:
-        model: a name, a network in the spec language, or a Spec.
-        layer: the layer's name, as in `allcnn.specs.shapes.layer_names`.
-        input_shape: (height, width, channels); by default the published network's own, else (32, 32, 3).
-
-    Raises:
-        SpecError: the text is not a network, or does not fit the input.
-        InputError: an unknown network or layer.
-    """
-    spec, network = resolve(model)
-    shape = input_shape or (network.input_shape if network else (32, 32, 3))
-    rows = layer_shapes(spec, shape)
-    if layer not in (names := [row.name for row in rows]):
-        raise InputError(f'the network has no layer "{layer}"; expected one of: {", ".join(names)}.')
-    fields = [pixels(side) for side in shape[:2]]
-    for row in rows[: names.index(layer) + 1]:
-        if isinstance(row.layer, Conv | Pool):
-            fields = [
-                slid(field, row.layer.size, row.layer.stride, before=_before(field, axis), count=axis.size)
-                for field, axis in zip(fields, row.axes, strict=True)
-            ]
-        elif len(row.output_shape) == 1:
-            fields = [whole(field) for field in fields]
-    return ReceptiveField(*fields)
-
-
-def _before(field: FieldAxis, axis: Axis) -> int:
-    """The zeros in front of the first unit that the arithmetic counted with."""
-    start = axis.offset - (axis.receptive_field - 1) / 2
-    return round((field.start - start) / field.jump)
-
-
 def receptive_field(
-    model: keras.Model, layer: str, down_to: str | None = None, image_size: tuple[int, int] | None = None
+    model: keras.Model | Graph, layer: str, down_to: str | None = None, image_size: tuple[int, int] | None = None
 ) -> ReceptiveField:
     """The receptive field of a layer's units, from the graph of any functional or sequential Keras model.
 
@@ -124,6 +146,7 @@ def receptive_field(
     normalisation and whitening do, see the whole image; `down_to` counts from behind it.
 
     Args:
+        model: or a `Graph` of it.
         layer, down_to: names, as `Attributor` takes them. The field is counted in the pixels of the image, or in the
             positions of `down_to`'s output.
         image_size: (height, width), needed where the model takes images of any size.
@@ -132,108 +155,204 @@ def receptive_field(
         InputError: an unknown layer; a layer on the way of which it is not known what it sees, which the message names;
             a model without a graph; or the layer does not depend on `down_to`.
     """
-    wanted = find_layer(model, layer)
-    source = find_layer(model, down_to) if down_to is not None else None
-    fields = _fields(model, source, image_size)
-    found = fields.get(id(wanted), None)
+    graph = model if isinstance(model, Graph) else Graph(model, METHODS[0])
+    wanted = graph.output(layer)
+    found = _fields(graph, graph.image if down_to is None else graph.output(down_to), image_size).get(id(wanted))
     if isinstance(found, InputError):
         raise found
     if found is None:
-        raise InputError(f'layer "{layer}" does not depend on {"the image" if source is None else down_to}.')
+        raise InputError(f'layer "{layer}" does not depend on {"the image" if down_to is None else down_to}.')
     return ReceptiveField(*found)
 
 
-def preprocessed_image(model: keras.Model) -> str | None:
+def preprocessed_image(graph: Graph) -> str | None:
     """The name of the layer that ends a preprocessing over the whole image inside a model; None where it has none.
 
     It is the first that gives an image of the same shape again, every pixel of which depends on all pixels, as contrast
     normalisation and whitening do. Its pixels lie where the image's do, and from it on receptive fields are local.
     """
-    names = {id(layer): name for name, layer in named_layers(model)}
-    shape = image_shape(model)
-    if None in shape:
+    if None in graph.image_shape:
         return None
-    for key, field in _fields(model, None, None).items():
-        if isinstance(field, tuple) and all(axis.jump == 0 for axis in field) and key in names:
-            if tuple(find_layer(model, names[key]).output.shape[1:]) == shape:
-                return names[key]
+    fields = _fields(graph, graph.image, None)
+    for call in graph.calls:
+        field = fields[id(call.outputs[0])]
+        if isinstance(field, tuple) and all(axis.axis.jump == 0 for axis in field):
+            if tuple(call.outputs[0].shape[1:]) == graph.image_shape:
+                return call.name
     return None
 
 
-def image_shape(model: keras.Model) -> tuple[int | None, ...]:
-    """(height, width, channels) of the images that a model takes, None where it takes any.
-
-    Raises:
-        InputError: a model without a graph of layers, or of other inputs than one of images.
-    """
-    inputs = getattr(_graph(model), "inputs", None)
-    if inputs is None:
-        raise InputError(f'"{model.name}" has no graph of layers; expected a functional or sequential model.')
-    if len(inputs) != 1 or len(inputs[0].shape) != 4:
-        shapes = ", ".join(str(tensor.shape) for tensor in inputs)
-        raise InputError(f"the model takes {shapes}; expected one input of images (None, height, width, channels).")
-    return tuple(inputs[0].shape[1:])
-
-
-def _fields(
-    model: keras.Model, source: keras.layers.Layer | None, image_size: tuple[int, int] | None
-) -> dict[int, _Known]:
-    """What the units of every layer see, by the layer's identity; of one that is called twice, in its last call."""
-    own = image_shape(model)[:2]
+def _fields(graph: Graph, source: Any, image_size: tuple[int, int] | None) -> dict[int, _Known]:
+    """What the units of every tensor in a graph see of a source tensor, by identity."""
+    own = graph.image_shape[:2]
     height, width = own if image_size is None else image_size
     if height is None or width is None:
         raise InputError("the model takes images of any size; pass image_size=(height, width).")
     if any(side not in (None, given) for side, given in zip(own, (height, width), strict=True)):
         raise InputError(f"the model takes images of {own}; image_size is {(height, width)}.")
-    seen: dict[int, _Known] = {}
-    _follow(model, [None if source is not None else (pixels(height), pixels(width))], source, seen)
-    return seen
+    fields: dict[int, _Known] = {id(graph.image): None}
+    if source is graph.image:
+        fields[id(source)] = _pixels(height), _pixels(width)
+    for call in graph.calls:
+        found = _after(call.layer, [fields.get(id(tensor)) for tensor in call.inputs], call.outputs[0].shape)
+        for tensor in call.outputs:
+            fields.setdefault(id(tensor), found)  # the calls of a nested model come before its own
+            if tensor is source:
+                fields[id(tensor)] = _from_here(call.layer, tensor.shape)
+    return fields
 
 
-def _graph(model: Any) -> Any:
-    """The part of a Keras model that holds its graph: a sequential model keeps it inside."""
-    graph = getattr(model, "_functional", None) or model
-    return graph if hasattr(graph, "_nodes_by_depth") else None
+def _pixels(count: int) -> FieldAxis:
+    """The image itself: each unit is a pixel."""
+    return FieldAxis(Axis(count), tuple((pixel, pixel + 1) for pixel in range(count)), count)
 
 
-def _follow(model: Any, fields: Sequence[_Known], source: Any, seen: dict[int, _Known]) -> list[_Known]:
-    """Follow the fields of a model's inputs to its outputs, and note those of each layer on the way."""
-    graph = _graph(model)
-    known = {id(tensor): field for tensor, field in zip(graph.inputs, fields, strict=True)}
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        for node in graph._nodes_by_depth[depth]:
-            layer = node.operation
-            outputs: Sequence[_Known]
-            if node.is_input:
-                outputs = [known[id(tensor)] for tensor in node.outputs]
-            else:
-                outputs = _call(layer, [known[id(tensor)] for tensor in node.input_tensors], node.outputs, source, seen)
-            if layer is source:
-                outputs = [_begin(tensor, layer) for tensor in node.outputs]
-            known.update((id(tensor), field) for tensor, field in zip(node.outputs, outputs, strict=True))
-            seen[id(layer)] = outputs[0]
-    return [known[id(tensor)] for tensor in graph.outputs]
+def _from_here(layer: Any, shape: tuple[int | None, ...]) -> _Known:
+    if len(shape) != 4 or shape[1] is None or shape[2] is None:
+        return InputError(f'layer "{layer.name}" gives {shape}; expected maps of a known size to count from.')
+    return _pixels(shape[1]), _pixels(shape[2])
 
 
-def _call(
-    layer: Any, inputs: Sequence[_Known], tensors: Sequence[Any], source: Any, seen: dict[int, _Known]
-) -> Sequence[_Known]:
-    """The fields of a layer's outputs. Nothing is refused yet: the layer may not lie on the way."""
-    if _graph(layer) is not None:
-        return _follow(layer, inputs, source, seen)
+def _after(layer: Any, inputs: Sequence[_Known], shape: tuple[int | None, ...]) -> _Known:
+    """What a layer's units see, given what its inputs' units see. Nothing is raised: it may not lie on the way."""
     for field in inputs:
         if isinstance(field, InputError):
-            return [field] * len(tensors)
+            return field
     fields = [field for field in inputs if isinstance(field, tuple)]
     if not fields:
-        return [None] * len(tensors)
-    try:
-        return [through(layer, fields, tuple(tensors[0].shape))] * len(tensors)
-    except InputError as refusal:
-        return [refusal] * len(tensors)
+        return None
+    where = f'layer "{layer.name}" ({type(layer).__name__})'
+    if getattr(layer, "data_format", None) == "channels_first":
+        return InputError(f"{where} has its channels first; expected channels last.")
+    if len(shape) not in (2, 4):
+        return InputError(f"{where} gives outputs of rank {len(shape)}; expected feature maps or vectors.")
+    rules = _LAYERS if hasattr(layer, "weights") else _OPERATIONS
+    for kind in type(layer).__mro__:
+        if kind.__module__.split(".")[0] in ("keras", "allcnn") and kind.__name__ in rules:
+            try:
+                field = tuple(_met(axes, where) for axes in zip(*fields, strict=True))
+                return rules[kind.__name__](layer, field, shape)
+            except InputError as refusal:
+                return refusal
+    return InputError(
+        f"it is not known what the units of {where} see; expected a layer before it, or down_to behind it."
+    )
 
 
-def _begin(tensor: Any, layer: Any) -> Field | InputError:
-    if len(tensor.shape) != 4 or None in tensor.shape[1:3]:
-        return InputError(f'layer "{layer.name}" gives {tensor.shape}; expected maps of a known size to count from.')
-    return pixels(tensor.shape[1]), pixels(tensor.shape[2])
+def _met(axes: Sequence[FieldAxis], where: str) -> FieldAxis:
+    """Where branches meet: each unit sees what any branch showed it."""
+    if len(axes) == 1:
+        return axes[0]
+    count = max(len(axis.seen) for axis in axes)
+    axes = [axis.spread(count) if len(axis.seen) < count else axis for axis in axes]
+    seen = [axis.seen for axis in axes]
+    if len(jumps := {axis.axis.jump for axis in axes}) > 1:
+        if 0 not in jumps:
+            raise InputError(f"{where} joins branches of strides {sorted(jumps)}; its units have no field of one size.")
+        # One branch sees the whole image, so that the field no longer moves with the unit.
+        axes = [axis.spread(count) for axis in axes]
+    start = min(axis.start for axis in axes)
+    size = max(axis.start + axis.size for axis in axes) - start
+    field = Axis(count, size, axes[0].axis.jump, start + (size - 1) / 2)
+    return FieldAxis(field, tuple(map(_hull, zip(*seen, strict=True))), axes[0].image)
+
+
+def _hull(parts: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    parts = [part for part in parts if part[0] < part[1]]
+    return (min(first for first, _ in parts), max(end for _, end in parts)) if parts else (0, 0)
+
+
+_Shape = tuple[int | None, ...]
+
+
+def _same(layer: Any, field: Field, shape: _Shape) -> Field:
+    return field
+
+
+def _windows(layer: Any, field: Field, shape: _Shape) -> Field:
+    window = _pair(getattr(layer, "kernel_size", None) or layer.pool_size)
+    strides, dilation = _pair(layer.strides), _pair(getattr(layer, "dilation_rate", 1))
+    after = tuple(
+        axis.slid(size, stride, layer.padding, gap)
+        for axis, size, stride, gap in zip(field, window, strides, dilation, strict=True)
+    )
+    if not all(axis.seen for axis in after):
+        raise InputError(f'layer "{layer.name}" has a larger window than there are positions to slide it along.')
+    return after
+
+
+def _edges(layer: Any, field: Field, shape: _Shape) -> Field:
+    sign, edges = (1, layer.padding) if hasattr(layer, "padding") else (-1, layer.cropping)
+    return tuple(axis.padded(sign * before, sign * after) for axis, (before, after) in zip(field, edges, strict=True))
+
+
+def _whole(layer: Any, field: Field, shape: _Shape) -> Field:
+    return tuple(axis.whole() for axis in field)
+
+
+def _reshaped(layer: Any, field: Field, shape: _Shape) -> Field:
+    if len(shape) == 2:
+        return _whole(layer, field, shape)
+    height, width = (len(axis.seen) for axis in field)
+    if shape[1:3] in ((height, width), (None, None)) and (height, width) != (1, 1):
+        return field
+    sides = [side for side in shape[1:3] if side is not None]
+    if len(sides) < 2:
+        raise InputError(f'layer "{layer.name}" gives maps of an open size {shape}; expected one known beforehand.')
+    return tuple(axis.spread(side) for axis, side in zip(field, sides, strict=True))
+
+
+def _normalised(layer: Any, field: Field, shape: _Shape) -> Field:
+    """What is computed along an axis mixes its positions; along the channels alone each position stays by itself."""
+    along = layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]
+    along = [axis % len(shape) for axis in along]
+    return tuple(
+        axis.spread(len(axis.seen)) if len(shape) == 4 and place in along else axis
+        for place, axis in enumerate(field, start=1)
+    )
+
+
+def _everywhere(layer: Any, field: Field, shape: _Shape) -> Field:
+    return tuple(axis.spread(len(axis.seen)) for axis in field)
+
+
+def _channels(layer: Any, field: Field, shape: _Shape) -> Field:
+    if layer.axis % len(shape) != len(shape) - 1:
+        raise InputError(f'layer "{layer.name}" joins along axis {layer.axis}; expected the channels, the last one.')
+    return field
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def _table(rules: dict[Callable, str]) -> dict[str, Callable[[Any, Field, _Shape], Field]]:
+    return {name: rule for rule, names in rules.items() for name in names.split()}
+
+
+# By class name, subclasses included: Keras is loaded when a model is there, not before.
+_LAYERS = _table(
+    {
+        _same: "Activation ReLU LeakyReLU PReLU ELU Identity ActivityRegularization Rescaling BatchNormalization "
+        "Normalization Dense Dropout AlphaDropout SpatialDropout2D GaussianDropout GaussianNoise "
+        "Add Subtract Multiply Average Maximum Minimum "
+        # Nothing but the identity outside training.
+        "RandomFlip RandomRotation RandomZoom RandomTranslation RandomContrast RandomBrightness",
+        _windows: "Conv2D DepthwiseConv2D SeparableConv2D MaxPooling2D AveragePooling2D NormPooling2D",
+        _edges: "ZeroPadding2D Cropping2D",
+        _whole: "Flatten GlobalAveragePooling2D GlobalMaxPooling2D",
+        _normalised: "Softmax LayerNormalization RMSNormalization UnitNormalization",
+        _everywhere: "GroupNormalization",
+        _channels: "Concatenate",
+        _reshaped: "Reshape",
+    }
+)
+_OPERATIONS = _table(
+    {
+        _same: "ReLU Relu Relu6 Sigmoid Softplus Softsign Silu LeakyRelu HardSigmoid HardSilu Elu Selu Gelu Celu Add "
+        "Subtract Multiply Divide TrueDivide Power Maximum Minimum Absolute Abs Negative Exp Expm1 Log Log1p Sqrt "
+        "Square Tanh Clip Cast",
+        _channels: "Concatenate",
+        _reshaped: "Reshape",
+    }
+)

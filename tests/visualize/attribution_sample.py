@@ -33,7 +33,7 @@ def network(name: str, seed: int | None = None):
 
 def network_with_switches(name: str):
     """The same, with max-pooling for strides where it has strides."""
-    from allcnn.visualize.switches import with_switches
+    from allcnn.visualize.altered import with_switches
 
     model, image = network(name)
     return (with_switches(model) if name.startswith("strided") else model), image

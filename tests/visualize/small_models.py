@@ -41,17 +41,6 @@ def models() -> dict:
     import keras
     from keras import layers
 
-    class OwnModel(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.first = layers.Conv2D(6, 3, activation="relu", name="first")
-            self.second = layers.Conv2D(5, 3, name="second")
-
-        def call(self, x):
-            return keras.ops.mean(keras.ops.relu(self.second(self.first(x))), axis=(1, 2))
-
-    own = OwnModel()
-    own(np.zeros((1, 12, 12, 3)))
     inputs = keras.Input((12, 12, 3))
 
     def functional(*after):
@@ -65,16 +54,19 @@ def models() -> dict:
         [keras.Input((10, 10, 6)), layers.Conv2D(6, 3, activation="relu", name="deep"), layers.BatchNormalization()],
         name="inner",
     )
+    outer = keras.Sequential([keras.Input((10, 10, 6)), inner, layers.ZeroPadding2D(1)], name="outer")
     relu = layers.Activation("relu")
     second = layers.Conv2D(5, 3, name="second")
     return {
         "shared ReLU": functional(shared, second, shared),
         "nested": functional(inner, second, relu),
+        "nested twice, shared": functional(outer, outer, second, relu),
         "ops.relu": functional(keras.ops.relu, second, keras.ops.relu),
-        "activation layer": functional(relu, second, layers.Activation("relu")),
         "ReLU6": functional(layers.ReLU(6), second, relu),
-        "own class": own,
+        "sequential": keras.Sequential(
+            [inputs, layers.Conv2D(6, 3), relu, second, layers.ReLU(), layers.GlobalAveragePooling2D()]
+        ),
     }
 
 
-KINDS = ("shared ReLU", "nested", "ops.relu", "activation layer", "ReLU6", "own class")
+KINDS = ("shared ReLU", "nested", "nested twice, shared", "ops.relu", "ReLU6", "sequential")

@@ -7,7 +7,7 @@ import pytest
 from small_models import PATCHES, A, B, image, kernel, splitting_model
 
 from allcnn.visualize.attribution import Attributor, backpropagation, deconvnet, guided_backpropagation
-from allcnn.visualize.rules import METHODS
+from allcnn.visualize.graph import METHODS
 
 FUNCTIONS = {"backpropagation": backpropagation, "deconvnet": deconvnet, "guided": guided_backpropagation}
 

@@ -5,35 +5,64 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from small_models import KINDS, PATCHES, models, splitting_model
-from untouched import assert_untouched_by
 
 from allcnn.visualize.attribution import Attributor, backpropagation, deconvnet, guided_backpropagation
-from allcnn.visualize.rules import METHODS
+from allcnn.visualize.graph import METHODS
 
 FUNCTIONS = {"backpropagation": backpropagation, "deconvnet": deconvnet, "guided": guided_backpropagation}
 #: What JAX compiles slowly is not tried there in every form.
-ON_BOTH = ("shared ReLU", "ops.relu", "own class")
+ON_BOTH = ("shared ReLU", "nested", "ops.relu", "sequential")
 
 
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=[pytest.mark.backends] * (kind in ON_BOTH)) for kind in KINDS]
 )
 def test_any_kind_of_model_works_and_is_untouched(kind) -> None:
+    """What the three methods give differs. The model, its graph and Keras are what they were."""
+    import keras
+    from keras.src import backend
+
     model = models()[kind]
     images = np.random.default_rng(0).normal(size=(3, 12, 12, 3)).astype(np.float32)
-    maps = {}
-
-    def act() -> None:
-        for method in METHODS:
-            found = FUNCTIONS[method](model, images, [0, 3, 4])
-            maps[method] = found.maps
-            np.testing.assert_allclose(
-                found.activations, np.asarray(model(images))[np.arange(3), [0, 3, 4]], rtol=1e-5, atol=1e-6
-            )
-
-    assert_untouched_by(model, images, act)
+    before, keras_before = state_of(model, images), (backend.nn.relu, keras.layers.Layer.__call__)
+    outputs, maps = np.asarray(model(images)), {}
+    for method in METHODS:
+        found = FUNCTIONS[method](model, images, [0, 3, 4])
+        maps[method] = found.maps
+        np.testing.assert_allclose(found.activations, outputs[np.arange(3), [0, 3, 4]], rtol=1e-5, atol=1e-6)
     for one, other in (METHODS[:2], METHODS[1:], METHODS[::2]):
         assert np.abs(maps[one] - maps[other]).max() > 0.05 * np.abs(maps[one]).max()
+    assert all(np.array_equal(*pair) for pair in zip(before, state_of(model, images), strict=True))
+    assert keras_before == (backend.nn.relu, keras.layers.Layer.__call__)
+
+
+def state_of(model, images: np.ndarray) -> list:
+    """What must be the same afterwards: outputs, weights, how often each layer was called, configuration."""
+    calls = [(len(layer._inbound_nodes), len(layer._outbound_nodes)) for layer in model._flatten_layers()]
+    return [np.asarray(model(images)), *model.get_weights(), np.array(calls), str(model.get_config()), model.compiled]
+
+
+@pytest.mark.backends
+def test_backpropagation_is_the_models_own_gradient() -> None:
+    import keras
+
+    model = models()["nested twice, shared"]
+    images = np.random.default_rng(0).normal(size=(2, 12, 12, 3)).astype(np.float32)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        expected = jax.grad(lambda images: model(images)[:, 2].sum())(images)
+    else:
+        import tensorflow as tf
+
+        watched = tf.convert_to_tensor(images)
+        with tf.GradientTape() as tape:
+            tape.watch(watched)
+            total = tf.reduce_sum(model(watched)[:, 2])
+        expected = tape.gradient(total, watched)
+    found = backpropagation(model, images, 2).maps
+    assert np.abs(found).max() > 0
+    np.testing.assert_allclose(found, np.asarray(expected), rtol=1e-4, atol=1e-6 * np.abs(found).max())
 
 
 def test_layers_of_nested_models_are_found() -> None:
@@ -111,59 +140,30 @@ def test_mixed_precision_gives_float32_maps() -> None:
         assert np.abs(coarse.maps - fine.maps).max() > 0
 
 
-def guided_twin(model):
-    """A copy whose ReLUs' gradient is guided backpropagation's: another way to the same maps."""
-    import keras
-
-    @keras.ops.custom_gradient
-    def guided(x):
-        def backward(signal):
-            return keras.ops.where(keras.ops.logical_and(x > 0, signal > 0), signal, keras.ops.zeros_like(signal))
-
-        return keras.ops.relu(x), backward
-
-    def twin_of(layer):
-        config = layer.get_config()
-        if config.get("activation") == "relu":
-            config["activation"] = guided
-        return type(layer).from_config(config)
-
-    twin = keras.models.clone_model(model, clone_function=twin_of)
-    twin.set_weights(model.get_weights())
-    return twin
-
-
-def gradient_of_unit(model, images: np.ndarray, unit: int) -> np.ndarray:
-    import tensorflow as tf
-
-    images = tf.convert_to_tensor(images)
-    with tf.GradientTape() as tape:
-        tape.watch(images)
-        value = tf.reduce_sum(tf.reduce_max(model(images)[..., unit], axis=(1, 2)))
-    return tape.gradient(value, images).numpy()
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "layer"), [("VGG16", "block3_conv3"), ("ResNet50", "conv2_block3_out")])
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [("VGG16", "block3_conv3"), ("ResNet50", "conv2_block3_out"), ("MobileNetV2", "block_3_expand_relu"),
+     ("DenseNet121", "conv3_block2_1_relu"), ("MobileNetV3Small", "expanded_conv_2_expand_bn"), ("Xception", None)],
+)  # fmt: skip
 def test_networks_of_keras_applications(name, layer) -> None:
+    """The values are the network's own, and each method gives another signal."""
     import keras
 
-    model = getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(32, 32, 3))
-    model = keras.Model(model.inputs, model.get_layer(layer).output)
-    images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
-    twin = guided_twin(model)
-    # The weights are drawn by chance; this unit is not dead.
-    unit = int(model.predict_on_batch(images).max(axis=(0, 1, 2)).argmax())
-
-    def act() -> None:
-        found = guided_backpropagation(model, images, unit, layer)
-        expected = gradient_of_unit(twin, images, unit)
-        assert np.abs(expected).max() > 0
-        assert np.abs(found.maps - expected).max() < 1e-5 * np.abs(expected).max()
-        plain = gradient_of_unit(model, images, unit)
-        assert np.abs(found.maps - plain).max() > 0.1 * np.abs(plain).max()
-
-    assert_untouched_by(model, images, act)
+    side = 75 if name == "Xception" else 32
+    model = getattr(keras.applications, name)(weights=None, include_top=layer is None, input_shape=(side, side, 3))
+    random = np.random.default_rng(0)
+    images = random.normal(size=(2, side, side, 3)).astype(np.float32)
+    for weight in model.trainable_weights:  # of He's scale, and shifts that keep units alive
+        kernel = len(weight.shape) > 1
+        scale = np.sqrt(2 / np.prod(weight.shape[:-1])) if kernel else 0.5
+        weight.assign(random.normal(0 if kernel else 1, scale, weight.shape))
+    found = {method: Attributor(model, layer, method)(images, 1) for method in METHODS}
+    for one, other in (METHODS[:2], METHODS[1:], METHODS[::2]):
+        assert np.abs(found[one].maps - found[other].maps).max() > 0.01 * np.abs(found[one].maps).max()
+    if layer is not None:
+        values = np.asarray(keras.Model(model.inputs, model.get_layer(layer).output)(images))[..., 1]
+        np.testing.assert_allclose(found["guided"].activations, values.max(axis=(1, 2)), rtol=1e-4)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from allcnn.preprocessing import make_preprocessing
 from allcnn.visualize import patches as module
 from allcnn.visualize.attribution import Attributor
 from allcnn.visualize.patches import Patches, strongest_patches
-from allcnn.visualize.receptive import spec_receptive_field
+from allcnn.visualize.receptive import receptive_field
 
 SPEC = "6C3-6C3/2-5C3v-NC1-GAP"
 SHAPE = (12, 15, 3)
@@ -57,7 +57,7 @@ def test_against_a_sort_of_all_activations(exact, images) -> None:
     found = strongest_patches(exact, images, "conv3", k=6)
     values = all_activations(exact, "conv3", images)
     height, width, units = values.shape[1:]
-    field = spec_receptive_field(SPEC, "conv3", SHAPE)
+    field = receptive_field(exact, "conv3")
     assert (found.layer, found.method, found.field) == ("conv3", "guided", field)
     assert found.units.tolist() == list(range(units))
     assert found.patches.shape == found.reconstructions.shape == (units, 6, *field.size, 3)
@@ -215,6 +215,7 @@ def test_behind_a_preprocessing(whitened, images) -> None:
         strongest_patches(whitened, images, "conv3", down_to="conv2")
 
 
+@pytest.mark.backends
 def test_the_model_is_left_as_it_was(exact, images) -> None:
     weights = [weight.copy() for weight in exact.get_weights()]
     nodes = [(len(layer._inbound_nodes), len(layer._outbound_nodes)) for layer in exact.layers]
@@ -231,12 +232,12 @@ def test_the_model_is_left_as_it_was(exact, images) -> None:
         ({"k": 0}, "k is 0 and batch_size 250; expected at least 1"),
         ({"images": []}, "no images were given"),
         ({"images": np.zeros((0, *SHAPE))}, "no images were given"),
-        ({"images": np.zeros(SHAPE)}, r"images of shape \(12, 15, 3\); expected batches of shape \(n, any, any, any\)"),
+        ({"images": np.zeros(SHAPE)}, r"images of shape \(12, 15, 3\); expected \(n, any, any, any\)"),
         (
             {"images": np.zeros((2, 9, 9, 3))},
-            r"images of shape \(2, 9, 9, 3\); expected batches of shape \(n, 12, 15, 3",
+            r"images of shape \(2, 9, 9, 3\); expected \(n, 12, 15, 3",
         ),
-        ({"images": [np.zeros((2, *SHAPE)), np.zeros((2, 9, 9, 3))]}, r"\(2, 9, 9, 3\); expected .* \(n, 12, 15, 3\)"),
+        ({"images": [np.zeros((2, *SHAPE)), np.zeros((2, 9, 9, 3))]}, r"\(2, 9, 9, 3\); expected \(n, 12, 15, 3\)"),
         ({"units": [5]}, r"the units are \[5\]; expected a list of whole numbers from 0 to 4"),
         ({"units": []}, r"the units are \[\]; expected"),
         ({"method": "magic"}, 'unknown method "magic"'),

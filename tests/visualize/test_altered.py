@@ -1,4 +1,4 @@
-"""Max-pooling in place of strides: the same sizes, weights and names, in a model that shares nothing."""
+"""Copies to compare with: max-pooling in place of strides, and shuffled weights; they share nothing with the model."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 from small_models import PATCHES, kernel, splitting_model
 
 from allcnn.errors import InputError
+from allcnn.visualize.altered import with_random_weights, with_switches
 from allcnn.visualize.attribution import Attributor
-from allcnn.visualize.switches import with_switches
 
 
 def weights_of(model) -> dict[str, list[np.ndarray]]:
@@ -145,53 +145,26 @@ def test_training_one_leaves_the_other_as_it_was() -> None:
     assert not np.array_equal(copy.get_layer("conv2").get_weights()[0], weights["conv2"][0])
 
 
-def residual():
-    """Two branches with a stride each that are added, in a nested model; a layer that is called twice."""
+def test_branches_shared_layers_and_operations() -> None:
+    """Two branches with a stride each that are added; a layer that is called twice."""
     import keras
     from keras import layers
 
-    inputs = keras.Input((9, 9, 4))
-    block = keras.Model(
-        inputs,
-        layers.Add()(
-            [layers.Conv2D(4, 1, 2, name="short")(inputs), layers.Conv2D(4, 3, 2, "same", name="long")(inputs)]
-        ),
-        name="block",
-    )
     image = keras.Input((17, 17, 3), name="picture")
+    x = layers.Conv2D(4, 3, 2, "same", activation="relu", name="first")(image)
+    x = layers.Add()([layers.Conv2D(4, 1, 2, name="short")(x), layers.Conv2D(4, 3, 2, "same", name="long")(x)])
     twice = layers.Conv2D(4, 2, 2, activation="relu", name="twice")
-    x = block(layers.Conv2D(4, 3, 2, "same", activation="relu", name="first")(image))
-    x = keras.ops.relu(twice(twice(x)) - 0.5)
-    return keras.Model(image, layers.GlobalAveragePooling2D()(x), name="whole")
-
-
-def test_branches_nested_models_and_shared_layers() -> None:
-    model = residual()
+    model = keras.Model(image, layers.GlobalAveragePooling2D()(keras.ops.relu(twice(twice(x)) - 0.5)), name="whole")
     before = state_of(model)
     copy = with_switches(model)
     assert state_of(model) == before
-    block = copy.get_layer("block")
-    names = {layer.name for layer in block.layers}
-    assert {"short", "short_switches", "long", "long_switches"} <= names
-    assert block.output_shape == model.get_layer("block").output_shape
-    assert {"picture", "first_switches", "twice_switches"} <= {layer.name for layer in copy.layers}
-    assert [layer.name for layer in copy.layers].count("twice_switches") == 1
+    names = [layer.name for layer in copy.layers]
+    assert {"picture", "first_switches", "short_switches", "long_switches"} <= set(names)
+    assert names.count("twice_switches") == 1
     assert copy.output_shape == model.output_shape and copy.name == "whole"
     assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), copy.get_weights(), strict=True))
     images = np.random.default_rng(0).normal(size=(2, 17, 17, 3)).astype(np.float32)
-    assert np.abs(Attributor(copy, "block/long", "deconvnet")(images, 0).maps).max() > 0
-
-
-def test_sequential_models_inside_and_out() -> None:
-    import keras
-    from keras import layers
-
-    inner = keras.Sequential([layers.Conv2D(4, 3, 2, name="strided"), layers.ReLU(name="relu")], name="inner")
-    model = keras.Sequential([keras.Input((9, 9, 3), name="in"), inner, layers.Flatten(name="flat")])
-    copy = with_switches(model)
-    assert [layer.name for layer in copy.layers] == ["in", "inner", "flat"]
-    assert [layer.name for layer in copy.get_layer("inner").layers][1:] == ["strided", "strided_switches", "relu"]
-    assert copy.output_shape == model.output_shape
+    assert np.abs(Attributor(copy, "long", "deconvnet")(images, 0).maps).max() > 0
 
 
 @pytest.mark.slow
@@ -213,13 +186,15 @@ def test_networks_of_keras_applications(name, side) -> None:
     assert copy.output_shape == model.output_shape
 
 
-def test_normalisation_works_with_its_weights() -> None:
+@pytest.mark.parametrize("nested", [False, True])
+def test_normalisation_works_with_its_weights(nested) -> None:
     import keras
 
     normalise = keras.layers.Normalization()
     images = np.random.default_rng(0).normal(5, 3, (20, 6, 6, 3)).astype(np.float32)
     normalise.adapt(images)
-    model = keras.Sequential([keras.Input((6, 6, 3)), normalise, keras.layers.Conv2D(4, 3, 2, name="conv")])
+    first = keras.Sequential([keras.Input((6, 6, 3)), normalise]) if nested else normalise
+    model = keras.Sequential([keras.Input((6, 6, 3)), first, keras.layers.Conv2D(4, 3, 2, name="conv")])
     copy = with_switches(model)
     assert np.array_equal(np.asarray(copy.layers[1](images)), np.asarray(normalise(images)))
 
@@ -230,10 +205,6 @@ def test_what_cannot_be_has_one_plain_error_each() -> None:
 
     from allcnn.models.build import build_model
 
-    class Own(keras.Model):
-        def call(self, x):
-            return x
-
     class OwnCall(keras.Model):
         def call(self, x):
             return super().call(2 * x)
@@ -241,17 +212,44 @@ def test_what_cannot_be_has_one_plain_error_each() -> None:
     inputs = keras.Input((9, 9, 3))
     strided = layers.Conv2D(4, 3, 2, name="strided")
     many = layers.TimeDistributed(layers.Conv2D(4, 3, 2, name="in"), name="x")
+    nested = keras.Sequential([inputs, layers.Conv2D(4, 3, 2, name="in")], name="x")
     anything = layers.Lambda(lambda x: x, name="x")
-    no_graph = '"mine" is neither functional nor sequential, so its strides cannot be replaced.'
+    inside = (
+        'layer "x" has a strided convolution inside ("in"), which cannot be replaced; expected it as a layer of the'
+    )
     for model, message in (
         (build_model("c"), '"c" has no strided convolution, whose stride max-pooling could replace.'),
-        (Own(name="mine"), no_graph),
-        (keras.Sequential([strided], name="mine"), no_graph),  # not built
-        (OwnCall(inputs, strided(inputs), name="mine"), '"mine" has a call of its own, so its strides cannot be repl'),
-        (keras.Sequential([keras.Input((2, 9, 9, 3)), many]), 'layer "x" has a strided convolution inside ("in"), whi'),
+        (
+            keras.Sequential([strided], name="mine"),
+            '"mine" has no graph of layers; expected a functional or sequential',
+        ),
+        (
+            OwnCall(inputs, strided(inputs), name="mine"),
+            '"mine" has a call of its own; expected a functional or sequen',
+        ),
+        (keras.Sequential([keras.Input((2, 9, 9, 3)), many]), inside),
+        (keras.Model(inputs, nested(inputs)), inside),
         (keras.Sequential([keras.Input((9, 9, 3)), anything]), 'layer "x" (Lambda) cannot be copied: Requested the de'),
     ):
         with pytest.raises(InputError) as error:
             with_switches(model)
         assert str(error.value).startswith(message), str(error.value)
         assert "\n" not in str(error.value) and len(str(error.value)) < 240
+
+
+@pytest.mark.backends
+def test_random_weights_are_the_same_values_in_other_places_and_the_preprocessing_stays() -> None:
+    from allcnn.models.build import build_model
+    from allcnn.preprocessing import make_preprocessing
+
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3)).astype(np.uint8)
+    zca = make_preprocessing("gcn-zca").adapt(images)
+    model = build_model("6C3/2p1-8C3-NC1-GAP", (8, 8, 3), 4, preprocessing=zca, seed=1)
+    before = [weight.copy() for weight in model.get_weights()]
+    copy = with_random_weights(model, seed=3)
+    assert all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
+    for layer in model.layers:
+        for mine, other in zip(layer.get_weights(), copy.get_layer(layer.name).get_weights(), strict=True):
+            assert np.array_equal(np.sort(mine, axis=None), np.sort(other, axis=None))
+            moved = layer.name.startswith("conv") and mine.ndim == 4
+            assert np.array_equal(mine, other) != moved

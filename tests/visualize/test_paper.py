@@ -1,4 +1,6 @@
-"""What belongs to a saved model of ours: back out of whitening, random weights."""
+"""What the figures of a saved model of ours rest on: back out of whitening, single units, the largest unit."""
+
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -7,10 +9,10 @@ import pytest
 from allcnn.errors import InputError
 from allcnn.models.build import build_model
 from allcnn.models.parts import preprocessing_end
-from allcnn.models.saved import ModelCard
+from allcnn.models.saved import ModelCard, SavedModel
 from allcnn.preprocessing import make_preprocessing
 from allcnn.visualize.compare import largest_units, single_unit_patterns
-from allcnn.visualize.trained import unwhiten, with_random_weights
+from allcnn.visualize.paper import TrainedNetwork
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3)).astype(np.uint8)
 
@@ -23,24 +25,14 @@ def make(kind: str, spec: str = "D.2-6C3p1/2-8C3-NC1-GAP".replace("p1/2", "/2p1"
 
 
 def test_unwhitening_takes_whitening_back() -> None:
-    model, _ = make("gcn-zca")
+    model, card = make("gcn-zca")
+    network = TrainedNetwork(SavedModel(Path("mine"), model, card))
     matrix = model.get_layer("zca").get_weights()[0]
     pictures = np.random.default_rng(1).normal(size=(3, 8, 8, 3)).astype(np.float32)
     whitened = (pictures.reshape(3, -1) @ matrix).reshape(pictures.shape)
-    np.testing.assert_allclose(unwhiten(model, whitened), pictures, atol=2e-3)
-
-
-@pytest.mark.backends
-def test_random_weights_are_the_same_values_in_other_places_and_the_preprocessing_stays() -> None:
-    model, _ = make("gcn-zca")
-    before = [weight.copy() for weight in model.get_weights()]
-    copy = with_random_weights(model, seed=3)
-    assert all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
-    for layer in model.layers:
-        for mine, other in zip(layer.get_weights(), copy.get_layer(layer.name).get_weights(), strict=True):
-            assert np.array_equal(np.sort(mine, axis=None), np.sort(other, axis=None))
-            moved = layer.name.startswith("conv") and mine.ndim == 4
-            assert np.array_equal(mine, other) != moved
+    np.testing.assert_allclose(network.in_picture_space(whitened), pictures, atol=2e-3)
+    plain = TrainedNetwork(SavedModel(Path("mine"), *make("none")))
+    assert network.is_whitened and not plain.is_whitened and plain.in_picture_space(whitened) is whitened
 
 
 @pytest.mark.backends
