@@ -91,23 +91,31 @@ def forms() -> dict:
 
 
 def test_every_form_of_a_relu_follows_the_rule_and_nothing_else_does() -> None:
-    """A dense layer sends 1, -1, 1, ... down to the form. Below is a ReLU that is open everywhere."""
+    """A dense layer sends 1, -1, 1, ... down to each form, which has a channel of its own.
+
+    Below them is a ReLU that is open everywhere.
+    """
     import keras
     from keras import layers
 
-    for form, expected in forms():
-        image = keras.Input((1, 6, 1))
-        shifted = layers.Rescaling(1.0, offset=-100.0)(layers.ReLU()(layers.Rescaling(1.0, offset=100.0)(image)))
-        dense = layers.Dense(1, name="unit")
-        model = keras.Model(image, dense(layers.Flatten()(form(shifted))))
-        dense.set_weights([np.array([[1], [-1]] * 3, np.float32), np.zeros(1, np.float32)])
-        for method in METHODS:
-            found = Attributor(model, "unit", method)(X, 0)
-            assert found.activations[0] == pytest.approx(float(np.asarray(model(X))[0, 0]))
+    rows = forms()
+    image = keras.Input((1, 6, len(rows)))
+    shifted = layers.Rescaling(1.0, offset=-100.0)(layers.ReLU()(layers.Rescaling(1.0, offset=100.0)(image)))
+    channels = [form(shifted[..., index : index + 1]) for index, (form, _) in enumerate(rows)]
+    dense = layers.Dense(1, name="unit")
+    model = keras.Model(image, dense(layers.Flatten()(layers.Concatenate()(channels))))
+    dense.set_weights([np.repeat([[1], [-1]] * 3, len(rows), axis=0).astype(np.float32), np.zeros(1, np.float32)])
+    values = np.repeat(X, len(rows), axis=-1)
+    for method in METHODS:
+        found = Attributor(model, "unit", method)(values, 0)
+        assert found.activations[0] == pytest.approx(float(np.asarray(model(values))[0, 0]), rel=1e-5)
+        for index, (form, expected) in enumerate(rows):
             arriving = np.array(expected[method])
             if method != "backpropagation":  # the ReLU before the form passes what is positive
                 arriving = np.maximum(arriving, 0)
-            np.testing.assert_allclose(found.maps.ravel(), arriving, rtol=1e-6, err_msg=f"{form} {method}")
+            np.testing.assert_allclose(
+                found.maps[0, 0, :, index], arriving, rtol=1e-6, err_msg=f"{index} {form} {method}"
+            )
 
 
 def test_only_the_softmax_at_the_end_is_left_out() -> None:
