@@ -68,7 +68,7 @@ def sweep(
     asked: dict[str, Any],
     as_json: options.Json = False,
 ) -> None:
-    """Train networks at several learning rates and seeds: the best rate.
+    """Search the learning rate of networks, over several seeds.
 
     Stopped in any way, the same command goes on: finished runs are kept, unfinished ones resumed.
 
