@@ -12,7 +12,7 @@ import pytest
 
 from allcnn.errors import Interrupted, TrainingError
 
-COMMANDS = ("train", "eval", "predict", "params", "data", "bench", "visualize", "report", "export")
+COMMANDS = ("train", "eval", "predict", "params", "data", "bench", "sweep", "visualize", "report", "export")
 ROOT = Path(__file__).resolve().parents[2]
 
 # Whatever started the tests may have told its children to ignore the signal.
