@@ -120,8 +120,9 @@ def keep_images_on_device(device: Device, image_bytes: int) -> bool:
 def steps_per_execution(device: Device, *multiples: int) -> int:
     """How many steps Keras runs between two looks at the callbacks: the largest divisor of all `multiples` up to 50.
 
-    `multiples` are the counts of steps at which a callback has work to do. 1 on a CPU, where a step takes a tenth of a
-    second and leaving Python out of it gains nothing (strided-a with 10 steps a call: 0.98 times the speed).
+    `multiples` are the counts of steps after which an epoch or the run must be able to end. It is 1 on a CPU: a step
+    takes a tenth of a second there, and leaving Python out gains nothing (strided-a with 10 steps a call: 0.98 times
+    the speed).
     """
     if device.kind == "cpu":
         return 1

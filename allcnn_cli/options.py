@@ -179,7 +179,7 @@ def of_a_run(without: tuple[str, ...] = ()) -> Callable[[Callable[..., None]], C
         ]
 
         @wraps(command)
-        def with_options(**given: Any) -> None:
+        def with_shared(**given: Any) -> None:
             from allcnn.runs.recipe import read_settings
 
             asked = {option.name: given.pop(option.name) for option in shared}
@@ -187,13 +187,13 @@ def of_a_run(without: tuple[str, ...] = ()) -> Callable[[Callable[..., None]], C
             command(asked={name: value for name, value in asked.items() if value is not None} | numbers, **given)
 
         own = inspect.signature(command, eval_str=True).parameters.values()
-        with_options.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        with_shared.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [
                 option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
                 for parameter in own
                 for option in (shared if parameter.name == "asked" else [parameter])
             ]
         )
-        return with_options
+        return with_shared
 
     return decorate

@@ -76,7 +76,7 @@ def train(
     from allcnn.specs import parse
     from allcnn.spread.hosts import find_hosts
 
-    network = model if spec is None else str(parse(spec))
+    network = model if spec is None else parse(spec)
     who = find_hosts(hosts, host_index, host_count)
     if "backend" in asked:  # refused before the images are read; left out, a resumed run brings its own
         choose_backend(asked["backend"])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Batches made ahead of the accelerator. More only costs memory: a batch takes the host about a millisecond.
 PREFETCH = 4
-# Steps that Python prepares at a time. Within one epoch a permutation is made once for each block.
+# Steps that Python prepares at a time. Each block makes the permutation of its epoch anew.
 BLOCK_STEPS = 250
 
 

@@ -10,7 +10,7 @@ from allcnn.tables import Column, Table, Values, tabulate, value
 
 
 def overview(runs: Sequence[CollectedRun], names: Sequence[str]) -> Table:
-    """The table of all runs. On what they were computed is a remark if it is the same for all, else a column."""
+    """The table of all runs. The machine is a remark if it is the same for all runs, else a column."""
     machines = sorted({_computed_with(run) for run in runs})
     columns = [
         # First what one looks for.

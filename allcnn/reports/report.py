@@ -238,7 +238,7 @@ TABLES: dict[str, Callable[[Sequence[Search]], Table]] = {
 def _main_dataset(searches: Sequence[Search], names: Sequence[str]) -> str:
     """What a table of CIFAR-10 shows: CIFAR-10, or if no run is on it, what most finished runs of its networks are on.
 
-    A data set whose runs were not finished still comes before none.
+    Unfinished runs count as none, but their data set is better than no data set.
     """
     finished: dict[str, int] = {}
     for search in searches:

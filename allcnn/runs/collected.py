@@ -19,7 +19,7 @@ from allcnn.runs.recipe import Recipe
 
 #: What becomes of a run, in the words of summary.json; "unfinished" where it tells of no end.
 STATUSES = ("finished", "stopped", "interrupted", "diverged", "dead", "unfinished")
-#: How a run failed, as opposed to came to no end.
+#: The statuses of a run that failed; the others after "finished" only lack their end.
 FAILED = ("diverged", "dead")
 
 

@@ -27,6 +27,10 @@ _COUNTS = {
     "patience": "a run is given up after 1, 2, ... epochs of guessing",
     "devices": "a run is spread over 1, 2, ... devices",
 }
+#: Fields that stand in config.json by their names, and that a resumed run takes from there.
+KEPT = (
+    "seed", "validation", "test_every", "save_every", "patience", "tensorboard", "deterministic", "skip_damaged",
+)  # fmt: skip
 #: What may be said for a number of the recipe; epochs and steps are its length, in its own unit.
 _NUMBERS = {
     **{field.name: field.name for field in fields(Recipe) if field.name not in ("name", "unit", "length")},
@@ -125,7 +129,7 @@ class RunConfig:
         """The network that is asked for. Raises InputError where none is."""
         if self.model is None:
             raise InputError("no network given; expected a name (--model strided-b) or a text (--spec).")
-        return resolve(self.model)[0]
+        return self.network.spec if self.network else resolve(self.model)[0]
 
     def settle_recipe(self, dataset: str, image_shape: tuple[int, int, int] = (32, 32, 3)) -> tuple[Recipe, Recipe]:
         """The published recipe for a network and images like these, and the same with the numbers asked for.
@@ -236,12 +240,7 @@ def options_of_run(record: Mapping[str, Any]) -> dict[str, Any]:
         "image_size": record["image_shape"][0],
         "stream": record.get("streamed"),
         "recipe": Recipe.from_dict(record["recipe"]),
-        "save_every": record.get("save_every") or None,
-        **{
-            name: record.get(name)
-            for name in ("data_dir", "seed", "precision", "validation", "test_every", "patience")
-            + ("skip_damaged", "tensorboard", "deterministic")
-        },
+        **{name: record.get(name) or None for name in ("data_dir", "precision", *KEPT)},
     }
 
 

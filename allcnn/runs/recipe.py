@@ -39,11 +39,14 @@ def _at_least_one(what: str, value: int | None) -> None:
 def _typed(name: str, kind: str, value: Any) -> Any:
     """A value as a recipe's field of that type holds it. Raises InputError for one of another type."""
     number = isinstance(value, Real) and not isinstance(value, bool)
+    if value is None and kind.endswith("| None"):
+        return None
+    kind = kind.removesuffix(" | None")
     if kind == "float" and number:
         return float(value)
     if kind == "tuple[int, ...]" and isinstance(value, tuple | list) and all(isinstance(one, int) for one in value):
         return tuple(value)
-    if kind.startswith("int") or (kind, type(value)) in (("str", str), ("bool", bool)):
+    if kind == "int" or (kind, type(value)) in (("str", str), ("bool", bool)):
         return value  # whole numbers are checked one by one
     raise InputError(f"a recipe's {name} must be {_READERS[kind][1]}; got {value!r}.")
 
@@ -77,8 +80,8 @@ class Recipe:
         the relative change of a kernel in a step.
     schedule: "drops", the learning rate multiplied by `multiplier` after each milestone; or "linear", falling in a
         straight line to 0 at the end.
-    milestones: for a run of `milestones_of`, by default 350 for the paper's and this run's length for others; `drops`
-        has them for this run's length.
+    milestones: when the learning rate drops in a run of the length `milestones_of`, 350 where they are the paper's,
+        else this run's. `drops` gives them scaled to this run's length.
     weight_decay: lambda as Caffe means it, gradient + lambda w, that is a penalty of lambda / 2 ||w||^2.
     decay_biases: whether biases decay too.
     batch_size: images in a step; a last, smaller batch is dropped.
@@ -87,10 +90,10 @@ class Recipe:
         input once more.
     label_smoothing: the part of a label that is spread evenly over all classes.
     alternate_flips: where the augmentation mirrors, mirror each image in every other epoch, not by chance.
-    augmentation: "flip-shift" mirrors with probability 1/2 and shifts by up to 5 pixels (section 3.2.1);
-        "flip-reflect" by up to 4, and the image reflected at its edge moves in, where there it is zeros; "crop-mirror"
-        crops at random from larger images and mirrors, as they are decoded (section 3.3); "large" colours, scales,
-        mirrors, shears or rotates, and shifts (section 3.2.3; `allcnn.data.order` has its ranges).
+    augmentation: "flip-shift" mirrors with probability 1/2 and shifts by up to 5 pixels; zeros move in (section 3.2.1).
+        "flip-reflect" shifts by up to 4; the image reflected at its edge moves in. "crop-mirror" crops at random from
+        larger images and mirrors, as they are decoded (section 3.3). "large" colours, scales, mirrors, shears or
+        rotates, and shifts (section 3.2.3). `allcnn.data.order` has the ranges.
     field: height and width in pixels of the square of zeros in which each preprocessed image lies; None: there is none.
 
     Raises:
@@ -217,7 +220,6 @@ _TRUTHS = {"true": True, "false": False}
 _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "str": (str, "a word"),
     "int": (int, "a whole number"),
-    "int | None": (int, "a whole number"),
     "float": (float, "a number"),
     "bool": (_TRUTHS.__getitem__, "true or false"),
     "tuple[int, ...]": (lambda text: tuple(map(int, text.split(","))), "whole numbers joined by commas"),
@@ -239,7 +241,7 @@ def read_settings(texts: Sequence[str]) -> dict[str, Any]:
         if name in OPTIONS:
             raise InputError(f"--set {text}: expected {OPTIONS[name]} for this.")
         check_number(name, without=OPTIONS)
-        read, expected = _READERS[types[name]]
+        read, expected = _READERS[types[name].removesuffix(" | None")]
         try:
             settings[name] = read(value)
         except (KeyError, ValueError):

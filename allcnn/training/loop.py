@@ -143,7 +143,7 @@ class TrainingLoop:
             self.record,
             *([TensorBoardLog(folder.tensorboard, self.rows)] if self.plan.asked.tensorboard else []),
             TableExport(folder.table, outcome.result_row_of(self.plan)),
-            keras.callbacks.LambdaCallback(on_epoch_end=self._keep),
+            keras.callbacks.LambdaCallback(on_epoch_end=self._after_epoch),
             *callbacks,
         ]
 
@@ -152,7 +152,7 @@ class TrainingLoop:
     ) -> None:
         """Take the steps that are left, on all devices; also from the middle of an epoch, where Keras cannot begin.
 
-        The rest of a half-done epoch is a call of Keras's fit of its own: its callbacks see training begin twice.
+        The rest of a half-done epoch is a call of Keras's fit of its own: callbacks see training begin twice.
         """
 
         labels = self.plan.data.train_labels[self.plan.kept]
@@ -232,7 +232,7 @@ class TrainingLoop:
             figures["validation_error"] = held_out.error_percent
         return figures
 
-    def _keep(self, epoch: int, logs: dict[str, Any]) -> None:
+    def _after_epoch(self, epoch: int, logs: dict[str, Any]) -> None:
         """Save the state after an epoch, then see whether it is worth going on from."""
         steps_done = min((epoch + 1) * self.steps_per_epoch, self.total_steps)
         save_state(self.plan.folder, capture_state(self.training, epoch + 1, steps_done, self.rows))
@@ -293,8 +293,6 @@ class TrainingLoop:
 
     def _begin(self, config: dict[str, Any], state: TrainingState | None, progress: bool) -> Images | None:
         """Make the models and put them where the state left them; gives the images to take batches from."""
-        from allcnn.training.network import copy_weights
-
         folder = self.plan.folder
         self.steps_before = self.steps_saved = state.steps_done if state else 0
         preprocessing = self._fit_preprocessing()

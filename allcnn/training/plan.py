@@ -21,7 +21,7 @@ from allcnn.device import Device
 from allcnn.errors import InputError, RunError
 from allcnn.preprocessing.field import network_shape
 from allcnn.preprocessing.whitening import refuse_large
-from allcnn.runs.config import RunConfig, options_of_run, read_options
+from allcnn.runs.config import KEPT, RunConfig, options_of_run, read_options
 from allcnn.runs.folder import RunFolder, read_json
 from allcnn.runs.recipe import Recipe, crop_sizes
 from allcnn.specs import Network, Spec, count_parameters
@@ -57,7 +57,7 @@ class RunPlan:
 
     @property
     def data_dir(self) -> str | None:
-        """Where the images were found or asked for, as it is found from any folder."""
+        """The absolute path of the images, where they were found or asked for."""
         folder = self.data.found_in or self.asked.data_dir
         return str(Path(folder).resolve()) if folder else None
 
@@ -94,15 +94,8 @@ class RunPlan:
             "class_names": list(self.data.class_names),
             "image_shape": list(self.data.image_shape),
             "resize": self.data.resize,
-            "seed": asked.seed,
-            "validation": asked.validation,
-            "test_every": asked.test_every,
-            "save_every": asked.save_every or 0,
-            "patience": asked.patience,
-            "tensorboard": asked.tensorboard,
-            "deterministic": asked.deterministic,
+            **{name: getattr(asked, name) for name in KEPT},
             "streamed": self.data.streamed,
-            "skip_damaged": asked.skip_damaged,
             "backend": device.backend,
             "precision": precision,
             "device": asdict(device),
