@@ -1,6 +1,6 @@
 """A table as data, and the same table as text: lines for a terminal, markdown, LaTeX, CSV, JSON.
 
-Its HTML is made by `allcnn/page/parts.html`.
+Its HTML is made by `allcnn/page/parts.html`. And a duration as text.
 """
 
 from __future__ import annotations
@@ -238,3 +238,14 @@ def json_text(table: Table) -> str:
 FORMATS: dict[str, Callable[[Table], str]] = {
     "terminal": terminal, "markdown": markdown, "latex": latex, "csv": csv_text, "json": json_text,
 }  # fmt: skip
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people write them: 42 s, 3:05 min, 1:02:33 h."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02d} min"
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} h"

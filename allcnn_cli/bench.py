@@ -94,7 +94,7 @@ def bench(
 
 
 def _show(result: BenchmarkResult) -> None:
-    from allcnn.training.progress import duration
+    from allcnn.tables import duration
 
     height, width, _ = result.image_shape
     device = result.device

@@ -98,7 +98,7 @@ def test_importing_is_cheap(run_python, program) -> None:
 BEFORE_KERAS = (
     "allcnn.data", "allcnn.data.pipeline", "allcnn.preprocessing", "allcnn.preprocessing.store", "allcnn.models.build",
     "allcnn.models.saved", "allcnn.evaluation", "allcnn.runs.recipe", "allcnn.runs.folder", "allcnn.runs.table",
-    "allcnn.export", "allcnn.visualize",
+    "allcnn.runs.config", "allcnn.training.plan", "allcnn.sweep", "allcnn.export", "allcnn.visualize",
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from allcnn.runs.collected import STATUSES, CollectedRun
-from allcnn.tables import Column, Table, Values, tabulate, value
+from allcnn.tables import Column, Table, Values, duration, tabulate, value
 
 
 def overview(runs: Sequence[CollectedRun], names: Sequence[str]) -> Table:
@@ -64,13 +64,6 @@ def counted(runs: Sequence[CollectedRun]) -> str:
     found = Counter(run.status for run in runs)
     parts = [f"{found[status]} {status}" for status in STATUSES if found[status]]
     return f"{len(runs)} run{'s' * (len(runs) != 1)}: {', '.join(parts)}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for reading: "6:46 min", "3:18:43 h"."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
 
 
 def best_of_each_network(runs: Sequence[CollectedRun]) -> list[CollectedRun]:

@@ -19,7 +19,7 @@ from allcnn.errors import AllcnnError
 from allcnn.runs.folder import read_metrics
 from allcnn.sweep.grid import Grid
 from allcnn.sweep.result import GridRun, TableRow, crashed, look, table_of
-from allcnn.training.progress import duration
+from allcnn.tables import duration
 from allcnn.training.stopping import write_note
 
 RUNNING = "running"

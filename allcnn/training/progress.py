@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from allcnn.tables import duration
 from allcnn.training.stopping import write_note
 
 # A picture every so many seconds is enough to look at, and reading the figures off the accelerator costs time.
@@ -145,17 +146,6 @@ class ProgressDisplay(keras.callbacks.Callback):
         grid = Table.grid()
         grid.add_row(self.figures)
         return Group(self.epoch_bar, self.run_bar, grid)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people write them: 42 s, 3:05 min, 1:02:33 h."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes}:{rest:02d} min"
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} h"
 
 
 def _bar(description: str, total: int) -> tuple[Progress, TaskID]:
