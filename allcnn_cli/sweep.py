@@ -43,7 +43,9 @@ def sweep(
             help="Learning rates, joined by commas. [default: 0.25,0.1,0.05,0.01; recipe fast: its own]",
         ),
     ] = None,
-    seeds: Annotated[str, typer.Option("--seeds", metavar="SEEDS", help="Seeds, joined by commas.")] = "0",
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", metavar="SEEDS", help="Seeds, joined by commas. [default: 0]")
+    ] = None,
     runs_dir: Annotated[
         Path, typer.Option("--runs-dir", metavar="DIR", help="Where the runs' folders lie, or shall lie.")
     ] = Path("runs"),
@@ -83,7 +85,7 @@ def sweep(
     if ray is not None and jobs != 1:
         raise InputError("both --jobs and --ray were given; Ray decides by --cpus-per-run and --gpus-per-run.")
     rates = None if learning_rates is None else _numbers(learning_rates, float, "--lrs", "0.25,0.1,0.05,0.01")
-    seed_numbers = _numbers(seeds, int, "--seeds", "0,1,2")
+    seed_numbers = None if seeds is None else _numbers(seeds, int, "--seeds", "0,1,2")
     with only_results_on_stdout():
         from allcnn.sweep import sweep as sweep_networks
 

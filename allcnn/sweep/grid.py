@@ -92,7 +92,7 @@ def networks_of(models: str | Sequence[str | Spec | Network]) -> list[str]:
 def make_grid(
     models: str | Sequence[str | Spec | Network],
     learning_rates: Sequence[float] | None,
-    seeds: Sequence[int],
+    seeds: Sequence[int] | None,
     runs_dir: Path,
     asked: RunConfig,
 ) -> Grid:
@@ -105,7 +105,9 @@ def make_grid(
     networks = networks_of(models)
     if learning_rates is None:
         _, recipe = asked.with_options(model=networks[0]).settle_recipe(str(asked.dataset))
-        learning_rates = LEARNING_RATES if recipe.optimizer == "sgd" else (recipe.learning_rate,)
+        searched = recipe.optimizer == "sgd" and "learning_rate" not in asked.numbers
+        learning_rates = LEARNING_RATES if searched else (recipe.learning_rate,)
+    seeds = (asked.seed,) if seeds is None else seeds
     try:  # NumPy's numbers too, which would not be read back from a command line
         rates = tuple(dict.fromkeys(float(rate) for rate in learning_rates))
         seeds = tuple(dict.fromkeys(index(seed) for seed in seeds))

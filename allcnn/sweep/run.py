@@ -25,7 +25,7 @@ _POLL_SECONDS = 0.2
 def sweep(
     models: str | Sequence[str | Spec | Network],
     learning_rates: Sequence[float] | None = None,
-    seeds: Sequence[int] = (0,),
+    seeds: Sequence[int] | None = None,
     *,
     config: str | Path | RunConfig | None = None,
     runs_dir: str | Path = "runs",
@@ -45,7 +45,9 @@ def sweep(
 
     Args:
         models: "paper" (the twelve networks of Table 3), "review", names and texts; a list, or joined by commas.
-        learning_rates: by default the paper's four, or the recipe's own where its optimizer is not the paper's.
+        learning_rates: by default the one asked for; else the paper's four, or the recipe's own where its optimizer is
+            not the paper's.
+        seeds: by default the one asked for, else 0.
         options, config: what all runs are asked for, as in `allcnn.train`; the data set and the recipe by name.
         runs_dir: where the runs' folders lie, by the names that `allcnn.train` gives them.
         jobs: how many runs at a time, here.

@@ -120,6 +120,12 @@ def test_a_cell_is_begun_with_all_its_options_and_gone_on_with_where_it_was_begu
     assert cell.command(allow=("machine",)) == [*begun, "--resume", "--allow", "machine"]
 
 
+def test_a_rate_and_a_seed_that_a_file_asks_for_are_the_grid_s(tmp_path) -> None:
+    grid = make_grid(["all-c"], None, None, tmp_path, asked(learning_rate=0.03, seed=5))
+    assert (grid.learning_rates, grid.seeds) == ((0.03,), (5,))
+    assert make_grid(["all-c"], None, None, tmp_path, asked()).seeds == (0,)
+
+
 def test_other_numbers_of_the_recipe_are_handed_on_as_text(tmp_path) -> None:
     grid = make_grid(["all-c"], None, [0], tmp_path, asked(milestones=[2, 3], label_smoothing=None, optimizer="muon"))
     # The four that the paper tried are SGD's.
