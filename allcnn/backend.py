@@ -93,13 +93,6 @@ def load_keras(deterministic: bool = False) -> None:
                 tensorflow.config.experimental.enable_op_determinism()
 
 
-def load_tensorflow() -> None:
-    """Import TensorFlow, for what only it does, as quietly as `load_keras`."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with hold_standard_error():
-        import tensorflow  # noqa: F401
-
-
 def hide_gpus_from_tensorflow() -> None:
     """Keep TensorFlow, which then only feeds images, off the GPU that JAX trains on."""
     import tensorflow

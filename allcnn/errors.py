@@ -1,4 +1,4 @@
-"""The few exceptions people meet.
+"""The few exceptions people meet, and what the checks that raise them share.
 
 Every message says what came, what was expected and what to do. The shell prints the message without a
 traceback and leaves with `exit_code`.
@@ -7,6 +7,7 @@ traceback and leaves with `exit_code`.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeGuard
 
 
 class AllcnnError(Exception):
@@ -49,6 +50,11 @@ class Interrupted(AllcnnError):
 
 class HostError(AllcnnError):
     """Hosts that share a run did not find each other, or one of them was lost (exit code 1)."""
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a value is a whole number. True and False, which Python counts among them, are not."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def printable(name: str | Path) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from allcnn.backend import hold_standard_error
-from allcnn.errors import DataError, InputError, printable
+from allcnn.errors import DataError, InputError, is_whole, printable
 from allcnn.files import open_file
 
 #: File names of images end in one of these, in any case.
@@ -143,7 +143,7 @@ def fit_to_size(image: np.ndarray, size: int) -> np.ndarray:
 
 def check_image_size(image_size: int) -> None:
     """Raise InputError unless `image_size` is a usable number of pixels."""
-    if isinstance(image_size, bool) or not isinstance(image_size, int) or not 1 <= image_size <= LARGEST_SIZE:
+    if not is_whole(image_size) or not 1 <= image_size <= LARGEST_SIZE:
         raise InputError(f"image size {image_size!r}: expected a whole number of pixels from 1 to {LARGEST_SIZE}.")
 
 

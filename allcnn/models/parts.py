@@ -10,7 +10,7 @@ import numpy as np
 
 from allcnn.data.order import DRAWS
 from allcnn.data.streamed import Images, as_images
-from allcnn.errors import InputError
+from allcnn.errors import InputError, is_whole
 from allcnn.models.saved import ModelCard, SavedModel
 from allcnn.preprocessing.field import FIELD_LAYER
 from allcnn.specs import parse
@@ -81,7 +81,7 @@ def check_tests(tests: int, path: Path, card: ModelCard | None) -> None:
     Raises:
         InputError: it is not a number of tests, or it is more than one and the model was trained without augmentation.
     """
-    if isinstance(tests, bool) or not isinstance(tests, int) or tests < 1:
+    if not is_whole(tests) or tests < 1:
         raise InputError(f"each image is tested 1, 2, ... times; got {tests} (--tests).")
     if tests == 1:
         return

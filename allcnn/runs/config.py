@@ -15,7 +15,7 @@ from typing import Any
 from allcnn.backend import BACKENDS
 from allcnn.data.dataset import Dataset
 from allcnn.device import PRECISIONS
-from allcnn.errors import InputError
+from allcnn.errors import InputError, is_whole
 from allcnn.files import read_file
 from allcnn.runs.recipe import OPTIONS, RECIPES, Recipe, recipe_for, write_number
 from allcnn.specs import ZOO, Network, Spec, resolve
@@ -98,7 +98,7 @@ class RunConfig:
             if value not in expected:
                 names = ", ".join(name for name in expected if name)
                 raise InputError(f'unknown {what} "{value}"; expected one of: {names}.')
-        if not _whole(self.seed) or not 0 <= self.seed < 2**32:
+        if not is_whole(self.seed) or not 0 <= self.seed < 2**32:
             raise InputError(f"the seed must be a whole number from 0 to {2**32 - 1}; got {self.seed}.")
         if not (_number(self.validation) and 0 <= self.validation < 1):
             raise InputError(
@@ -106,7 +106,7 @@ class RunConfig:
             )
         for name, rule in _COUNTS.items():
             value = getattr(self, name)
-            if value is not None and not (_whole(value) and value >= 1):
+            if value is not None and not (is_whole(value) and value >= 1):
                 raise InputError(f"{rule}; got {value}.")
         for name in _FLAGS:
             if not isinstance(getattr(self, name), bool):
@@ -170,6 +170,12 @@ class RunConfig:
             del mine["recipe"]  # of a run that goes on: its own numbers
         return replace(self, **{**mine, "numbers": {**self.numbers, **mine.get("numbers", {}), **numbers}})
 
+    def with_config(self, config: str | Path | RunConfig | None) -> RunConfig:
+        """The same with the options of another configuration, or of a file (`read_options`), put in."""
+        if config is None:
+            return self
+        return self.with_options(**config.as_options() if isinstance(config, RunConfig) else read_options(config))
+
     def as_options(self) -> dict[str, Any]:
         """What is asked for beyond the defaults, for `with_options`."""
         asked = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "numbers"}
@@ -187,11 +193,9 @@ class RunConfig:
         if isinstance(recipe, Recipe):
             numbers = {name: getattr(recipe, name) for name in set(_NUMBERS.values()) - {"epochs", "steps"}}
             options = {**numbers, recipe.unit: recipe.length, **options, "recipe": recipe.name}
-        for what, given, known in (
-            ("recipe", options.get("recipe"), RECIPES),
-            ("dataset", options.get("dataset"), None),
-        ):
-            if not isinstance(given, str | None) or (known and given is not None and given not in known):
+        named = {"recipe": options.get("recipe") in (None, *RECIPES), "dataset": isinstance(self.dataset, str)}
+        for what, has_name in named.items():
+            if not has_name:
                 raise InputError(f"a {what} for a process of its own must be named; expected a name.")
         words = []
         for name, value in options.items():
@@ -242,10 +246,6 @@ def options_of_run(record: Mapping[str, Any]) -> dict[str, Any]:
         "recipe": Recipe.from_dict(record["recipe"]),
         **{name: record.get(name) or None for name in ("data_dir", "precision", *KEPT)},
     }
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _number(value: Any) -> bool:

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from numbers import Real
 from typing import Any
 
-from allcnn.errors import InputError
+from allcnn.errors import InputError, is_whole
 from allcnn.models.build import DEFAULT_CLASS_BIAS, DEFAULT_INITIALIZER, check_initializer
 from allcnn.preprocessing import PREPROCESSINGS
 
@@ -32,7 +32,7 @@ def _one_of(what: str, value: str, expected: tuple[str, ...]) -> None:
 
 
 def _at_least_one(what: str, value: int | None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if not is_whole(value) or value < 1:
         raise InputError(f"the {what} must be a whole number of at least 1; got {value}.")
 
 

@@ -17,7 +17,7 @@ from allcnn.runs.folder import RunFolder, read_json
 from allcnn.runs.recipe import LEARNING_RATES
 from allcnn.specs import ZOO, Network, Spec, count_multiply_adds, resolve
 from allcnn.training.identity import differences
-from allcnn.training.plan import RunPlan, default_run_dir, load_images, plan_run
+from allcnn.training.plan import RunPlan, default_run_dir, image_sizes, load_images, plan_run
 
 #: What `models` may name besides networks: the twelve of Table 3, by the paper and by the review.
 GROUPS = {
@@ -121,16 +121,16 @@ def make_grid(
 
     cells: list[Cell] = []
     notes: dict[str, None] = {}
-    loaded: dict[str, Dataset] = {}  # networks with recipes of their own may want other sizes of the images
+    loaded: dict[tuple[int | None, int | None], Dataset] = {}  # a network's own recipe may want other sizes
     for network in networks:
         mine = asked.with_options(model=network)
-        augmentation = mine.settle_recipe(str(asked.dataset))[1].augmentation
-        data = loaded.get(augmentation) or loaded.setdefault(augmentation, load_images(mine))
+        if (sizes := image_sizes(mine)) not in loaded:
+            loaded[sizes] = load_images(mine)
         for rate in rates:
             for seed in seeds:
                 cell = mine.with_options(learning_rate=rate, seed=seed)
                 # Of a folder that does not exist: what a run of that name that is there already may be comes below.
-                plan = plan_run(config=cell, dataset=data, run_dir=runs_dir / ".new")
+                plan = plan_run(config=cell, dataset=loaded[sizes], run_dir=runs_dir / ".new")
                 notes.update(dict.fromkeys(plan.notes))
                 cells.append(_cell(cell, plan, runs_dir))
     names = [cell.name for cell in cells]

@@ -9,8 +9,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from allcnn.errors import InputError, Interrupted
-from allcnn.runs.config import RunConfig, read_options
+from allcnn.errors import InputError, Interrupted, is_whole
+from allcnn.runs.config import RunConfig
 from allcnn.runs.lock import only_sweep
 from allcnn.specs import Network, Spec
 from allcnn.sweep.display import Board, SweepDisplay, counts_line, run_line
@@ -68,13 +68,10 @@ def sweep(
         Interrupted: stopped by the user; every run has saved its state.
     """
     announce = announce or (lambda line: None)
-    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+    if not is_whole(jobs) or jobs < 1:
         raise InputError(f"runs are made 1, 2, ... at a time; got {jobs} (--jobs).")
     runs_dir = Path(runs_dir).expanduser().absolute() if ray else Path(runs_dir).expanduser()
-    asked = RunConfig()
-    if config is not None:
-        asked = asked.with_options(**config.as_options() if isinstance(config, RunConfig) else read_options(config))
-    asked = asked.with_options(**options)
+    asked = RunConfig().with_config(config).with_options(**options)
     if asked.data_dir is not None:
         asked = asked.with_options(data_dir=Path(asked.data_dir).resolve())  # as the processes find it
     grid = make_grid(models, learning_rates, seeds, runs_dir, asked)

@@ -135,7 +135,6 @@ class TrainingLoop:
 
     def _accompanied(self, callbacks: Sequence[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
         """What Keras calls around the steps, in this order."""
-
         folder = self.plan.folder
         return [
             keras.callbacks.LambdaCallback(on_epoch_end=self.spread.outside(self._measure)),
@@ -154,7 +153,6 @@ class TrainingLoop:
 
         The rest of a half-done epoch is a call of Keras's fit of its own: callbacks see training begin twice.
         """
-
         labels = self.plan.data.train_labels[self.plan.kept]
         per_epoch = self.steps_per_epoch
         begins = keras.callbacks.LambdaCallback(

@@ -21,7 +21,7 @@ from allcnn.device import Device
 from allcnn.errors import InputError, RunError
 from allcnn.preprocessing.field import network_shape
 from allcnn.preprocessing.whitening import refuse_large
-from allcnn.runs.config import KEPT, RunConfig, options_of_run, read_options
+from allcnn.runs.config import KEPT, RunConfig, options_of_run
 from allcnn.runs.folder import RunFolder, read_json
 from allcnn.runs.recipe import Recipe, crop_sizes
 from allcnn.specs import Network, Spec, count_parameters
@@ -125,9 +125,7 @@ def plan_run(
     allow = check_allowed(allow)
     stored = _stored_config(Path(run_dir).expanduser()) if resume and run_dir is not None else None
     asked = RunConfig().with_options(**options_of_run(stored) if stored else {})
-    if config is not None:
-        asked = asked.with_options(**config.as_options() if isinstance(config, RunConfig) else read_options(config))
-    asked = asked.with_options(model=model, **options)
+    asked = asked.with_config(config).with_options(model=model, **options)
     if asked.model is None and resume:
         raise InputError("no run to resume was named; expected --run-dir DIR.")
     spec, network = asked.spec, asked.network
@@ -165,12 +163,17 @@ def load_images(asked: RunConfig) -> Dataset:
     """The data set that a run is asked for, its images as large as its recipe wants them."""
     if isinstance(asked.dataset, Dataset):
         return asked.dataset
-    _, recipe = asked.settle_recipe(asked.dataset)
-    size, shorter_side = crop_sizes(recipe.augmentation, asked.image_size)
+    size, shorter_side = image_sizes(asked)
     return load_data(
         asked.dataset, asked.data_dir, image_size=size, shorter_side=shorter_side, mirror=asked.mirror,
         stream=asked.stream, skip_damaged=asked.skip_damaged,
     )  # fmt: skip
+
+
+def image_sizes(asked: RunConfig) -> tuple[int | None, int | None]:
+    """The size that a run wants its images to have, and the shorter side before they are cropped (`crop_sizes`)."""
+    dataset = asked.dataset if isinstance(asked.dataset, str) else asked.dataset.name
+    return crop_sizes(asked.settle_recipe(dataset)[1].augmentation, asked.image_size)
 
 
 def model_name(spec: Spec, network: Network | None) -> str:

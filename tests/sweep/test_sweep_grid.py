@@ -12,7 +12,7 @@ from allcnn.runs.folder import RunFolder
 from allcnn.runs.recipe import Recipe, recipe_for
 from allcnn.specs import ZOO, count_multiply_adds, parse
 from allcnn.sweep.grid import announce_other_runs, make_grid, networks_of
-from allcnn.training.plan import plan_run
+from allcnn.training.plan import load_images, plan_run
 
 
 def test_groups_are_the_twelve_networks_and_nothing_is_made_twice() -> None:
@@ -106,6 +106,14 @@ def test_the_imagenet_network_brings_the_size_of_its_images(tmp_path) -> None:
     assert cell.multiply_adds == count_multiply_adds(ZOO["imagenet-all-b"].spec, (224, 224, 3), 2)
     words = cell.command()
     assert {"--steps", "--stream", "--skip-damaged"} <= set(words) and cell.epochs == 3
+
+
+def test_images_are_loaded_once_for_networks_that_want_the_same_size(tmp_path, monkeypatch) -> None:
+    """The recipes, and so the augmentations, of these two are not the same."""
+    loaded = []
+    monkeypatch.setattr("allcnn.sweep.grid.load_images", lambda asked: loaded.append(asked) or load_images(asked))
+    make_grid(["large-all", "all-c"], [0.05, 0.02], [0, 1], tmp_path, asked(epochs=2))
+    assert len(loaded) == 1
 
 
 def test_a_cell_is_begun_with_all_its_options_and_gone_on_with_where_it_was_begun(tmp_path) -> None:
