@@ -18,6 +18,8 @@ import pytest
 # Before anything imports Keras, which reads its backend then.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# JAX's programs are compiled in a third of the time. They run once or twice, on little.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
 # Whatever the user's is: tests neither read nor write it.
 os.environ["ALLCNN_CACHE"] = tempfile.mkdtemp(prefix="allcnn-tests-")
 atexit.register(shutil.rmtree, os.environ["ALLCNN_CACHE"], ignore_errors=True)

@@ -94,6 +94,12 @@ def test_tf_data_yields_exactly_the_images(dtype, augmentation) -> None:
             assert np.array_equal(inputs["draws"], flip_shift_draws(9, epoch, position, 4))
 
 
+def test_tf_data_keeps_nobody_waiting_at_the_end() -> None:
+    """Its tuning thread held the end of a run of 76 seconds up for 53."""
+    images, labels = np.zeros((20, 4, 4, 3), np.uint8), np.zeros(20, np.int32)
+    assert not training_batches(images, labels, BatchOrder(20, 5, 0), 0, 4).options().autotune.enabled
+
+
 @pytest.mark.parametrize("hosts", [2, 3])
 def test_hosts_share_every_batch(hosts) -> None:
     alone = list(BatchOrder(images=20, batch_size=6, seed=9, augmentation="flip-shift").steps(0, 7))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from allcnn.data.order import DRAWS, FLIP, epoch_order, first_flips
-from allcnn.data.streamed import Images, StreamedImages
+from allcnn.data.streamed import Images, StreamedImages, cores_here
 
 if TYPE_CHECKING:
     import tensorflow
@@ -122,6 +122,10 @@ def training_batches(
         dataset = _decoded(dataset, images, all_labels, size, kind is not None and kind.on_host)
     else:
         dataset = dataset.map(gather)
+    options = tf.data.Options()
+    # Its thread looks at an iterator ever more rarely, and the end of the iterator waits for the next look: up to a minute.
+    options.autotune.enabled = False
+    dataset = dataset.with_options(options)
     return dataset.apply(tf.data.experimental.assert_cardinality(last_step - first_step)).prefetch(PREFETCH)
 
 
@@ -143,4 +147,4 @@ def _decoded(
         pixels, found = images.training_image(int(index), draws)
         return pixels, np.int64(found)
 
-    return steps.unbatch().map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(size, drop_remainder=True)
+    return steps.unbatch().map(decode, num_parallel_calls=cores_here()).batch(size, drop_remainder=True)

@@ -247,4 +247,9 @@ def part_of(images: Images, indices: np.ndarray) -> ImageStack:
 @cache
 def _threads() -> ThreadPoolExecutor:
     """One for the process: Pillow decodes and scales without holding Python's lock."""
-    return ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    return ThreadPoolExecutor(cores_here())
+
+
+def cores_here() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
