@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import product
-
 import torch
 from torch import nn
 from torch.nn import functional
 
 from allcnn.specs import Activation, Conv, Dropout, GlobalAverage, Pool, Spec, layer_shapes, resolve
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """How PyTorch runs: memory layout, bfloat16 autocast, torch.compile. All off is what a plain script gets."""
-
-    channels_last: bool = False
-    bfloat16: bool = False
-    compiled: bool = False
-
-    def __str__(self) -> str:
-        chosen = [name for name, on in vars(self).items() if on]
-        return "+".join(chosen) or "default"
-
-
-CONFIGURATIONS = {str(c): c for c in (Configuration(*flags) for flags in product((False, True), repeat=3))}
 
 
 def make_module(spec: Spec, classes: int = 10) -> nn.Sequential:
@@ -59,19 +40,22 @@ def _zeros(size: int, padding: str | int) -> int:
 
 
 class TorchLoop:
-    """SGD with momentum and weight decay on images that lie in memory, batch after batch."""
+    """SGD with momentum and weight decay on images that lie in memory, batch after batch.
 
-    def __init__(self, model: str, configuration: Configuration, batch_size: int, images: int):
+    options: of "channels_last", "bfloat16" (autocast) and "compiled"; none is what a plain script gets.
+    """
+
+    def __init__(self, model: str, options: set[str], batch_size: int, images: int):
         torch.manual_seed(0)
-        layout = torch.channels_last if configuration.channels_last else torch.contiguous_format
+        layout = torch.channels_last if "channels_last" in options else torch.contiguous_format
         spec, _ = resolve(model)
         network = make_module(spec).to(memory_format=layout).train()
         sample = torch.zeros(1, 3, 32, 32).to(memory_format=layout)
         if network(sample).shape != (1, 10):
             raise ValueError(f"the PyTorch network of {model} gives {tuple(network(sample).shape)}, expected (1, 10)")
-        self.network = torch.compile(network) if configuration.compiled else network
+        self.network = torch.compile(network) if "compiled" in options else network
         self.optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=0.001)
-        self.bfloat16 = configuration.bfloat16
+        self.bfloat16 = "bfloat16" in options
         self.images = torch.randn(images, 3, 32, 32).to(memory_format=layout)
         self.labels = torch.randint(0, 10, (images,))
         self.batch_size = batch_size

@@ -140,9 +140,9 @@ def ceiling(seconds: float) -> None:
 
 def torch_loop(model: str, configuration: str, seconds: float) -> None:
     """The network in PyTorch, in one of its configurations."""
-    from torch_peer import CONFIGURATIONS, TorchLoop
+    from torch_peer import TorchLoop
 
-    run_steps(TorchLoop(model, CONFIGURATIONS[configuration], BATCH_SIZE, IMAGES).step, seconds)
+    run_steps(TorchLoop(model, set(configuration.split("+")), BATCH_SIZE, IMAGES).step, seconds)
 
 
 if __name__ == "__main__":
