@@ -123,7 +123,7 @@ def training_batches(
     else:
         dataset = dataset.map(gather)
     options = tf.data.Options()
-    # Its thread looks at an iterator ever more rarely, and the end of the iterator waits for the next look: up to a minute.
+    # Its thread looks at an iterator ever more rarely, and the iterator's end waits for the next look: up to a minute.
     options.autotune.enabled = False
     dataset = dataset.with_options(options)
     return dataset.apply(tf.data.experimental.assert_cardinality(last_step - first_step)).prefetch(PREFETCH)
