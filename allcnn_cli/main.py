@@ -83,16 +83,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done; 1 it failed while running; 2 the call or its input was wrong; 130 interrupted.
     ALLCNN_DEBUG=1 shows the traceback of a failure.
     """
-    code = _run(arguments)
-    accelerators = sys.modules.get("allcnn.spread.accelerators")
-    if accelerators is not None and accelerators.abandoned:
-        # A step that waits for a host that is gone would hold up the ordinary way out.
-        sys.stdout.flush()
-        os._exit(code)
-    return code
-
-
-def _run(arguments: Sequence[str] | None) -> int:
     leave_out_optional_imports()
     try:
         code = app(args=None if arguments is None else list(arguments), prog_name=_NAME, standalone_mode=False)

@@ -74,21 +74,21 @@ def train(
         raise InputError("no network was given; expected --model NAME (`allcnn params` lists them) or --spec TEXT.")
     from allcnn.backend import choose_backend
     from allcnn.specs import parse
-    from allcnn.spread.hosts import find_hosts
+    from allcnn.training.spread import find_hosts, is_first
 
     network = model if spec is None else parse(spec)
-    who = find_hosts(hosts, host_index, host_count)
+    several_hosts = find_hosts(hosts, host_index, host_count) is not None
     if "backend" in asked:  # refused before the images are read; left out, a resumed run brings its own
         choose_backend(asked["backend"])
-    with only_results_on_stdout(), only_python_on_stdout() if who else nullcontext():
+    with only_results_on_stdout(), only_python_on_stdout() if several_hosts else nullcontext():
         from allcnn.training.run import train as train_network
 
         result = train_network(
-            network, config=config, run_dir=run_dir, resume=resume, allow=allow or (), hosts=who,
-            progress=True, announce=complain, **asked,
+            network, config=config, run_dir=run_dir, resume=resume, allow=allow or (),
+            hosts=hosts, host_index=host_index, host_count=host_count, progress=True, announce=complain, **asked,
         )  # fmt: skip
-    if who is not None and who.index > 0:
-        return  # host 0 has shown it
+    if several_hosts and not is_first():
+        return  # host 0 shows it
     if as_json:
         show_json(result.as_dict())
     else:

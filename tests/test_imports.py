@@ -11,13 +11,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # In the order in which data flows.
 ROOMS = (
-    "errors", "files", "tables", "backend", "device", "spread", "specs", "data", "preprocessing", "models", "scores",
+    "errors", "files", "tables", "backend", "device", "specs", "data", "preprocessing", "models", "scores",
     "evaluation", "optimizers", "runs", "training", "sweep", "visualize", "benchmark", "export", "reports", "page",
 )  # fmt: skip
 # Elsewhere Keras is enough, and either backend will do.
 MAY_NAME_A_BACKEND = {
     "allcnn/backend.py", "allcnn/device.py", "allcnn/data/pipeline.py",
-    "allcnn/visualize/attribution.py", "allcnn/export.py", "allcnn/spread/accelerators.py",
+    "allcnn/visualize/attribution.py", "allcnn/export.py", "allcnn/training/spread.py",
 }  # fmt: skip
 BACKENDS = {"tensorflow", "jax", "torch"}
 SOURCES = sorted(path for package in ("allcnn", "allcnn_cli") for path in (ROOT / package).rglob("*.py"))

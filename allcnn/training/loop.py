@@ -38,7 +38,6 @@ from allcnn.runs.checkpoint import (
     save_state,
 )
 from allcnn.runs.folder import Row, create_json, write_json, write_metrics
-from allcnn.spread.channel import Channel
 from allcnn.training import outcome
 from allcnn.training.callbacks import RunRecord, TableExport, TensorBoardLog
 from allcnn.training.health import GivenUp, Health, default_patience
@@ -69,13 +68,13 @@ class TrainingLoop:
     raw images that is measured and saved, on one device.
     """
 
-    def __init__(self, plan: RunPlan, announce: Callable[[str], None], channel: Channel | None = None):
+    def __init__(self, plan: RunPlan, announce: Callable[[str], None], together: bool = False):
         self.plan = plan
         self.recipe = plan.recipe
         self.announce = announce
         self.device: Device = find_device()
         self.precision = resolve_precision(plan.asked.precision, self.device)
-        self.spread = settle(plan, channel, self.device, min(plan.recipe.batch_size, len(plan.kept)))
+        self.spread = settle(plan, together, self.device, min(plan.recipe.batch_size, len(plan.kept)))
         self.order = BatchOrder(
             images=len(plan.kept), batch_size=plan.recipe.batch_size, seed=plan.asked.seed, shuffle=plan.recipe.shuffle,
             augmentation=plan.recipe.augmentation, alternate_flips=plan.recipe.alternate_flips,
@@ -99,6 +98,7 @@ class TrainingLoop:
         self.steps_before = 0  # of an earlier process
         self.steps_saved = 0
         self.final_is_last_epoch = False
+        self.writes = self.spread.host == 0
 
     def train(self, progress: bool, callbacks: Sequence[keras.callbacks.Callback]) -> TrainingResult:
         """Begin, or go on, and run to the end."""
@@ -107,21 +107,23 @@ class TrainingLoop:
             **self.plan.config(self.device, self.precision, self.preprocessed_once),
             **self.spread.as_config(),
         }
-        state = self._state_to_go_on_from(config)
-        with StopRequest() as stop:
+        with self.spread.in_turn():
+            state = self._state_to_go_on_from(config)
+        with StopRequest(self.spread.stop_here if self.spread.hosts > 1 else None) as stop:
             self.stop = stop
-            self.spread.heed_stops(stop)
             try:
                 images = self._begin(config, state, progress)
                 if self.steps_saved < self.total_steps:
                     stop.check()
-                    folder.summary.unlink(missing_ok=True)  # it tells how a run ended, and this one goes on
+                    if self.writes:
+                        folder.summary.unlink(missing_ok=True)  # it tells how a run ended, and this one goes on
                     self._fit(self._accompanied(callbacks), images, state)
                 return self._finish()
             except KeyboardInterrupt:
                 raise self._interrupted(stop.forced) from None
             except GivenUp as failure:
-                outcome.write_summary(self.plan, failure.status, self.rows, self.epochs, str(failure))
+                if self.writes:
+                    outcome.write_summary(self.plan, failure.status, self.rows, self.epochs, str(failure))
                 raise
             except OSError as failure:
                 if failure.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -191,17 +193,13 @@ class TrainingLoop:
         Before a step, not after: for a callback after it Keras would wait for the step's figures each time.
         """
         steps_done = self.epoch_begins + batch
-        self.spread.check(steps_done)
         every = self.plan.asked.save_every
-        if self.stop.asked or (every and steps_done // every > self.steps_saved // every):
+        if self.stop.before_step() or (every and steps_done // every > self.steps_saved // every):
             self._save_within_epoch(steps_done)
             self.stop.check()
-        elif time.monotonic() > self.next_look:
+        elif self.spread.hosts == 1 and time.monotonic() > self.next_look:  # the clocks of hosts differ
             self._check_loss(steps_done)
-        self._stop_after_last_step(steps_done)
-
-    def _stop_after_last_step(self, steps_done: int) -> None:
-        """A recipe that counts steps need not end with an epoch; Keras looks at this after the step that now begins."""
+        # A recipe that counts steps need not end with an epoch; Keras looks at this after the step that now begins.
         if steps_done + self.training.steps_per_execution >= self.total_steps:
             self.training.stop_training = True
 
@@ -243,9 +241,10 @@ class TrainingLoop:
         if steps_done == self.steps_saved:
             return
         self._check_loss(steps_done)
-        epochs_done, within = divmod(steps_done, self.steps_per_epoch)
-        half_done = (self.metrics, self.record.seconds_so_far()) if within else ()
-        save_state(self.plan.folder, capture_state(self.training, epochs_done, steps_done, self.rows, *half_done))
+        if self.writes:
+            epochs_done, within = divmod(steps_done, self.steps_per_epoch)
+            half_done = (self.metrics, self.record.seconds_so_far()) if within else ()
+            save_state(self.plan.folder, capture_state(self.training, epochs_done, steps_done, self.rows, *half_done))
         self.steps_saved = steps_done
 
     def _check_loss(self, steps_done: int) -> None:
@@ -284,7 +283,7 @@ class TrainingLoop:
             self.announce(
                 f"{'; '.join(map(str, respread))}: from here the figures agree within rounding, not to the bit."
             )
-        if said := [str(change) for change in (*allowed, *respread)]:
+        if self.writes and (said := [str(change) for change in (*allowed, *respread)]):
             record = [*stored.get("changes", []), {"after_steps": done, "allowed": said}]
             write_json(plan.folder.config, {**config, "changes": record})
         return state
@@ -293,14 +292,15 @@ class TrainingLoop:
         """Make the models and put them where the state left them; gives the images to take batches from."""
         folder = self.plan.folder
         self.steps_before = self.steps_saved = state.steps_done if state else 0
-        preprocessing = self._fit_preprocessing()
-        self._make_final(preprocessing)
-        if self.plan.stored is None:
-            create_json(folder.config, config)  # from now on the folder is this run's, and can be resumed
-        folder.remove_partial_files()
-        if not folder.preprocessing.exists():  # a resumed run read it from there
-            save_preprocessing(preprocessing, folder.preprocessing)
-        self.spread.show_folder(folder, self.steps_before)
+        with self.spread.in_turn():
+            preprocessing = self._fit_preprocessing()
+            self._make_final(preprocessing)
+            if self.plan.stored is None:
+                create_json(folder.config, config)  # from now on the folder is this run's, and can be resumed
+            folder.remove_partial_files()
+            if not folder.preprocessing.exists():  # a resumed run read it from there
+                save_preprocessing(preprocessing, folder.preprocessing)
+        self.spread.see(folder, folder.config, folder.preprocessing, steps_done=self.steps_before)
         self._make_training(preprocessing, state)
 
         batch_size = self.order.images_per_batch
@@ -387,7 +387,7 @@ class TrainingLoop:
         save_model(self.final, outcome.model_card(plan), plan.folder.model)
         outcome.write_summary(plan, status, self.rows, self.epochs)
         result = outcome.training_result(plan, status, self.rows)
-        self.spread.finish(result.as_dict())
+        self.spread.gather(result.as_dict())
         return result
 
     def _interrupted(self, forced: bool) -> Interrupted:
@@ -410,32 +410,32 @@ class TrainingLoop:
 
 
 class FollowingLoop(TrainingLoop):
-    """A host that is not the first: its share of every batch. It decides nothing and writes nothing.
+    """A host that is not the first: its share of every batch. It measures and writes nothing.
 
-    It takes the steps that host 0 takes, in its order, from what host 0 left in the run's folder. Whether the run is
-    healthy, saved, stopped or done is host 0's business; how it ended is heard from there. SIGINT and SIGTERM, which
-    schedulers send to all, are handed on to host 0, which saves and ends the run.
+    It takes the steps that host 0 takes, in its order, from what host 0 left in the run's folder. It sees the same
+    losses, and so gives a run up, or stops, where host 0 does.
     """
 
-    def train(self, progress: bool, callbacks: Sequence[keras.callbacks.Callback]) -> TrainingResult:
-        """Follow host 0 to the end of the run; gives its result."""
+    def _begin(self, config: dict[str, Any], state: TrainingState | None, progress: bool) -> Images | None:
         folder = self.plan.folder
-        with StopRequest() as stop:
-            self.spread.hand_on_stops(stop)
-            self.steps_before = self.spread.see_folder(folder)
-            preprocessing = load_preprocessing(folder.preprocessing)
-            state = load_state(folder) if self.steps_before else None
-            if (state.steps_done if state else 0) != self.steps_before:
-                raise RunError(
-                    f"{folder.path}: host 0 goes on after {self.steps_before} steps, and this is another state."
-                )
-            self._make_training(preprocessing, state)
-            if self.steps_before < self.total_steps:
-                self._fit(callbacks, self._images(preprocessing), state)
-            result = self.spread.finish(None)
-        return TrainingResult(**{**result, "run_dir": Path(result["run_dir"])})
+        self.steps_before = self.steps_saved = state.steps_done if state else 0
+        self.rows = list(state.rows) if state else []
+        with self.spread.in_turn():
+            pass  # host 0 has begun the folder
+        self.spread.see(folder, folder.config, folder.preprocessing, steps_done=self.steps_before)
+        preprocessing = load_preprocessing(folder.preprocessing)
+        self._make_training(preprocessing, state)
+        return self._images(preprocessing) if self.steps_before < self.total_steps else None
 
-    def _before_step(self, batch: int) -> None:
-        steps_done = self.epoch_begins + batch
-        self.spread.check(steps_done)
-        self._stop_after_last_step(steps_done)
+    def _accompanied(self, callbacks: Sequence[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
+        return [keras.callbacks.LambdaCallback(on_epoch_end=self._after_epoch), *callbacks]
+
+    def _after_epoch(self, epoch: int, logs: dict[str, Any]) -> None:
+        self.health.check_loss(logs["loss"], epoch + 1)
+        self.steps_saved = min((epoch + 1) * self.steps_per_epoch, self.total_steps)
+        self.rows.append({"epoch": epoch + 1, "loss": logs["cross_entropy"]})
+        self.health.check_epoch(self.rows, logs["largest_value"])
+
+    def _finish(self) -> TrainingResult:
+        result = self.spread.gather()[0]
+        return TrainingResult(**{**result, "run_dir": Path(result["run_dir"])})

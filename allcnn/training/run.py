@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allcnn.backend import choose_backend, load_keras, prefer_backend
 from allcnn.runs.config import RunConfig
 from allcnn.runs.lock import only_process
-from allcnn.spread.channel import Channel
-from allcnn.spread.hosts import Hosts, find_hosts
 from allcnn.training import spread
 from allcnn.training.outcome import TrainingResult as TrainingResult
 from allcnn.training.outcome import resume_line
 from allcnn.training.plan import RunPlan, plan_run
+from allcnn.training.spread import find_hosts
 
 if TYPE_CHECKING:
     import keras
@@ -30,7 +28,7 @@ def train(
     run_dir: str | Path | None = None,
     resume: bool = False,
     allow: Sequence[str] = (),
-    hosts: str | Hosts | None = None,
+    hosts: str | None = None,
     host_index: int | None = None,
     host_count: int | None = None,
     progress: bool = False,
@@ -53,7 +51,7 @@ def train(
         hosts, host_index, host_count: for a run that several processes share, each on a host of its own: "name:port" of
             host 0, this one's number from 0, and how many there are; or "auto" alone, in SLURM or Open MPI. All must
             see the same `run_dir`, which host 0 alone writes to, and be told the same. Each returns host 0's result.
-            Where the run ends on one host it ends on all; a process inside a step that cannot end is ended from within.
+            They meet through `jax.distributed`, which ends the processes of the others when one is lost.
         progress: show it on standard error.
         callbacks: further Keras callbacks.
         announce: called with lines worth telling a person.
@@ -64,62 +62,46 @@ def train(
     Raises:
         InputError: a wrong argument, broken data, or a folder that holds another run or that another process works
             on; nothing was written.
-        HostError: the hosts did not find each other, one of them was lost, or ended the run; the last state is kept.
+        HostError: the hosts did not find each other, or one of them was lost; the last state is kept.
         TrainingError: training diverged, the network is dead, or the disk is full; the last good state is kept.
         Interrupted: stopped by the user; the state at that step is saved.
 
     Example:
         >>> train("all-c", recipe="fast", epochs=20, data_dir="~/cifar")
     """
-    who = find_hosts(hosts, host_index, host_count) if hosts is None or isinstance(hosts, str) else hosts
-    with spread.shared(who) as channel:
-        plan = plan_run(model, config=config, run_dir=run_dir, resume=resume, allow=allow, **options)
-        if plan.stored is not None and plan.asked.backend is None:
-            prefer_backend(plan.stored["backend"])
-        backend = choose_backend(plan.asked.backend)
-        spread.refuse_backend(plan, channel, backend)
-        if channel:
-            return _train_with_others(plan, channel, backend, progress, callbacks, announce)
-        with only_process(plan.folder):
-            return _train(plan, None, progress, callbacks, announce)
-
-
-def _train(
-    plan: RunPlan,
-    channel: Channel | None,
-    progress: bool,
-    callbacks: Sequence[keras.callbacks.Callback],
-    announce: Callable[[str], None] | None,
-) -> TrainingResult:
-    """Load Keras, and begin the run or go on with it."""
+    found = find_hosts(hosts, host_index, host_count)
+    plan = plan_run(model, config=config, run_dir=run_dir, resume=resume, allow=allow, **options)
+    if plan.stored is not None and plan.asked.backend is None:
+        prefer_backend(plan.stored["backend"])
+    backend = choose_backend(plan.asked.backend)
+    spread.refuse_backend(plan, found is not None, backend)
     announce = announce or (lambda line: None)
-    load_keras(plan.asked.deterministic)
-    for note in plan.notes:
-        announce(note)
-    from allcnn.training.loop import TrainingLoop
+    if found is not None:
+        return _train_with_others(plan, found, progress, callbacks, announce)
+    with only_process(plan.folder):
+        load_keras(plan.asked.deterministic)
+        for note in plan.notes:
+            announce(note)
+        from allcnn.training.loop import TrainingLoop
 
-    return TrainingLoop(plan, announce, channel).train(progress, callbacks)
+        return TrainingLoop(plan, announce).train(progress, callbacks)
 
 
 def _train_with_others(
     plan: RunPlan,
-    channel: Channel,
-    backend: str,
+    hosts: dict[str, Any],
     progress: bool,
     callbacks: Sequence[keras.callbacks.Callback],
-    announce: Callable[[str], None] | None,
+    announce: Callable[[str], None],
 ) -> TrainingResult:
-    """One of several hosts' part: host 0 holds the folder and has the say, the others follow it."""
-    with only_process(plan.folder) if channel.host == 0 else nullcontext():
-        spread.agree(plan, channel, backend)
-        spread.refuse_other_folder(plan.folder, channel)
-        from allcnn.spread import accelerators
+    """One of several hosts' part: host 0 holds the folder and shows the run, the others follow it."""
+    spread.connect(hosts, plan.asked.devices)
+    load_keras(plan.asked.deterministic)
+    from allcnn.training.loop import FollowingLoop, TrainingLoop
 
-        accelerators.connect(channel, plan.asked.devices)
-        if channel.host == 0:
-            channel.advice = spread.lost_host_advice(resume_line(plan.folder))
-            return _train(plan, channel, progress, callbacks, announce)
-        load_keras(plan.asked.deterministic)
-        from allcnn.training.loop import FollowingLoop
-
-        return FollowingLoop(plan, lambda line: None, channel).train(False, callbacks)
+    with spread.shared(plan, resume_line(plan.folder)):
+        if not spread.is_first():
+            return FollowingLoop(plan, lambda line: None, together=True).train(False, callbacks)
+        for note in plan.notes:
+            announce(note)
+        return TrainingLoop(plan, announce, together=True).train(progress, callbacks)

@@ -1,32 +1,165 @@
-"""How one run is spread over devices and hosts, and what all of them must agree on."""
+"""How one run is shared by the devices of a machine or, through jax.distributed, of several hosts."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from allcnn.device import Device
-from allcnn.errors import AllcnnError, InputError, RunError
+from allcnn.backend import hold_standard_error
+from allcnn.device import Device, find_device
+from allcnn.errors import AllcnnError, HostError, InputError, RunError
 from allcnn.runs.folder import RunFolder
-from allcnn.spread.channel import SILENCE, Channel
-from allcnn.spread.ending import Ending
-from allcnn.spread.hosts import Hosts
-from allcnn.training.identity import installed_versions
-from allcnn.training.stopping import StopRequest
+from allcnn.runs.lock import only_process
+from allcnn.training.identity import IDENTITY
 
 if TYPE_CHECKING:
     from allcnn.training.plan import RunPlan
 
-# How long a host looks for what host 0 wrote.
-_FOLDER_SECONDS = 30.0
+# The seconds that hosts may start apart, and those without a heartbeat after which JAX ends a run.
+_JOIN_SECONDS, _HEARTBEAT_SECONDS = 60, 20
+# How long a host looks for what host 0 wrote: a network's file system may show it late.
+_FOLDER_SECONDS = 10.0
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
+
+
+def find_hosts(hosts: str | None, index: int | None = None, count: int | None = None) -> dict[str, Any] | None:
+    """How `jax.distributed.initialize` finds the hosts of a run; None where this process has it for itself.
+
+    Args:
+        hosts: "name:port" of host 0, or "auto".
+        index, count: this host's number, from 0, and how many there are; only beside an address.
+
+    Raises:
+        InputError: an address that is none, or a number that is out of range, missing, or too many.
+    """
+    if hosts is None or hosts == "auto":
+        for option, given in (("--host-index", index), ("--host-count", count)):
+            if given is not None:
+                where = "without --hosts" if hosts is None else "beside --hosts auto"
+                raise InputError(f"{option} was given {where}; expected it beside --hosts ADDRESS:PORT of host 0.")
+        return {} if hosts else None
+    match = re.fullmatch(r"(?:\[[^\[\]\s]+\]|[^\[\]\s:/]+):([0-9]{1,5})", hosts)
+    if not match or not 0 < int(match[1]) < 65536:
+        raise InputError(f'"{hosts}" is no address; expected host 0\'s name or number and a free port: node1:29400.')
+    if index is None or count is None or not 0 <= index < count:
+        raise InputError(
+            f"--hosts {hosts} was given with --host-index {index} and --host-count {count}; "
+            "expected both, with indices from 0 to the count less 1."
+        )
+    settings = {
+        "coordinator_address": hosts, "process_id": index, "num_processes": count,
+        "cluster_detection_method": "deactivate",
+    }  # fmt: skip
+    if re.match("localhost:|127[.]", hosts):  # else it listens to other machines too
+        settings["coordinator_bind_address"] = hosts
+    return settings if count > 1 else None
+
+
+def refuse_backend(plan: RunPlan, several_hosts: bool, backend: str) -> None:
+    """Refuse more than one device or host where the backend trains on one. Raises InputError."""
+    if backend != "jax" and (several_hosts or plan.asked.devices not in (None, 1)):
+        asked = "several hosts (--hosts)" if several_hosts else f"{plan.asked.devices} devices (--devices)"
+        raise InputError(f"got {asked}; on {backend} a run trains on one device. Spread it with --backend jax.")
+
+
+def connect(settings: dict[str, Any], devices: int | None) -> None:
+    """Let JAX find the other hosts, as `find_hosts` says. Comes before anything looks for devices.
+
+    devices: how many each process takes where a scheduler starts several on a machine; one if None.
+
+    Raises:
+        InputError: there is no scheduler; HostError: the hosts do not find each other.
+    """
+    import jax
+
+    if jax.distributed.is_initialized():
+        return
+    if not settings and devices:
+        place = int(os.environ.get("SLURM_LOCALID") or os.environ.get("OMPI_COMM_WORLD_LOCAL_RANK") or 0)
+        settings = {"local_device_ids": list(range(place * devices, (place + 1) * devices))}
+    try:
+        with hold_standard_error():
+            jax.distributed.initialize(
+                **settings, initialization_timeout=_JOIN_SECONDS, heartbeat_timeout_seconds=_HEARTBEAT_SECONDS
+            )
+    except ValueError as error:
+        raise InputError(
+            f"--hosts auto: JAX finds no SLURM, Open MPI or other scheduler here ({error})\n"
+            "Expected --hosts ADDRESS:PORT --host-index I --host-count N."
+        ) from None
+    except RuntimeError as error:
+        raise HostError(
+            f"the hosts did not find each other within {_JOIN_SECONDS} s ({_first_line(error)}).\n"
+            "Start the same command on every host within that time, each with its own --host-index; "
+            "host 0's port must be free, and open to the others."
+        ) from None
+
+
+def is_first() -> bool:
+    """Whether this is host 0, which alone writes and shows."""
+    import jax
+
+    return jax.process_index() == 0
+
+
+@contextmanager
+def shared(plan: RunPlan, resume: str) -> Iterator[None]:
+    """A run of several hosts: they agree, then host 0 holds its folder during the block.
+
+    resume: the line that goes on with the run.
+
+    Raises:
+        InputError: on every host, where two differ or do not see one folder; HostError: a host was lost.
+    """
+    import jax
+
+    hosts = Spread(host=jax.process_index(), hosts=jax.process_count())
+    try:
+        _agree(hosts, plan)
+        with ExitStack() as held:
+            with hosts.in_turn():
+                if hosts.host == 0:
+                    held.enter_context(only_process(plan.folder))
+            hosts.see(plan.folder, plan.folder.lock)
+            yield
+    except jax.errors.JaxRuntimeError as error:
+        raise HostError(
+            f"a host was lost: {_first_line(error)}\n"
+            f"What was saved stays good. Go on, on as many hosts as there are, with: {resume}"
+        ) from error
+
+
+def _agree(hosts: Spread, plan: RunPlan) -> None:
+    """Compare what the hosts were told, and what they are. Raises InputError, on all of them, where it differs."""
+    import jax
+
+    counts = Counter(device.process_index for device in jax.devices())
+    if len(set(counts.values())) > 1:  # JAX's own calls need as many on each
+        said = ", ".join(f"{counts[host]} on host {host}" for host in sorted(counts))
+        raise InputError(f"the hosts must have as many devices each; got {said} (CUDA_VISIBLE_DEVICES).")
+    told: dict[str, Any] = {"devices": plan.asked.devices, "stored run": _digest(plan.folder.config)}
+    for key, value in plan.config(find_device(), plan.asked.precision, False).items():
+        told |= {f"{key}'s {part}": value[part] for part in value} if isinstance(value, dict) else {key: value}
+    first, *others = hosts.gather({key: value for key, value in told.items() if key not in ("data_dir", "source")})
+    for host, other in enumerate(others, start=1):
+        for what in {**first, **other}:
+            if first.get(what) != other.get(what):
+                raise InputError(
+                    f"the hosts were not told the same: {IDENTITY.get(what, what)} is {first.get(what)} on host 0 and "
+                    f"{other.get(what)} on host {host}.\n"
+                    "Give every host the same command, but for --host-index, the same data, and alike machines."
+                )
 
 
 @dataclass(frozen=True)
@@ -39,7 +172,6 @@ class Spread:
     devices: int = 1
     host: int = 0
     hosts: int = 1
-    channel: Channel | None = None
     distribution: Any = None
 
     def scope(self) -> AbstractContextManager[None]:
@@ -62,214 +194,90 @@ class Spread:
 
         return on_one_device
 
-    def gather(self, name: str, value: Any = None) -> list[Any]:
-        """Every host's value, in their order; a host alone has its own."""
-        return self.channel.gather(name, value) if self.channel else [value]
+    def gather(self, value: Any = None) -> list[Any]:
+        """Every host's value, as JSON has it, in the order of the hosts, once all gave theirs."""
+        if self.hosts == 1:
+            return [value]
+        import numpy as np
+        from jax.experimental.multihost_utils import process_allgather
 
-    def check(self, steps_done: int = 0) -> None:
-        """Raise the error of the run's end where it ended on another host."""
-        if self.channel:
-            self.channel.check()
+        own = np.frombuffer(json.dumps(value).encode(), np.uint8)
+        lengths = process_allgather(np.int32(len(own)))
+        padded = np.zeros(-(-max(lengths) // 4096) * 4096, np.uint8)  # each length is compiled
+        padded[: len(own)] = own
+        rows = process_allgather(padded)
+        return [json.loads(row[:length].tobytes()) for row, length in zip(rows, lengths, strict=True)]
 
-    def heed_stops(self, stop: StopRequest) -> None:
-        """Host 0 stops where another host was asked to."""
-        if self.channel:
-            self.channel.on_stop = lambda host: stop.ask()
-
-    def hand_on_stops(self, stop: StopRequest) -> None:
-        """Another host, asked to stop, asks host 0."""
-
-        def hand_on(note: str) -> None:
-            if self.channel:
-                self.channel.stop_wanted = True
-
-        stop.say = hand_on
-
-    def show_folder(self, folder: RunFolder, steps_done: int) -> None:
-        """Host 0 has begun the run, or found where it goes on: from now on the others may read its folder."""
-        if self.channel:
-            self.channel.gather("folder", {"steps": steps_done, "files": _digests(folder.config, folder.preprocessing)})
-
-    def see_folder(self, folder: RunFolder) -> int:
-        """Wait until what host 0 begins with is seen here; gives the steps that are done.
-
-        Raises:
-            RunError: the folder here does not show what host 0 wrote.
-        """
-        shown = self.gather("folder")[0]
-        assert self.channel is not None  # noqa: S101
-        _wait_for(lambda: _digests(folder.config, folder.preprocessing) == shown["files"], folder, self.channel)
-        return shown["steps"]
-
-    def finish(self, result: dict[str, Any] | None) -> dict[str, Any]:
-        """All hosts take leave of each other; gives host 0's result on each."""
-        if self.channel is None:
-            return result or {}
-        from allcnn.spread.accelerators import abandon, disconnect
-
-        (found, *_) = self.channel.gather("finished", result, seconds=60.0 if self.host == 0 else None)
+    @contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """Host 0 first: the others enter the block once it has left it, or raise its error."""
+        if self.host > 0 and (failure := self.gather()[0]):
+            raise (InputError if failure["code"] == 2 else HostError)(f"host 0: {failure['message']}")
         try:
-            self.channel.gather("leaving", seconds=30.0)
-        except AllcnnError:  # the run is done all the same
-            abandon()
-        else:
-            disconnect()
-        return found
+            yield
+        except AllcnnError as error:
+            if self.host == 0:
+                self.gather({"code": error.exit_code, "message": str(error)})
+            raise
+        if self.host == 0:
+            self.gather()
+
+    def see(self, folder: RunFolder, *files: Path, steps_done: int = 0) -> None:
+        """Wait until every host sees in the run folder what host 0 does. Raises RunError, on all of them."""
+        if self.hosts == 1:
+            return
+        until = time.monotonic() + _FOLDER_SECONDS
+        shown = self.gather([*map(_digest, files), steps_done])[0]
+        while not (seen := [*map(_digest, files), steps_done] == shown) and time.monotonic() < until:
+            time.sleep(0.5)
+        for host, path in enumerate(self.gather(None if seen else str(folder.path))):
+            if path:
+                raise RunError(
+                    f"host {host}: {path}: does not hold what host 0 wrote into its run folder; "
+                    "expected the same --run-dir on every host, on a file system that they share."
+                )
+
+    def stop_here(self, step: int) -> bool:
+        """Whether all hosts stop before this step, counted from 1, because one was asked to. Asked before each."""
+        from jax.experimental.multihost_utils import reached_preemption_sync_point
+
+        return reached_preemption_sync_point(step)
 
     def as_config(self) -> dict[str, int]:
         """What config.json says of it: the devices of each host, and the hosts."""
         return {"devices": self.devices, "hosts": self.hosts}
 
 
-@contextmanager
-def shared(hosts: Hosts | None) -> Iterator[Channel | None]:
-    """The channel to the other hosts of a run, None where there are none; how the block ends, all of them hear.
-
-    Raises:
-        HostError: a host is lost, or ended the run; InputError: one was called wrongly.
-    """
-    if hosts is None:
-        yield None
-        return
-    channel = Channel.open(hosts)
-    try:
-        yield channel
-    except BaseException as error:
-        _tell(channel, error)
-        raise
-    finally:
-        channel.close()
-
-
-def _tell(channel: Channel, error: BaseException) -> None:
-    """Tell the other hosts what failed here; where it failed because one of them is gone, raise that instead."""
-    import sys
-
-    if "jax" in sys.modules:
-        from allcnn.spread.accelerators import abandon
-
-        abandon()
-    if isinstance(error, AllcnnError):
-        if channel.ending is None:
-            channel.end(Ending(str(error), error.exit_code, channel.host))
-        return
-    if isinstance(error, Exception):
-        try:
-            # The accelerators' libraries notice a lost host too, in their own words, and sometimes before we do.
-            channel.wait_for_ending(SILENCE + 5.0)
-        except AllcnnError as reason:
-            raise reason from error
-    said = str(error).partition("\n")[0][:200]
-    channel.end(Ending(f"{type(error).__name__} {said}".strip(), 1, channel.host))
-
-
-def refuse_backend(plan: RunPlan, channel: Channel | None, backend: str) -> None:
-    """Refuse more than one device or host where the backend trains on one. Raises InputError."""
-    if backend != "jax" and (channel or plan.asked.devices not in (None, 1)):
-        asked = f"{channel.count} hosts (--hosts)" if channel else f"{plan.asked.devices} devices (--devices)"
-        raise InputError(f"got {asked}; on {backend} a run trains on one device. Spread it with --backend jax.")
-
-
-def agree(plan: RunPlan, channel: Channel, backend: str) -> None:
-    """Compare what the hosts were told. Raises InputError, on all of them, where that makes different runs."""
-    stored = {key: value for key, value in (plan.stored or {}).items() if key != "changes"}
-    channel.join()
-    _compare(
-        channel,
-        "told",
-        {
-            "resume": plan.stored is not None,
-            "network": str(plan.spec),
-            "recipe": plan.recipe.as_dict(),
-            "data set": f"{plan.data.name} ({plan.data.digest[:12]})",
-            "seed": plan.asked.seed,
-            "held-out fraction": plan.asked.validation,
-            "precision": plan.asked.precision,
-            "determinism": plan.asked.deterministic,
-            "backend": backend,
-            "devices": plan.asked.devices,
-            "stored run": hashlib.sha256(repr(sorted(stored.items())).encode()).hexdigest()[:12],
-            "versions": installed_versions(),
-        },
-    )
-
-
-def refuse_other_folder(folder: RunFolder, channel: Channel) -> None:
-    """See that host 0's folder, which it holds and has not written to yet, is every host's. Raises RunError."""
-    shown = channel.gather("lock", _digests(folder.lock))[0]
-    _wait_for(lambda: _digests(folder.lock) == shown, folder, channel)
-    channel.gather("one folder")
-
-
-def settle(plan: RunPlan, channel: Channel | None, device: Device, images_per_batch: int) -> Spread:
+def settle(plan: RunPlan, together: bool, device: Device, images_per_batch: int) -> Spread:
     """How the run is spread over the devices that there are, once the backend has looked for them.
 
     Raises:
-        InputError: more devices than there are, hosts that are not alike, or a batch that does not divide.
+        InputError: more devices than there are, or a batch that does not divide.
     """
     if device.backend != "jax":
         return Spread()
-    from allcnn.spread.accelerators import data_parallel, local_devices, try_out
+    import jax
+    import keras
 
-    there = local_devices()
+    there = jax.local_device_count()
     if plan.asked.devices is not None:
         devices = plan.asked.devices
     else:  # a run that goes on keeps to what it had, as far as that is there
         devices = there if plan.stored is None else min(int(plan.stored.get("devices", 1)), there)
     if devices > there:
-        raise InputError(f"got --devices {devices}, but there {_are(there)} here; expected 1 to {there}.")
-    host, hosts = (channel.host, channel.count) if channel else (0, 1)
+        are = "is 1" if there == 1 else f"are {there}"
+        raise InputError(f"got --devices {devices}, but there {are} here; expected 1 to {there}.")
+    host, hosts = (jax.process_index(), jax.process_count()) if together else (0, 1)
     if images_per_batch % (hosts * devices):
         raise InputError(_does_not_divide(images_per_batch, hosts, devices))
-    if channel:
-        _compare(channel, "devices", {"devices": devices, "kind of device": device.kind, "device": device.name})
     if hosts * devices == 1:
         return Spread()
-    distribution = data_parallel(devices)
-    try_out(distribution)
-    return Spread(devices, host, hosts, channel, distribution)
-
-
-def _compare(channel: Channel, name: str, own: dict[str, Any]) -> None:
-    """Raise InputError, on every host alike, where the hosts' answers differ."""
-    first, *others = channel.gather(name, own)
-    for host, other in enumerate(others, start=1):
-        for key, value in first.items():
-            if isinstance(value, dict) and isinstance(other[key], dict):
-                parts = sorted({*value, *other[key]})
-                pairs = [(f"{key}'s {part}", value.get(part), other[key].get(part)) for part in parts]
-            else:
-                pairs = [(key, value, other[key])]
-            for what, expected, came in pairs:
-                if came != expected:
-                    raise InputError(
-                        f"the hosts were not told the same: {what} is {expected} on host 0 and {came} on host {host}.\n"
-                        "Give every host the same command, but for --host-index, the same data, and alike machines."
-                    )
-
-
-def _digests(*paths: Path) -> list[str]:
-    """The contents of files, empty where there is none."""
-    found = []
-    for path in paths:
-        try:
-            found.append(hashlib.sha256(path.read_bytes()).hexdigest())
-        except OSError:
-            found.append("")
-    return found
-
-
-def _wait_for(seen: Callable[[], bool], folder: RunFolder, channel: Channel) -> None:
-    """Wait until what host 0 wrote is seen here: a network's file system may show it late. Raises RunError."""
-    until = time.monotonic() + _FOLDER_SECONDS
-    while not seen():
-        if time.monotonic() > until:
-            raise RunError(
-                f"{folder.path}: does not hold what host 0 wrote into its run folder; "
-                "expected the same --run-dir on every host, on a file system that they share."
-            )
-        channel.check()
-        time.sleep(0.5)
+    names: dict[int, list[str]] = {}
+    for each in sorted(jax.devices(), key=lambda each: (each.process_index, each.id)):
+        names.setdefault(each.process_index, []).append(f"{each.platform}:{each.id}")
+    chosen = [name for of_host in names.values() for name in of_host[:devices]]
+    distribution = keras.distribution.DataParallel(devices=chosen, auto_shard_dataset=False)
+    return Spread(devices, host, hosts, distribution)
 
 
 def _does_not_divide(images: int, hosts: int, devices: int) -> str:
@@ -281,10 +289,9 @@ def _does_not_divide(images: int, hosts: int, devices: int) -> str:
     return f"a batch of {images} images does not divide among {among}; expected {advice}."
 
 
-def _are(count: int) -> str:
-    return "is 1" if count == 1 else f"are {count}"
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0][:200]
 
 
-def lost_host_advice(resume_line: str) -> str:
-    """What host 0 says after the line about a lost host."""
-    return f"\nWhat was saved stays good. Go on, on as many hosts as there are, with: {resume_line}"
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""

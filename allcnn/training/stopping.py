@@ -24,10 +24,15 @@ class StopRequest:
     Python would raise KeyboardInterrupt in the middle of whatever runs, a library's callback or a file being written.
     A second signal does just that, and sets `forced`. A signal that the process was started to ignore, as a job in the
     background ignores Ctrl-C, stays ignored. Outside the main thread, where Python gives no signals, it does nothing.
+
+    agreed: of several hosts. `agreed(n)`, called before step n, from 1, on all of them, says whether they stop there. JAX
+    then hears SIGTERM, and tells the others; Ctrl-C becomes a SIGTERM to this process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, agreed: Callable[[int], bool] | None = None) -> None:
         self.asked = False
+        self._agreed = agreed
+        self._steps = 0
         self.forced = False
         self._signalled = False
         #: How the first signal is answered; a display of lines that move has its own way.
@@ -36,7 +41,8 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
-            heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            wanted = (signal.SIGINT,) if self._agreed else _SIGNALS
+            heard = [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]
             self._before = {number: signal.signal(number, self._on_signal) for number in heard}
         return self
 
@@ -44,9 +50,12 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def ask(self) -> None:
-        """Ask for a stop as a first signal does. A later signal counts as the first."""
-        self.asked = True
+    def before_step(self) -> bool:
+        """Whether to stop before the step that comes next."""
+        self._steps += 1
+        if self._agreed and self._agreed(self._steps):
+            self.asked = True
+        return self.asked
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if a stop was asked for."""
@@ -57,5 +66,9 @@ class StopRequest:
         if self._signalled:
             self.forced = True
             raise KeyboardInterrupt
-        self.asked = self._signalled = True
+        self._signalled = True
+        if self._agreed:
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            self.asked = True
         self.say(_NOTE)

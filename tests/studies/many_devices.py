@@ -7,9 +7,10 @@ On CIFAR-10 (DATA_DIR as for `allcnn train`, or a NumPy file), whitened, flipped
 on JAX. A run is trained on one device until its loss has left that of guessing. Its next 50 steps are then taken from
 copies of its folder on one device, on eight of one process, on two processes of four each, and on two of one each, and
 every step's loss is compared. The devices are virtual ones of the CPU, the processes meet on loopback. Then two
-processes train the digits, and one of them is killed or frozen: how soon does the other say so, and does the resumed
-run end as the undisturbed one? Exit code 1 where a loss differs by 1e-5 or more and by more than twice what a nudge of
-the weights' last digit does to it on one device, a resumed run by a bit, or a lost host goes unnoticed for a minute.
+processes train the digits, and one of them is asked to stop, killed or frozen: how soon has the other ended, and does
+the resumed run end as the undisturbed one? Exit code 1 where a loss differs by 1e-5 or more and by more than twice what
+a nudge of the weights' last digit does to it on one device, a resumed run by a bit, or where the other does not end
+within a minute.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -240,8 +242,11 @@ class TwoHosts:
                 raise SystemExit(f"a host ended with {process.returncode}:\n{errors}")
         return run
 
-    def lose(self, run: Path, victim: int, number: signal.Signals) -> tuple[float, int, str]:
-        """Send a host a signal in the middle of the run; the seconds until the other ended, its code, what it said."""
+    def disturb(self, run: Path, victim: int, number: signal.Signals) -> tuple[float, list[tuple[int, str]]]:
+        """Send a host a signal in the middle of the run; the seconds until the other ended, and how each did.
+
+        A frozen host is killed once the other has ended.
+        """
         processes = self.start(run)
         try:
             until = time.monotonic() + LONGEST
@@ -251,8 +256,12 @@ class TwoHosts:
                 time.sleep(0.05)
             processes[victim].send_signal(number)
             begun = time.monotonic()
-            _, said = processes[1 - victim].communicate(timeout=LONGEST)
-            return time.monotonic() - begun, processes[1 - victim].returncode, said
+            said = {1 - victim: processes[1 - victim].communicate(timeout=LONGEST)[1]}
+            seconds = time.monotonic() - begun
+            if number == signal.SIGSTOP:
+                processes[victim].kill()
+            said[victim] = processes[victim].communicate(timeout=LONGEST)[1]
+            return seconds, [(process.returncode, said[host]) for host, process in enumerate(processes)]
         finally:
             for process in processes:
                 process.kill()
@@ -266,20 +275,22 @@ def farthest_weight(whole: Path, run: Path) -> float:
 
 
 def lost_hosts(folder: Path) -> bool:
-    """Kill and freeze either host, and go on: prints what came of it, and says whether all was well."""
+    """Stop, kill and freeze either host, and go on: prints what came of it, and says whether all was well."""
     two = TwoHosts(folder)
     whole, well = two.finish(folder / "whole"), True
-    for victim, number in ((1, signal.SIGKILL), (1, signal.SIGSTOP), (0, signal.SIGKILL), (0, signal.SIGSTOP)):
+    for victim, number in product((1, 0), (signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGSTOP)):
         run = folder / f"lost-{victim}-{number.name}"
-        seconds, code, said = two.lose(run, victim, number)
-        (line,) = [line for line in said.splitlines() if "was lost" in line]
-        print(f"host {victim}, {number.name}: after {seconds:.1f} s, exit code {code}: {line}", flush=True)
+        seconds, ended = two.disturb(run, victim, number)
+        code, said = ended[1 - victim]
+        last = said.strip().splitlines()[-1] if said.strip() else ""
+        print(f"host {victim}, {number.name}: after {seconds:.1f} s, exit code {code}: {last[:300]}", flush=True)
         alone = folder / f"{run.name}-alone"
         shutil.copytree(run, alone)
         odd = differences(whole, two.finish(run))
         apart = farthest_weight(whole, two.finish(alone, hosts=1))
         print(f"  resumed on two hosts: {'; '.join(odd) or 'the same bits'}; on one: weights {apart:.1e} apart at most")
-        well &= seconds < 60 and code == 1 and not odd and apart < 1e-3
+        stopped = number in (signal.SIGINT, signal.SIGTERM)
+        well &= seconds < 60 and (code == 130 if stopped else code != 0) and not odd and apart < 1e-3
     return well
 
 
