@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import re
+import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -81,29 +83,49 @@ def connect(settings: dict[str, Any], devices: int | None) -> None:
     Raises:
         InputError: there is no scheduler; HostError: the hosts do not find each other.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when JAX is first imported
     import jax
 
     if jax.distributed.is_initialized():
         return
+    if settings.get("process_id") == 0:
+        port = int(settings["coordinator_address"].rpartition(":")[2])
+        try:  # JAX crashes where it is taken
+            socket.create_server(("", port)).close()
+        except OSError as error:
+            raise HostError(
+                f"port {port} cannot be opened ({error.strerror}); expected a free one in --hosts."
+            ) from None
     if not settings and devices:
         place = int(os.environ.get("SLURM_LOCALID") or os.environ.get("OMPI_COMM_WORLD_LOCAL_RANK") or 0)
         settings = {"local_device_ids": list(range(place * devices, (place + 1) * devices))}
-    try:
-        with hold_standard_error():
+    failures: list[Exception] = []
+
+    def initialize() -> None:
+        try:
             jax.distributed.initialize(
-                **settings, initialization_timeout=_JOIN_SECONDS, heartbeat_timeout_seconds=_HEARTBEAT_SECONDS
+                **settings, initialization_timeout=10 * _JOIN_SECONDS, heartbeat_timeout_seconds=_HEARTBEAT_SECONDS
             )
-    except ValueError as error:
+        except Exception as error:
+            failures.append(error)
+
+    # JAX ends the process when its own time is up, and does not hear Ctrl-C before.
+    waiting = threading.Thread(target=initialize, daemon=True)
+    with hold_standard_error():
+        waiting.start()
+        waiting.join(_JOIN_SECONDS)
+    if failures and isinstance(failures[0], ValueError):
         raise InputError(
-            f"--hosts auto: JAX finds no SLURM, Open MPI or other scheduler here ({error})\n"
+            f"--hosts auto: JAX finds no SLURM, Open MPI or other scheduler here ({failures[0]})\n"
             "Expected --hosts ADDRESS:PORT --host-index I --host-count N."
-        ) from None
-    except RuntimeError as error:
+        )
+    if failures or waiting.is_alive():
+        why = f" ({_first_line(failures[0])})" if failures else ""
         raise HostError(
-            f"the hosts did not find each other within {_JOIN_SECONDS} s ({_first_line(error)}).\n"
+            f"the hosts did not find each other within {_JOIN_SECONDS} s{why}.\n"
             "Start the same command on every host within that time, each with its own --host-index; "
-            "host 0's port must be free, and open to the others."
-        ) from None
+            "host 0's port must be open to the others."
+        )
 
 
 def is_first() -> bool:
@@ -290,7 +312,7 @@ def _does_not_divide(images: int, hosts: int, devices: int) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0][:200]
+    return str(error).partition("\n")[0].replace("Error dispatching computation: ", "")[:200]
 
 
 def _digest(path: Path) -> str:

@@ -25,8 +25,8 @@ class StopRequest:
     A second signal does just that, and sets `forced`. A signal that the process was started to ignore, as a job in the
     background ignores Ctrl-C, stays ignored. Outside the main thread, where Python gives no signals, it does nothing.
 
-    agreed: of several hosts. `agreed(n)`, called before step n, from 1, on all of them, says whether they stop there. JAX
-    then hears SIGTERM, and tells the others; Ctrl-C becomes a SIGTERM to this process.
+    agreed: for several hosts. Called before each step with its number, from 1, it says whether all hosts stop there.
+    JAX hears SIGTERM then and tells the others, and Ctrl-C becomes a SIGTERM to this process.
     """
 
     def __init__(self, agreed: Callable[[int], bool] | None = None) -> None:

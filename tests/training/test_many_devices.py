@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -107,19 +108,22 @@ def test_hosts_that_were_told_different_things_or_see_no_common_folder_are_refus
 
 @on_jax
 def test_hosts_that_cannot_be_found_are_said_in_a_line(run_python) -> None:
-    program = f"""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taken = f"127.0.0.1:{listener.getsockname()[1]}"
+        program = f"""
 from allcnn.errors import AllcnnError
 from allcnn.training import spread
 spread._JOIN_SECONDS = 1
-for hosts in (("auto",), ({many_devices.each_host(2)[0][1]!r}, 1, 2)):
+for hosts in (("auto",), ({taken!r}, 0, 2), ({taken!r}, 1, 2)):
     try:
         spread.connect(spread.find_hosts(*hosts), None)
     except AllcnnError as error:
         print(error.exit_code, error)
 """
-    scheduler = dict.fromkeys(("SLURM_JOB_ID", "OMPI_MCA_orte_hnp_uri", "KUBERNETES_SERVICE_HOST"))
-    said = run_python("-c", program, **scheduler).stdout
+        scheduler = dict.fromkeys(("SLURM_JOB_ID", "OMPI_MCA_orte_hnp_uri", "KUBERNETES_SERVICE_HOST"))
+        said = run_python("-c", program, **scheduler).stdout
     assert "2 --hosts auto: JAX finds no SLURM, Open MPI or other scheduler here" in said
+    assert f"1 port {taken.rpartition(':')[2]} cannot be opened (" in said
     assert "1 the hosts did not find each other within 1 s" in said
 
 
