@@ -120,10 +120,14 @@ class TrainingLoop:
                     self._fit(self._accompanied(callbacks), images, state)
                 return self._finish()
             except KeyboardInterrupt:
-                raise self._interrupted(stop.forced) from None
+                interrupted = self._interrupted(stop.forced)
+                if stop.asked and not stop.forced:
+                    self.spread.gather()  # nobody leaves before host 0 has saved
+                raise interrupted from None
             except GivenUp as failure:
                 if self.writes:
                     outcome.write_summary(self.plan, failure.status, self.rows, self.epochs, str(failure))
+                self.spread.gather()
                 raise
             except OSError as failure:
                 if failure.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -27,8 +27,9 @@ from allcnn.training.identity import IDENTITY
 if TYPE_CHECKING:
     from allcnn.training.plan import RunPlan
 
-# The seconds that hosts may start apart, and those without a heartbeat after which JAX ends a run.
-_JOIN_SECONDS, _HEARTBEAT_SECONDS = 60, 20
+# The seconds that hosts may start apart, those without a heartbeat after which JAX ends a run, and those that a host
+# which fails alone waits for the others.
+_JOIN_SECONDS, _HEARTBEAT_SECONDS, _LEAVE_SECONDS = 60, 20, 20
 # How long a host looks for what host 0 wrote: a network's file system may show it late.
 _FOLDER_SECONDS = 10.0
 _Arguments = ParamSpec("_Arguments")
@@ -104,8 +105,9 @@ def connect(settings: dict[str, Any], devices: int | None) -> None:
     def initialize() -> None:
         try:
             jax.distributed.initialize(
-                **settings, initialization_timeout=10 * _JOIN_SECONDS, heartbeat_timeout_seconds=_HEARTBEAT_SECONDS
-            )
+                **settings, initialization_timeout=10 * _JOIN_SECONDS, heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+                shutdown_timeout_seconds=_LEAVE_SECONDS,
+            )  # fmt: skip
         except Exception as error:
             failures.append(error)
 
