@@ -159,7 +159,7 @@ def shared(plan: RunPlan, resume: str) -> Iterator[None]:
             yield
     except jax.errors.JaxRuntimeError as error:
         raise HostError(
-            f"a host was lost: {_first_line(error)}\n"
+            f"a host was lost, or failed: {_first_line(error)}\n"
             f"What was saved stays good. Go on, on as many hosts as there are, with: {resume}"
         ) from error
 
