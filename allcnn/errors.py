@@ -61,3 +61,8 @@ def printable(name: str | Path) -> str:
     """A name that others chose, for a message of one line: control characters and undecodable bytes are escaped."""
     text = str(name)
     return text if text.isprintable() else repr(text)[1:-1]
+
+
+def one_line(error: object) -> str:
+    """The first line of a message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -18,11 +18,12 @@ from allcnn_cli.bench import bench
 from allcnn_cli.data import data
 from allcnn_cli.eval import evaluate
 from allcnn_cli.export import export
+from allcnn_cli.options import RayCommand
 from allcnn_cli.output import complain, one_line
 from allcnn_cli.params import params
 from allcnn_cli.predict import predict
 from allcnn_cli.report import report
-from allcnn_cli.sweep import SweepCommand, sweep
+from allcnn_cli.sweep import sweep
 from allcnn_cli.train import train
 from allcnn_cli.visualize import visualize
 
@@ -41,13 +42,13 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("train")(train)
+app.command("train", cls=RayCommand)(train)
 app.command("eval")(evaluate)
 app.command("predict")(predict)
 app.command("params")(params)
 app.command("data")(data)
 app.command("bench")(bench)
-app.command("sweep", cls=SweepCommand)(sweep)
+app.command("sweep", cls=RayCommand)(sweep)
 app.command("visualize")(visualize)
 app.command("report")(report)
 app.command("export")(export)

@@ -9,6 +9,26 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
+
+#: Stands for an address that was left out.
+FOUND_BY_RAY = "auto-or-local"
+
+
+class RayCommand(TyperCommand):
+    """Lets `--ray` stand without an address, which Typer's options cannot."""
+
+    def parse_args(self, ctx, args: list[str]) -> list[str]:
+        for index, argument in enumerate(args):
+            if argument == "--ray" and (index + 1 == len(args) or args[index + 1].startswith("-")):
+                args = [*args[:index], f"--ray={FOUND_BY_RAY}", *args[index + 1 :]]
+        return super().parse_args(ctx, args)
+
+
+def ray_address(given: str) -> str | None:
+    """The address after `--ray`, None where it was left out."""
+    return None if given == FOUND_BY_RAY else given
+
 
 Dataset = Annotated[
     str | None,

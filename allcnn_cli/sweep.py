@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from allcnn.errors import AllcnnError, InputError, Interrupted
 from allcnn_cli import options
@@ -14,18 +13,6 @@ from allcnn_cli.output import complain, only_results_on_stdout, percent, show, s
 
 if TYPE_CHECKING:
     from allcnn.sweep import RateFigures, SweepResult
-
-_FOUND_BY_RAY = "auto-or-local"
-
-
-class SweepCommand(TyperCommand):
-    """Lets `--ray` stand without an address, which Typer's options cannot."""
-
-    def parse_args(self, ctx, args: list[str]) -> list[str]:
-        for index, argument in enumerate(args):
-            if argument == "--ray" and (index + 1 == len(args) or args[index + 1].startswith("-")):
-                args = [*args[:index], f"--ray={_FOUND_BY_RAY}", *args[index + 1 :]]
-        return super().parse_args(ctx, args)
 
 
 @options.of_a_run(without=("learning_rate", "seed", "devices"))
@@ -93,7 +80,7 @@ def sweep(
             result = sweep_networks(
                 models, rates, seed_numbers,
                 config=config, runs_dir=runs_dir, jobs=jobs,
-                ray=False if ray is None else True if ray == _FOUND_BY_RAY else ray,
+                ray=False if ray is None else options.ray_address(ray) or True,
                 gpus_per_run=gpus_per_run, cpus_per_run=cpus_per_run, retry_failed=retry_failed,
                 progress=True, announce=complain, **asked,
             )  # fmt: skip

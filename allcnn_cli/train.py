@@ -39,6 +39,27 @@ def train(
     host_count: Annotated[
         int | None, typer.Option("--host-count", metavar="N", help="How many hosts there are.")
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="[ADDRESS]",
+            help="Workers on a Ray cluster: at this address, else $RAY_ADDRESS, else one on this machine.",
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", metavar="N", help="How many workers Ray places.")] = 1,
+    min_workers: Annotated[
+        int | None, typer.Option("--min-workers", metavar="N", help="Go on with as few. [default: --workers]")
+    ] = None,
+    cpus_per_worker: Annotated[
+        float, typer.Option("--cpus-per-worker", metavar="N", help="CPUs that Ray gives a worker.")
+    ] = 1,
+    gpus_per_worker: Annotated[
+        float, typer.Option("--gpus-per-worker", metavar="N", help="GPUs that Ray gives a worker.")
+    ] = 0,
+    max_restarts: Annotated[
+        int, typer.Option("--max-restarts", metavar="N", help="How often lost workers are made again.")
+    ] = 100,
     run_dir: Annotated[
         Path | None,
         typer.Option(
@@ -67,6 +88,7 @@ def train(
       allcnn train --model strided-b --dataset digits
       allcnn train --model strided-a --lr 0.05 --epochs 3 --data-dir ~/cifar
       allcnn train --resume --run-dir runs/strided-a-cifar10-paper-lr0.05-seed0
+      allcnn train --model all-c --data-dir /shared/cifar --run-dir /shared/all-c --ray --workers 2 --gpus-per-worker 1
     """
     if model is not None and spec is not None:
         raise InputError("both --model and --spec were given; expected one of them.")
@@ -77,16 +99,27 @@ def train(
     from allcnn.training.spread import find_hosts, is_first
 
     network = model if spec is None else parse(spec)
+    if ray is not None and hosts is not None:
+        raise InputError("both --ray and --hosts were given; Ray finds the hosts by itself.")
     several_hosts = find_hosts(hosts, host_index, host_count) is not None
     if "backend" in asked:  # refused before the images are read; left out, a resumed run brings its own
         choose_backend(asked["backend"])
     with only_results_on_stdout(), only_python_on_stdout() if several_hosts else nullcontext():
         from allcnn.training.run import train as train_network
 
-        result = train_network(
-            network, config=config, run_dir=run_dir, resume=resume, allow=allow or (),
-            hosts=hosts, host_index=host_index, host_count=host_count, progress=True, announce=complain, **asked,
-        )  # fmt: skip
+        if ray is not None:
+            from allcnn.training.on_ray import Workers, train_on_ray
+            from allcnn.training.plan import plan_run
+
+            plan = plan_run(network, config=config, run_dir=run_dir, resume=resume, allow=allow or (), **asked)
+            least = workers if min_workers is None else min_workers
+            group = Workers(workers, least, cpus_per_worker, gpus_per_worker, max_restarts)
+            result = train_on_ray(plan, options.ray_address(ray), group, complain)
+        else:
+            result = train_network(
+                network, config=config, run_dir=run_dir, resume=resume, allow=allow or (),
+                hosts=hosts, host_index=host_index, host_count=host_count, progress=True, announce=complain, **asked,
+            )  # fmt: skip
     if several_hosts and not is_first():
         return  # host 0 shows it
     if as_json:

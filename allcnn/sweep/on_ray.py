@@ -6,19 +6,15 @@ from the run's own training state there.
 
 from __future__ import annotations
 
-import io
-import logging
 import os
-from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, redirect_stdout
-from importlib.util import find_spec
+from contextlib import ExitStack
 from typing import Any
 
-from allcnn.errors import InputError
+from allcnn.processes import python_path
+from allcnn.ray_cluster import check_room, connected
 from allcnn.sweep.grid import Cell
-from allcnn.sweep.result import one_line
-from allcnn.sweep.workers import make_run, python_path
+from allcnn.sweep.workers import make_run
 
 # A run crashes in its process, which leaves the worker alive: a dead worker means a lost node, and costs at most the
 # epoch that was on its way. Nodes that are lent and taken back may be lost often in a run of days.
@@ -36,20 +32,11 @@ class RayPool:
     waiting_for = "waiting for room on the cluster"
 
     def __init__(self, address: str | None, gpus_per_run: float, cpus_per_run: float):
-        if find_spec("ray") is None:
-            raise InputError('Ray is not installed. Install it with: pip install "allcnn[ray]"')
-        import ray
-
-        self.ray = ray
         self.tasks: list[Any] = []
         self.connection = ExitStack()
+        self.ray = ray = self.connection.enter_context(connected(address))
         try:
-            # Of every lost node Ray prints a page of its daemon's log to standard output, whatever it was told.
-            self.connection.enter_context(redirect_stdout(io.StringIO()))
-            if not ray.is_initialized():
-                _connect(address)
-                self.connection.callback(ray.shutdown)
-            _check_room(ray.nodes(), {"CPU": cpus_per_run, "GPU": gpus_per_run})
+            check_room(ray.nodes(), {"CPU": cpus_per_run, "GPU": gpus_per_run}, "--cpus-per-run, --gpus-per-run")
         except BaseException:
             self.connection.close()
             raise
@@ -75,27 +62,3 @@ class RayPool:
             self.stop()
             self.ray.wait(self.tasks, num_returns=len(self.tasks), timeout=30)
         self.connection.close()
-
-
-def _connect(address: str | None) -> None:
-    import ray
-
-    try:
-        ray.init(
-            address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True,
-            **({} if address else {"include_dashboard": False}),
-        )  # fmt: skip
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        where = f"at {address}" if address else "on this machine"
-        raise InputError(f"no Ray cluster {where} could be used ({one_line(error)[:200]}).") from None
-
-
-def _check_room(nodes: Sequence[dict[str, Any]], needed: dict[str, float]) -> None:
-    """Refuse what no node has: Ray itself would wait for such a node for ever."""
-    alive = [node["Resources"] for node in nodes if node["Alive"]]
-    if not any(all(node.get(kind, 0) >= amount for kind, amount in needed.items()) for node in alive):
-        most = ", ".join(f"{max((node.get(kind, 0) for node in alive), default=0):g} {kind}s" for kind in needed)
-        asked = " and ".join(f"{amount:g} {kind}s" for kind, amount in needed.items())
-        raise InputError(
-            f"no node of the Ray cluster has {asked}; the most on one are {most} (--cpus-per-run, --gpus-per-run)."
-        )

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from allcnn.errors import RunError
+from allcnn.errors import RunError, one_line
 from allcnn.runs.collected import FAILED, CollectedRun, Statistic, collect_runs, rate_rank
 from allcnn.sweep.grid import Cell
 
@@ -127,11 +127,6 @@ def look(cell: Cell) -> GridRun:
     if run is None:
         return _grid_run(cell, "unreadable", one_line(problems[0] if problems else "its config.json is gone."))
     return _collected(cell, run)
-
-
-def one_line(error: object) -> str:
-    """The first line of a message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def crashed(run: GridRun, reason: str) -> GridRun:

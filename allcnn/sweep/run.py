@@ -9,13 +9,13 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from allcnn.errors import InputError, Interrupted, is_whole
+from allcnn.errors import InputError, Interrupted, is_whole, one_line
 from allcnn.runs.config import RunConfig
 from allcnn.runs.lock import only_sweep
 from allcnn.specs import Network, Spec
 from allcnn.sweep.display import Board, SweepDisplay, counts_line, run_line
 from allcnn.sweep.grid import Cell, announce_other_runs, make_grid
-from allcnn.sweep.result import ENDED, LEFT_ALONE, SweepResult, one_line, table_of
+from allcnn.sweep.result import ENDED, LEFT_ALONE, SweepResult, table_of
 from allcnn.sweep.workers import LocalPool, Pool, log_length
 from allcnn.training.stopping import StopRequest
 

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
-import shlex
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Protocol
 
+from allcnn.processes import failure_of, spawn
 from allcnn.runs.lock import holder_of
 from allcnn.sweep.grid import Cell
 
-_IMPORTED_FROM = Path(__file__).resolve().parents[2]
-_FAILURE = re.compile(r"^(error: |unexpected |Fatal |Traceback )")
 _POLL_SECONDS = 0.2
 # What the process of a sweep that was killed may take to save its state and let go of the run, compiling included.
 _LOCK_SECONDS = 300.0
@@ -76,7 +69,7 @@ def make_run(
 ) -> str | None:
     """Make a run in a process and wait for it; gives why it failed, None where it did not.
 
-    The process hears neither the terminal's Ctrl-C nor its hang-up: whoever began it stops it, once.
+    Whoever began it stops it, once.
 
     Args:
         allow: what may differ from the run that is gone on with, as in `train`.
@@ -88,7 +81,7 @@ def make_run(
         time.sleep(_POLL_SECONDS)
     if holder or stops():
         return f"{holder} was at work on it, and still is after {_LOCK_SECONDS:g} s" if holder else "it was stopped"
-    process, begun_at = _begin(cell, allow, environment)
+    process, begun_at = spawn(cell.command(allow), cell.log, environment)
     heard, kill_at = 0, float("inf")
     try:
         while process.poll() is None:
@@ -103,33 +96,7 @@ def make_run(
         process.terminate()
         process.wait()
         raise
-    return _failure(process.returncode, cell.log, begun_at)
-
-
-def _begin(
-    cell: Cell, allow: Sequence[str], environment: Mapping[str, str | None]
-) -> tuple[subprocess.Popen[bytes], int]:
-    """The run's process, and where what it says begins in its log."""
-    command = cell.command(allow)
-    changed = {**os.environ, **python_path(), **environment}
-    cell.log.parent.mkdir(parents=True, exist_ok=True)
-    with open(cell.log, "ab") as log:
-        log.write(f"\n{time.strftime('%Y-%m-%d %H:%M:%S')} $ {shlex.join(['allcnn', *command])}\n".encode())
-        log.flush()
-        launcher = [sys.executable, "-E", "-S", str(Path(__file__).with_name("orphan.py")), str(os.getpid())]
-        process = subprocess.Popen(
-            [*launcher, sys.executable, "-m", "allcnn_cli", *command],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            env={name: value for name, value in changed.items() if value is not None},
-        )  # fmt: skip
-        return process, log.tell()
-
-
-def python_path() -> dict[str, str]:
-    """PYTHONPATH as it must be for a process to find this package, where it is not installed."""
-    if _IMPORTED_FROM.name in ("site-packages", "dist-packages"):
-        return {}
-    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(_IMPORTED_FROM), os.environ.get("PYTHONPATH"))))}
+    return failure_of(process.returncode, cell.log, begun_at)
 
 
 def log_length(cell: Cell) -> int:
@@ -138,28 +105,3 @@ def log_length(cell: Cell) -> int:
         return cell.log.stat().st_size
     except OSError:
         return 0
-
-
-def _failure(code: int, log: Path, begun_at: int) -> str | None:
-    """Why a process that ended failed, in a line; None where it did not."""
-    if code == 0:
-        return None
-    if code < 0:
-        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-        return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-    said = _last_words(log, begun_at)
-    return f"exit code {code}: {said}" if said else f"exit code {code}"
-
-
-def _last_words(log: Path, begun_at: int) -> str:
-    """The line of a log in which a process says why it failed, else its last; of what it wrote since it began."""
-    try:
-        with open(log, "rb") as file:
-            file.seek(begun_at)
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    failures = [line for line in lines if _FAILURE.match(line)]
-    said = failures[-1] if failures and not failures[-1].startswith("Traceback") else (lines or [""])[-1]
-    return said.removeprefix("error: ")[:300]

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _JOIN_SECONDS, _HEARTBEAT_SECONDS, _LEAVE_SECONDS = 60, 20, 20
 # How long a host looks for what host 0 wrote: a network's file system may show it late.
 _FOLDER_SECONDS = 10.0
+#: How the message of a host begins that lost another.
+LOST = "a host was lost, or failed"
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
@@ -159,7 +161,7 @@ def shared(plan: RunPlan, resume: str) -> Iterator[None]:
             yield
     except jax.errors.JaxRuntimeError as error:
         raise HostError(
-            f"a host was lost, or failed: {_first_line(error)}\n"
+            f"{LOST}: {_first_line(error)}\n"
             f"What was saved stays good. Go on, on as many hosts as there are, with: {resume}"
         ) from error
 

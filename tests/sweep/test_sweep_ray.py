@@ -27,11 +27,11 @@ def test_a_run_of_a_killed_node_goes_on_on_the_other(tmp_path) -> None:
 
 def test_what_no_node_could_ever_run_is_refused_at_once(tmp_path) -> None:
     from allcnn.errors import InputError
-    from allcnn.sweep.on_ray import _check_room
+    from allcnn.ray_cluster import check_room
 
     nodes = [{"Alive": True, "Resources": {"CPU": 4.0}}, {"Alive": False, "Resources": {"CPU": 4.0, "GPU": 8.0}}]
-    _check_room(nodes, {"CPU": 1, "GPU": 0})
+    check_room(nodes, {"CPU": 1, "GPU": 0}, "")
     with pytest.raises(
         InputError, match="no node of the Ray cluster has 1 CPUs and 1 GPUs; the most on one are 4 CPUs"
     ):
-        _check_room(nodes, {"CPU": 1, "GPU": 1})
+        check_room(nodes, {"CPU": 1, "GPU": 1}, "--gpus-per-run")

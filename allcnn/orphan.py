@@ -1,6 +1,6 @@
-"""Run as a file, by `allcnn.sweep.child`: become a command that the system tells to stop when its parent is gone.
+"""Run as a file, by `allcnn.processes`: become a command that gets a signal when its parent is gone.
 
-    python orphan.py PARENT COMMAND ARGUMENT...
+    python orphan.py PARENT SIGNAL COMMAND ARGUMENT...
 
 A program of its own, of the standard library alone: code between fork and exec is unsafe in a process of many threads,
 such as a Ray worker. Linux only; elsewhere a child whose sweep was killed finishes its run, and its lock tells a new
@@ -11,16 +11,15 @@ import os
 import sys
 
 _PR_SET_PDEATHSIG = 1
-_SIGTERM = 15
 
 
 def main() -> None:
-    """Ask for SIGTERM at the parent's death, which a run answers by saving its state; then become the command."""
-    parent, *command = sys.argv[1:]
+    """Ask for the signal, which is 15, SIGTERM, for a run that is to save its state; then become the command."""
+    parent, signal, *command = sys.argv[1:]
     if sys.platform == "linux":
         import ctypes
 
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _SIGTERM, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal), 0, 0, 0)
         if os.getppid() != int(parent):  # it died before this was asked
             sys.exit(130)
     os.execv(command[0], command)

@@ -1,0 +1,60 @@
+"""The connection to a Ray cluster, for the runs of a sweep and the workers of a run."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from importlib.util import find_spec
+from typing import Any
+
+from allcnn.errors import InputError, one_line
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[Any]:
+    """Ray, connected during the block to the cluster at an address; None: $RAY_ADDRESS, else one on this machine.
+
+    Raises:
+        InputError: Ray is not installed, or no cluster answers.
+    """
+    if find_spec("ray") is None:
+        raise InputError('Ray is not installed. Install it with: pip install "allcnn[ray]"')
+    import ray
+
+    # Of every lost node Ray prints a page of its daemon's log to standard output, whatever it was told.
+    with redirect_stdout(io.StringIO()):
+        if ray.is_initialized():
+            yield ray
+            return
+        _connect(address)
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+def _connect(address: str | None) -> None:
+    import ray
+
+    try:
+        ray.init(
+            address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True,
+            **({} if address else {"include_dashboard": False}),
+        )  # fmt: skip
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        where = f"at {address}" if address else "on this machine"
+        raise InputError(f"no Ray cluster {where} could be used ({one_line(error)[:200]}).") from None
+
+
+def check_room(nodes: Sequence[dict[str, Any]], needed: dict[str, float], options: str) -> None:
+    """Refuse what no node has: Ray itself would wait for such a node for ever. Raises InputError.
+
+    options: which say what is needed.
+    """
+    alive = [node["Resources"] for node in nodes if node["Alive"]]
+    if not any(all(node.get(kind, 0) >= amount for kind, amount in needed.items()) for node in alive):
+        most = ", ".join(f"{max((node.get(kind, 0) for node in alive), default=0):g} {kind}s" for kind in needed)
+        asked = " and ".join(f"{amount:g} {kind}s" for kind, amount in needed.items())
+        raise InputError(f"no node of the Ray cluster has {asked}; the most on one are {most} ({options}).")
