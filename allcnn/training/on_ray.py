@@ -33,6 +33,8 @@ _ROOM_SECONDS = 30.0
 # A worker that JAX ended because another was silent ends a little before its neighbours.
 _TOGETHER_SECONDS = 5.0
 _END_SECONDS = 60.0
+# So often a run may be made again without a new state: what fails is then the run, not a worker.
+_IN_VAIN = 3
 _POLL_SECONDS = 0.2
 
 
@@ -99,6 +101,7 @@ def train_on_ray(
     options = plan.asked.with_options(backend="jax").as_command_line()
     with connected(address) as ray:
         check_room(ray.nodes(), {"CPU": workers.cpus, "GPU": workers.gpus}, "--cpus-per-worker, --gpus-per-worker")
+        steps, in_vain = -1, 0
         for _ in range(workers.max_restarts + 1):
             group = _Group(ray, workers, folder, options)
             try:
@@ -110,9 +113,16 @@ def train_on_ray(
             if lost is None:
                 return _result(folder, group.logs[0])
             state = load_state(folder) if folder.holds_run() else None
-            announce(f"{lost} was lost; going on from step {state.steps_done if state else 0}.")
+            before, steps = steps, state.steps_done if state else 0
+            in_vain = in_vain + 1 if steps == before else 0
+            if in_vain == _IN_VAIN:
+                break
+            announce(f"{lost} was lost; going on from step {steps}.")
+    again = (
+        f"{_IN_VAIN + 1} times at step {steps}" if in_vain == _IN_VAIN else "after the last restart (--max-restarts)"
+    )
     raise HostError(
-        f"a worker was lost again after {workers.max_restarts} restarts (--max-restarts).\n"
+        f"{lost} was lost {again}; what the workers said is in {group.logs[0].parent}.\n"
         f"What was saved stays good. Go on with: {resume_line(folder)}"
     )
 
