@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # In the order in which data flows.
 ROOMS = (
     "errors", "files", "tables", "orphan", "processes", "ray_cluster", "backend", "device", "specs", "data",
-    "preprocessing", "models", "scores", "evaluation", "optimizers", "runs", "training", "sweep", "visualize", "benchmark", "export", "reports", "page",
+    "preprocessing", "models", "scores", "evaluation", "optimizers", "runs", "training", "sweep", "visualize",
+    "benchmark", "export", "reports", "page",
 )  # fmt: skip
 # Elsewhere Keras is enough, and either backend will do.
 MAY_NAME_A_BACKEND = {
