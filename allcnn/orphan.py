@@ -3,8 +3,8 @@
     python orphan.py PARENT SIGNAL COMMAND ARGUMENT...
 
 A program of its own, of the standard library alone: code between fork and exec is unsafe in a process of many threads,
-such as a Ray worker. Linux only; elsewhere a child whose sweep was killed finishes its run, and its lock tells a new
-sweep to wait for it.
+such as a Ray worker. Linux only; elsewhere a child whose parent was killed finishes its run, and its lock tells a new
+one to wait for it.
 """
 
 import os
@@ -14,7 +14,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Ask for the signal, which is 15, SIGTERM, for a run that is to save its state; then become the command."""
+    """Ask for the signal, by its number, at the parent's death; then become the command."""
     parent, signal, *command = sys.argv[1:]
     if sys.platform == "linux":
         import ctypes

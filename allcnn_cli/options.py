@@ -25,6 +25,16 @@ class RayCommand(TyperCommand):
         return super().parse_args(ctx, args)
 
 
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="[ADDRESS]",
+        help="Train on a Ray cluster: at this address, else $RAY_ADDRESS, else one on this machine.",
+    ),
+]
+
+
 def ray_address(given: str) -> str | None:
     """The address after `--ray`, None where it was left out."""
     return None if given == FOUND_BY_RAY else given

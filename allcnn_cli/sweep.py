@@ -43,14 +43,7 @@ def sweep(
             "--retry-failed", help="Begin diverged, dead and unreadable runs anew, their folders moved aside."
         ),
     ] = False,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            "--ray",
-            metavar="[ADDRESS]",
-            help="Hand the runs to a Ray cluster: at this address, else $RAY_ADDRESS, else one on this machine.",
-        ),
-    ] = None,
+    ray: options.Ray = None,
     gpus_per_run: Annotated[float, typer.Option("--gpus-per-run", metavar="N", help="GPUs that Ray gives a run.")] = 0,
     cpus_per_run: Annotated[float, typer.Option("--cpus-per-run", metavar="N", help="CPUs that Ray gives a run.")] = 1,
     config: options.Config = None,

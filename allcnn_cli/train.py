@@ -39,14 +39,7 @@ def train(
     host_count: Annotated[
         int | None, typer.Option("--host-count", metavar="N", help="How many hosts there are.")
     ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            "--ray",
-            metavar="[ADDRESS]",
-            help="Workers on a Ray cluster: at this address, else $RAY_ADDRESS, else one on this machine.",
-        ),
-    ] = None,
+    ray: options.Ray = None,
     workers: Annotated[int, typer.Option("--workers", metavar="N", help="How many workers Ray places.")] = 1,
     min_workers: Annotated[
         int | None, typer.Option("--min-workers", metavar="N", help="Go on with as few. [default: --workers]")

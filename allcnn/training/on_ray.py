@@ -188,7 +188,7 @@ class _Group:
         except KeyboardInterrupt:
             self._stop(running)
             raise Interrupted(f"interrupted. Go on with:\n{resume_line(self.folder)}") from None
-        if not any(codes.values()) and not running and None not in codes.values():
+        if not running and set(codes.values()) == {0}:
             return None
         for index, code in codes.items():
             said = last_words(self.logs[index], begun[index])

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from allcnn.backend import hold_standard_error
 from allcnn.device import Device, find_device
-from allcnn.errors import AllcnnError, HostError, InputError, RunError
+from allcnn.errors import AllcnnError, HostError, InputError, RunError, one_line
 from allcnn.runs.folder import RunFolder
 from allcnn.runs.lock import only_process
 from allcnn.training.identity import IDENTITY
@@ -124,7 +124,7 @@ def connect(settings: dict[str, Any], devices: int | None) -> None:
             "Expected --hosts ADDRESS:PORT --host-index I --host-count N."
         )
     if failures or waiting.is_alive():
-        why = f" ({_first_line(failures[0])})" if failures else ""
+        why = f" ({_shortened(failures[0])})" if failures else ""
         raise HostError(
             f"the hosts did not find each other within {_JOIN_SECONDS} s{why}.\n"
             "Start the same command on every host within that time, each with its own --host-index; "
@@ -161,7 +161,7 @@ def shared(plan: RunPlan, resume: str) -> Iterator[None]:
             yield
     except jax.errors.JaxRuntimeError as error:
         raise HostError(
-            f"{LOST}: {_first_line(error)}\n"
+            f"{LOST}: {_shortened(error)}\n"
             f"What was saved stays good. Go on, on as many hosts as there are, with: {resume}"
         ) from error
 
@@ -315,8 +315,9 @@ def _does_not_divide(images: int, hosts: int, devices: int) -> str:
     return f"a batch of {images} images does not divide among {among}; expected {advice}."
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0].replace("Error dispatching computation: ", "")[:200]
+def _shortened(error: BaseException) -> str:
+    """JAX's message, which says of every device the same."""
+    return one_line(error).replace("Error dispatching computation: ", "")[:200]
 
 
 def _digest(path: Path) -> str:

@@ -26,7 +26,6 @@ from statistics import median
 
 HERE = Path(__file__).resolve().parent
 MODELS = [kind + base for base in "abc" for kind in ("", "strided-", "convpool-", "all-")]
-_DEVICE = "import json; from allcnn.device import find_device; print(json.dumps(find_device().name))"
 SLOW = 0.8
 # PyTorch configurations that reach so much of the best one in the first look are measured in the rounds as well.
 CLOSE = 0.8
@@ -157,8 +156,7 @@ def table(results: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def _version(python: str) -> str:
-    program = "import torch; print(torch.__version__)"
+def _said(python: str, program: str) -> str:
     return subprocess.run([python, "-c", program], check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -171,9 +169,8 @@ def main() -> None:
     parser.add_argument("--configurations", default=",".join(CONFIGURATIONS), help="of PyTorch, joined by commas")
     parser.add_argument("--json", type=Path, help="every round's figures")
     arguments = parser.parse_args()
-    versions = {python: _version(python) for python in arguments.torch.split(",")}
-    torches = {version: python for python, version in versions.items()}
-    device = json.loads(subprocess.run([sys.executable, "-c", _DEVICE], check=True, capture_output=True).stdout)
+    torches = {_said(python, "import torch; print(torch.__version__)"): python for python in arguments.torch.split(",")}
+    device = _said(sys.executable, "from allcnn.device import find_device; print(find_device().name)")
     ceiling = Worker("ceiling", "-", 2)
     rounds = {}
     for model in arguments.models.split(","):

@@ -50,7 +50,7 @@ def worker_process(index: int, run: Path) -> int:
     raise SystemExit(f"no process of worker {index}")
 
 
-def steps_saved(run: Path) -> float:
+def saved_at(run: Path) -> float:
     """When the last state was saved."""
     return (run / "state.h5").stat().st_mtime if (run / "state.h5").exists() else 0.0
 
@@ -64,7 +64,7 @@ def disturbed(cluster: Any, run: Path, way: str, seed: int, least: int = 2, epoc
             env=environment(1, run.parent / "compiled"),
         )  # fmt: skip
         until = time.monotonic() + 300
-        while not steps_saved(run) and process.poll() is None and time.monotonic() < until:
+        while not saved_at(run) and process.poll() is None and time.monotonic() < until:
             time.sleep(0.05)
         time.sleep(random.Random(seed).uniform(0, 2))
         victim = worker_process(1, run)
@@ -75,7 +75,7 @@ def disturbed(cluster: Any, run: Path, way: str, seed: int, least: int = 2, epoc
             nodes.remove(node)
         else:
             os.kill(victim, signal.SIGKILL if way == "killed" else signal.SIGSTOP)
-        while steps_saved(run) < before + 1 and process.poll() is None and time.time() < before + 300:
+        while saved_at(run) < before + 1 and process.poll() is None and time.time() < before + 300:
             time.sleep(0.05)
         seconds = time.time() - before
         _, said = process.communicate(timeout=600)
