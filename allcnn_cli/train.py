@@ -40,19 +40,22 @@ def train(
         int | None, typer.Option("--host-count", metavar="N", help="How many hosts there are.")
     ] = None,
     ray: options.Ray = None,
-    workers: Annotated[int, typer.Option("--workers", metavar="N", help="How many workers Ray places.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option("--workers", metavar="N", help="How many workers Ray places. [default: 1]")
+    ] = None,
     min_workers: Annotated[
         int | None, typer.Option("--min-workers", metavar="N", help="Go on with as few. [default: --workers]")
     ] = None,
     cpus_per_worker: Annotated[
-        float, typer.Option("--cpus-per-worker", metavar="N", help="CPUs that Ray gives a worker.")
-    ] = 1,
+        float | None, typer.Option("--cpus-per-worker", metavar="N", help="CPUs that Ray gives a worker. [default: 1]")
+    ] = None,
     gpus_per_worker: Annotated[
-        float, typer.Option("--gpus-per-worker", metavar="N", help="GPUs that Ray gives a worker.")
-    ] = 0,
+        float | None, typer.Option("--gpus-per-worker", metavar="N", help="GPUs that Ray gives a worker. [default: 0]")
+    ] = None,
     max_restarts: Annotated[
-        int, typer.Option("--max-restarts", metavar="N", help="How often lost workers are made again.")
-    ] = 100,
+        int | None,
+        typer.Option("--max-restarts", metavar="N", help="How often lost workers are made again. [default: 100]"),
+    ] = None,
     run_dir: Annotated[
         Path | None,
         typer.Option(
@@ -92,6 +95,13 @@ def train(
     from allcnn.training.spread import find_hosts, is_first
 
     network = model if spec is None else parse(spec)
+    of_ray: dict[str, Any] = {
+        "workers": workers, "min_workers": min_workers, "cpus_per_worker": cpus_per_worker,
+        "gpus_per_worker": gpus_per_worker, "max_restarts": max_restarts,
+    }  # fmt: skip
+    of_ray = {name: value for name, value in of_ray.items() if value is not None}
+    if of_ray and ray is None:
+        raise InputError(f"--{next(iter(of_ray)).replace('_', '-')} was given without --ray; expected --ray beside it.")
     if ray is not None and hosts is not None:
         raise InputError("both --ray and --hosts were given; Ray finds the hosts by itself.")
     several_hosts = find_hosts(hosts, host_index, host_count) is not None
@@ -104,9 +114,8 @@ def train(
             from allcnn.training.on_ray import Workers, train_on_ray
             from allcnn.training.plan import plan_run
 
+            group = Workers(**of_ray)
             plan = plan_run(network, config=config, run_dir=run_dir, resume=resume, allow=allow or (), **asked)
-            least = workers if min_workers is None else min_workers
-            group = Workers(workers, least, cpus_per_worker, gpus_per_worker, max_restarts)
             result = train_on_ray(plan, options.ray_address(ray), group, complain)
         else:
             result = train_network(

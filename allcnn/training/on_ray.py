@@ -26,7 +26,7 @@ from allcnn.runs.folder import RunFolder
 from allcnn.runs.lock import holder_of
 from allcnn.training.outcome import TrainingResult, resume_line
 from allcnn.training.plan import RunPlan
-from allcnn.training.spread import LOST
+from allcnn.training.spread import LOST, refuse_backend
 
 # How long room for all workers is waited for; a node that is lost goes from Ray's books within this time.
 _ROOM_SECONDS = 30.0
@@ -40,20 +40,41 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Workers:
-    """What a run asks of the cluster: so many workers, at least `least` of them, and the CPUs and GPUs of each."""
+    """What a run asks of the cluster, by the names of the shell's options.
 
-    count: int
-    least: int
-    cpus: float = 1
-    gpus: float = 0
+    min_workers: go on with as few where there is no room for more; by default with no fewer.
+    max_restarts: how often lost workers are made again.
+
+    Raises:
+        InputError: a number that makes no sense.
+    """
+
+    workers: int = 1
+    min_workers: int | None = None
+    cpus_per_worker: float = 1
+    gpus_per_worker: float = 0
     max_restarts: int = 100
 
     def __post_init__(self) -> None:
-        if not 1 <= self.least <= self.count:
+        if not 1 <= self.least <= self.workers:
             raise InputError(
-                f"a run has 1, 2, ... workers; got --workers {self.count} and --min-workers {self.least}, "
+                f"a run has 1, 2, ... workers; got --workers {self.workers} and --min-workers {self.least}, "
                 "of which the second is expected to be from 1 to the first."
             )
+        if min(self.needs.values()) < 0 or not any(self.needs.values()):
+            said = f"--cpus-per-worker {self.cpus_per_worker:g} and --gpus-per-worker {self.gpus_per_worker:g}"
+            raise InputError(f"a worker takes CPUs or GPUs; got {said}, of which one is expected to be above 0.")
+        if self.max_restarts < 0:
+            raise InputError(f"workers are made again 0, 1, ... times; got --max-restarts {self.max_restarts}.")
+
+    @property
+    def least(self) -> int:
+        return self.workers if self.min_workers is None else self.min_workers
+
+    @property
+    def needs(self) -> dict[str, float]:
+        """What Ray sets aside for a worker."""
+        return {"CPU": self.cpus_per_worker, "GPU": self.gpus_per_worker}
 
 
 class Process:
@@ -94,19 +115,19 @@ def train_on_ray(
     address: of the cluster; None: $RAY_ADDRESS, else one on this machine. All workers see the folder and the data.
 
     Raises:
-        InputError: no cluster, or no room there; what the run itself refuses.
+        InputError: no cluster, no room there, or another backend than JAX; what the run itself refuses.
         HostError: workers were lost too often; Interrupted: Ctrl-C, once the state is saved everywhere.
     """
+    refuse_backend(plan, True, plan.asked.backend or "jax")
     folder = plan.folder
-    options = plan.asked.with_options(backend="jax").as_command_line()
     with connected(address) as ray:
-        check_room(ray.nodes(), {"CPU": workers.cpus, "GPU": workers.gpus}, "--cpus-per-worker, --gpus-per-worker")
+        check_room(ray.nodes(), workers.needs, "--cpus-per-worker, --gpus-per-worker")
         steps, in_vain = -1, 0
         for _ in range(workers.max_restarts + 1):
-            group = _Group(ray, workers, folder, options)
+            group = _Group(ray, workers, plan)
             try:
-                if group.count < workers.count:
-                    announce(f"there is room for {group.count} of {workers.count} workers.")
+                if group.count < workers.workers:
+                    announce(f"there is room for {group.count} of {workers.workers} workers.")
                 lost = group.run()
             finally:
                 group.close()
@@ -130,23 +151,23 @@ def train_on_ray(
 class _Group:
     """The workers of one attempt. Raises HostError where there is no room for the least."""
 
-    def __init__(self, ray: Any, workers: Workers, folder: RunFolder, options: Sequence[str]):
+    def __init__(self, ray: Any, workers: Workers, plan: RunPlan):
         from ray.util.placement_group import placement_group
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         self.ray = ray
-        self.folder = folder
-        bundle = {kind: amount for kind, amount in (("CPU", workers.cpus), ("GPU", workers.gpus)) if amount}
-        for self.count in range(workers.count, workers.least - 1, -1):
+        self.folder = folder = plan.folder
+        bundle = {kind: amount for kind, amount in workers.needs.items() if amount}
+        for self.count in range(workers.workers, workers.least - 1, -1):
             self.group = placement_group([bundle] * self.count, strategy="SPREAD")
-            if self.group.wait(_ROOM_SECONDS if self.count == workers.count else 1):
+            if self.group.wait(_ROOM_SECONDS if self.count == workers.workers else 1):
                 break
             ray.util.remove_placement_group(self.group)
         else:
             raise HostError(f"the Ray cluster has no room for {workers.least} workers (--min-workers).")
         self.actors = [
             ray.remote(Process).options(
-                num_cpus=workers.cpus, num_gpus=workers.gpus, max_concurrency=2,
+                num_cpus=workers.cpus_per_worker, num_gpus=workers.gpus_per_worker, max_concurrency=2,
                 runtime_env={"env_vars": python_path()},
                 scheduling_strategy=PlacementGroupSchedulingStrategy(self.group, placement_group_bundle_index=index),
             ).remote()
@@ -157,9 +178,11 @@ class _Group:
         self.logs = [
             folder.path.parent / "logs" / f"{folder.path.name}-worker{index}.log" for index in range(self.count)
         ]
+        options = plan.asked.with_options(backend="jax").as_command_line()
         self.command = ["train", *options, "--run-dir", str(folder.path), "--json"]
         if folder.holds_run():
-            self.command += ["--resume", "--allow", "machine"]
+            allowed = dict.fromkeys([*plan.allow, "machine"])  # another node may be another machine
+            self.command += ["--resume", *(word for key in allowed for word in ("--allow", key))]
 
     def run(self) -> str | None:
         """Run to the end; gives which worker was lost, None where none was. Raises what a worker refused."""

@@ -39,11 +39,27 @@ def test_which_worker_was_lost() -> None:
     assert _lost({0: 0, 1: -11}, []) == 1
 
 
-def test_wrong_numbers_of_workers_are_refused(capsys, tmp_path) -> None:
+def test_wrong_numbers_are_refused() -> None:
     for count, least in ((0, 0), (2, 3), (2, 0)):
         with pytest.raises(InputError, match=f"got --workers {count} and --min-workers {least}"):
             Workers(count, least)
-    wrong = ["--hosts", "here:1", "--host-index", "0", "--host-count", "2", "--ray", "--run-dir", str(tmp_path / "run")]
-    assert main(["train", "--model", "a", *wrong]) == 2
-    assert "both --ray and --hosts were given" in capsys.readouterr().err
+    for cpus, gpus in ((0, 0), (-1, 1), (1, -1)):
+        with pytest.raises(InputError, match=f"got --cpus-per-worker {cpus} and --gpus-per-worker {gpus}"):
+            Workers(cpus_per_worker=cpus, gpus_per_worker=gpus)
+    with pytest.raises(InputError, match="got --max-restarts -1"):
+        Workers(max_restarts=-1)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--hosts", "here:1", "--host-index", "0", "--host-count", "2", "--ray"], "both --ray and --hosts were given"),
+        (["--workers", "2"], "--workers was given without --ray; expected --ray beside it."),
+        (["--gpus-per-worker", "0"], "--gpus-per-worker was given without --ray"),
+        (["--ray", "--backend", "tensorflow", "--dataset", "digits"], "on tensorflow a run trains on one device."),
+    ],
+)
+def test_wrong_calls_are_refused(options, said, capsys, tmp_path) -> None:
+    assert main(["train", "--model", "a", "--run-dir", str(tmp_path / "run"), *options]) == 2
+    assert said in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
