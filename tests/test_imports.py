@@ -99,7 +99,8 @@ def test_importing_is_cheap(run_python, program) -> None:
 BEFORE_KERAS = (
     "allcnn.data", "allcnn.data.pipeline", "allcnn.preprocessing", "allcnn.preprocessing.store", "allcnn.models.build",
     "allcnn.models.saved", "allcnn.evaluation", "allcnn.runs.recipe", "allcnn.runs.folder", "allcnn.runs.table",
-    "allcnn.runs.config", "allcnn.training.plan", "allcnn.sweep", "allcnn.export", "allcnn.visualize",
+    "allcnn.runs.config", "allcnn.training.plan", "allcnn.training.on_ray", "allcnn.sweep",
+    "allcnn.export", "allcnn.visualize",
 )  # fmt: skip
 
 

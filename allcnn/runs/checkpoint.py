@@ -6,14 +6,16 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
-from allcnn.data.stored_images import StoredImages
 from allcnn.errors import CheckpointError
 from allcnn.files import read_arrays, write_arrays
 from allcnn.runs.folder import Row, RunFolder
+
+if TYPE_CHECKING:
+    import keras
 
 _FORMAT = 3
 _METRIC = "metrics/"
@@ -46,9 +48,11 @@ def capture_state(
 
     metrics, seconds: of the half-done epoch.
     """
+    from keras import ops
+
     bring_up_to_date(model)
     variables = {**_variables(model), **_metric_variables(metrics)}
-    arrays = {key: keras.ops.convert_to_numpy(variable.value) for key, variable in variables.items()}
+    arrays = {key: ops.convert_to_numpy(variable.value) for key, variable in variables.items()}
     return TrainingState(arrays, epochs_done, steps_done, list(rows), seconds)
 
 
@@ -134,6 +138,8 @@ def _assign(variables: dict[str, keras.Variable], arrays: dict[str, np.ndarray])
 
 def _variables(model: keras.Model) -> dict[str, keras.Variable]:
     """Every variable that training changes, by a name that is the same in every process."""
+    from allcnn.data.stored_images import StoredImages
+
     layers = [layer for layer in model.layers if not isinstance(layer, StoredImages)]
     variables = {f"model/{variable.path}": variable for layer in layers for variable in layer.weights}
     for index, variable in enumerate(model.optimizer.variables):
