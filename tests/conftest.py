@@ -28,6 +28,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PHOTOGRAPHS = ("cifar10-jpeg.tar.gz", "cifar10-head.npz", "cifar100-head.npz")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """A process more than cores, since some tests wait; no more than four, for each holds a TensorFlow."""
+    return min((os.cpu_count() or 1) + 1, 4)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest: the second pass on JAX, then those with slow tests."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}

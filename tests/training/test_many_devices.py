@@ -45,7 +45,7 @@ def pictures(request, tmp_path) -> Path:
 def test_two_hosts_of_two_devices_see_the_losses_of_one_device(pictures, tmp_path) -> None:
     setting = {
         "data_dir": str(pictures), "model": "D.2-16C5/2-D.5-24C3/2-NC1:linear-GAP", "learning_rate": 0.05,
-        "batch_size": 40, "images": 1000,
+        "batch_size": 40, "images": 1000, "preprocessing": "standardize",
     }  # fmt: skip
     moved, found = many_devices.compare(setting, tmp_path, configurations=((2, 2),), nudges=0)
     assert moved >= 0.1
