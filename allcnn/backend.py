@@ -45,6 +45,10 @@ def prefer_backend(name: str) -> None:
 
 
 _DETERMINISTIC_XLA = "--xla_gpu_deterministic_ops=true"
+# jaxlib 0.10.2 hands CPU fusions to YNNPACK, and some then give wrong values, hang or crash (jax issues 39103 and 39257;
+# 0.11.0 still hangs). 0.10.1 is the first version that knows the flag; earlier ones end the process on it.
+_NO_YNN_FUSIONS = "--xla_cpu_experimental_ynn_fusion_type="
+_FIRST_WITH_YNN = (0, 10, 1)
 # Keras imports these, where they are installed, for parts of it that the command line never uses.
 _OPTIONAL = ("sklearn", "matplotlib")
 _left_out: tuple[str, ...] = ()
@@ -72,9 +76,8 @@ def load_keras(deterministic: bool = False) -> None:
     backend = choose_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with hold_standard_error(), hidden_modules(_left_out):
-        if deterministic and backend == "jax" and _DETERMINISTIC_XLA not in os.environ.get("XLA_FLAGS", ""):
-            # XLA reads it when JAX first looks for devices.
-            os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DETERMINISTIC_XLA}".strip()
+        if backend == "jax":
+            _set_xla_flags(deterministic)
         import keras  # noqa: F401
 
         if backend == "jax":
@@ -91,6 +94,18 @@ def load_keras(deterministic: bool = False) -> None:
             tensorflow.config.list_physical_devices()
             if deterministic:
                 tensorflow.config.experimental.enable_op_determinism()
+
+
+def _set_xla_flags(deterministic: bool) -> None:
+    """Add to XLA_FLAGS, which XLA reads when JAX first looks for devices. A flag that the user has set stays."""
+    from importlib.metadata import version
+
+    flags = os.environ.get("XLA_FLAGS", "")
+    wanted = [_DETERMINISTIC_XLA] if deterministic else []
+    if tuple(int(part) for part in version("jaxlib").split(".")[:3]) >= _FIRST_WITH_YNN:
+        wanted.append(_NO_YNN_FUSIONS)
+    flags = " ".join([flags, *(flag for flag in wanted if flag.partition("=")[0] not in flags)])
+    os.environ["XLA_FLAGS"] = flags.strip()
 
 
 def hide_gpus_from_tensorflow() -> None:

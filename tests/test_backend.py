@@ -123,6 +123,20 @@ print(len(sklearn.datasets.load_digits().images))
     assert run_python("-c", "import sklearn\n" + program).stdout.split() == ["True", "1797"]
 
 
+def test_jax_computes_right_values_on_a_cpu(run_python) -> None:
+    """jaxlib 0.10.2 gives 1065369600 by itself (jax issue 39103)."""
+    pytest.importorskip("jax")
+    program = """
+from allcnn.backend import load_keras
+load_keras()
+import jax, jax.numpy as jnp
+rows = jnp.stack([jnp.arange(32769.0), jnp.zeros(32769), jnp.zeros(32769)], axis=1)
+norms = jax.jit(jax.vmap(lambda row: jnp.sum((jnp.eye(3) @ row) ** 2)))(rows)
+print(int(norms[-1]))
+"""
+    assert run_python("-c", program, KERAS_BACKEND="jax").stdout.split() == [str(32768**2)]
+
+
 @pytest.mark.backends
 def test_determinism_is_asked_of_the_backend(run_python) -> None:
     program = """
