@@ -45,8 +45,8 @@ def prefer_backend(name: str) -> None:
 
 
 _DETERMINISTIC_XLA = "--xla_gpu_deterministic_ops=true"
-# jaxlib 0.10.2 hands CPU fusions to YNNPACK, and some then give wrong values, hang or crash (jax issues 39103 and 39257;
-# 0.11.0 still hangs). 0.10.1 is the first version that knows the flag; earlier ones end the process on it.
+# From jaxlib 0.10.2 on, YNNPACK computes some fusions on CPUs: wrongly in 0.10.2 (jax issue 39103), with hangs and
+# crashes in 0.11.0 too (39257). 0.10.1 is the first version that knows the flag; earlier ones end the process on it.
 _NO_YNN_FUSIONS = "--xla_cpu_experimental_ynn_fusion_type="
 _FIRST_WITH_YNN = (0, 10, 1)
 # Keras imports these, where they are installed, for parts of it that the command line never uses.

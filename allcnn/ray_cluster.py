@@ -58,3 +58,9 @@ def check_room(nodes: Sequence[dict[str, Any]], needed: dict[str, float], option
         most = ", ".join(f"{max((node.get(kind, 0) for node in alive), default=0):g} {kind}s" for kind in needed)
         asked = " and ".join(f"{amount:g} {kind}s" for kind, amount in needed.items())
         raise InputError(f"no node of the Ray cluster has {asked}; the most on one are {most} ({options}).")
+
+
+def count_rooms(nodes: Sequence[dict[str, Any]], needed: dict[str, float]) -> int:
+    """How many times the nodes have what is needed, each time on one node."""
+    alive = [node["Resources"] for node in nodes if node["Alive"]]
+    return sum(min(int(node.get(kind, 0) // amount) for kind, amount in needed.items() if amount) for node in alive)

@@ -46,6 +46,10 @@ def sweep(
     ray: options.Ray = None,
     gpus_per_run: Annotated[float, typer.Option("--gpus-per-run", metavar="N", help="GPUs that Ray gives a run.")] = 0,
     cpus_per_run: Annotated[float, typer.Option("--cpus-per-run", metavar="N", help="CPUs that Ray gives a run.")] = 1,
+    workers_per_run: Annotated[
+        int,
+        typer.Option("--workers-per-run", metavar="N", help="Workers of a run on Ray, each with such CPUs and GPUs."),
+    ] = 1,
     config: options.Config = None,
     asked: dict[str, Any],
     as_json: options.Json = False,
@@ -74,8 +78,8 @@ def sweep(
                 models, rates, seed_numbers,
                 config=config, runs_dir=runs_dir, jobs=jobs,
                 ray=False if ray is None else options.ray_address(ray) or True,
-                gpus_per_run=gpus_per_run, cpus_per_run=cpus_per_run, retry_failed=retry_failed,
-                progress=True, announce=complain, **asked,
+                gpus_per_run=gpus_per_run, cpus_per_run=cpus_per_run, workers_per_run=workers_per_run,
+                retry_failed=retry_failed, progress=True, announce=complain, **asked,
             )  # fmt: skip
         except Interrupted as stop:
             said = str(stop).removesuffix("; the same call goes on.")
