@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-from allcnn.errors import InputError
+from allcnn.errors import InputError, one_of
 
 BACKENDS = ("tensorflow", "jax")
 
@@ -25,7 +25,7 @@ def choose_backend(name: str | None = None) -> str:
     """
     name = name or os.environ.get("KERAS_BACKEND") or "tensorflow"
     if name not in BACKENDS:
-        raise InputError(f'unknown backend "{name}"; expected one of: {", ".join(BACKENDS)}.')
+        raise InputError(f'unknown backend "{name}"; {one_of(name, BACKENDS)}')
     if find_spec(name) is None:
         raise InputError(f'the backend "{name}" is not installed. Install it with: pip install "allcnn[{name}]"')
     loaded = sys.modules.get("keras")

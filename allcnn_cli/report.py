@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allcnn.errors import InputError, RunError
+from allcnn.errors import InputError, RunError, one_of
 from allcnn_cli import options
 from allcnn_cli.output import complain, show
 
@@ -54,7 +54,7 @@ def report(
     from allcnn.runs.collected import collect_runs
 
     if table is not None and table not in TABLES:
-        raise InputError(f'--table "{table}"; expected one of: {", ".join(TABLES)}.')
+        raise InputError(f'--table "{table}"; {one_of(table, TABLES)}')
     runs, problems = collect_runs(paths)
     for problem in problems:
         complain(f"left out: {problem}")
@@ -70,7 +70,7 @@ def report(
 
 def _form(form: str | None, output: Path | None, as_json: bool) -> str:
     if form is not None and form not in _FORMATS:
-        raise InputError(f'--format "{form}"; expected one of: {", ".join(_FORMATS)}.')
+        raise InputError(f'--format "{form}"; {one_of(form, _FORMATS)}')
     if as_json and form not in (None, "json"):
         raise InputError(f"--json and --format {form} contradict each other; expected one of them.")
     if as_json:

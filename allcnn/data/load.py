@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from allcnn.data.download import find_or_download
 from allcnn.data.folders import holds_image_folders, list_image_folders
 from allcnn.data.images import ResizeRule, check_image_size, check_memory, fit_to_size
 from allcnn.data.tfds import find_prepared, holds_prepared, list_prepared
-from allcnn.errors import DataError, InputError, printable
+from allcnn.errors import DataError, InputError, did_you_mean, nearest, printable
 
 #: What can be loaded by its name alone; beside these there is "tfds:NAME".
 DATASETS = ("cifar10", "cifar100", "digits")
@@ -112,8 +111,7 @@ def _dataset_name(dataset: str) -> str:
     name = str(dataset).strip().lower().replace("-", "").replace("_", "")
     if name in DATASETS:
         return name
-    near = difflib.get_close_matches(name, DATASETS, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
+    hint = did_you_mean(nearest(name, DATASETS))
     raise InputError(
         f"unknown data set {dataset!r}; expected one of {', '.join(DATASETS)}, {TFDS}NAME.{hint}\n"
         "For images of your own, pass their folder with --data-dir."
