@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from importlib.util import find_spec
 
 from allcnn.errors import InputError, one_of
+from allcnn.waiting import waiting
 
 BACKENDS = ("tensorflow", "jax")
 
@@ -71,7 +72,7 @@ def load_keras(deterministic: bool = False) -> None:
     """
     backend = choose_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with hold_standard_error(), hidden_modules(_left_out):
+    with waiting("loading Keras"), hold_standard_error(), hidden_modules(_left_out):
         if deterministic and backend == "jax" and _DETERMINISTIC_XLA not in os.environ.get("XLA_FLAGS", ""):
             # XLA reads it when JAX first looks for devices.
             os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DETERMINISTIC_XLA}".strip()
@@ -123,7 +124,8 @@ def hold_standard_error() -> Iterator[None]:
     except OSError:  # no descriptor 2 to hold
         yield
         return
-    with tempfile.TemporaryFile() as held:
+    # A spinner may have taken sys.stderr's place.
+    with tempfile.TemporaryFile() as held, redirect_stderr(sys.__stderr__ or sys.stderr):
         os.dup2(held.fileno(), 2)
         try:
             yield

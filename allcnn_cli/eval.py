@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from allcnn.waiting import waiting
 from allcnn_cli import options
 from allcnn_cli.output import complain, only_results_on_stdout, percent, show, show_json, show_table
 
@@ -27,10 +26,11 @@ def evaluate(
     skip_damaged: options.SkipDamaged = False,
     tests: Annotated[
         int,
-        typer.Option(
+        options.option(
             "--tests",
             metavar="N",
-            help="Mean of N passes over images augmented as in training. [default: 1, not augmented]",
+            help="Mean of N passes over images augmented as in training.",
+            default="1, not augmented",
             show_default=False,
         ),
     ] = 1,
@@ -39,7 +39,8 @@ def evaluate(
 ) -> None:
     """Measure a saved model: its error, in all and per class.
 
-    \b
+    By default on the test images of the data set that it was trained on.
+
     Examples:
       allcnn eval runs/strided-a-cifar10-paper-lr0.05-seed0
       allcnn eval model.keras --data-dir ~/cifar
@@ -48,7 +49,7 @@ def evaluate(
     from allcnn.backend import choose_backend
 
     choose_backend(backend)
-    with only_results_on_stdout():
+    with only_results_on_stdout(), waiting("evaluating"):
         from allcnn.evaluation import evaluate_saved
         from allcnn.models.saved import find_model_file, read_card
 

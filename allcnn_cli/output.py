@@ -14,8 +14,15 @@ _WIDE = 4000
 
 
 def complain(text: str) -> None:
-    """Write plain text to standard error."""
-    print(legible(text), file=sys.stderr, flush=True)
+    """Write text to standard error. In a terminal the word "error:" at its beginning is red."""
+    rest = text.removeprefix("error:")
+    if rest == text or not sys.stderr.isatty():
+        print(legible(text), file=sys.stderr, flush=True)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True).print(Text.assemble(("error:", "red"), legible(rest)), soft_wrap=True)
 
 
 def legible(text: str) -> str:

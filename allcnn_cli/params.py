@@ -75,15 +75,23 @@ class _Account:
 
 def params(
     networks: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL|SPEC]...", help="Names or texts. [default: every published]")
+        list[str] | None,
+        typer.Argument(
+            metavar="MODEL|SPEC",
+            help="Names or texts. [dim]\\[default: every published][/]",
+            autocompletion=options.NETWORKS,
+        ),
     ] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="Show every layer.")] = False,
+    layers: Annotated[bool, options.option("--layers", help="Show every layer.")] = False,
     classes: Annotated[
-        int | None, typer.Option("--classes", metavar="N", help="[default: the published network's, else 10]")
+        int | None,
+        options.option("--classes", metavar="N", help="Number of classes.", default="the published network's, else 10"),
     ] = None,
     input_text: Annotated[
         str | None,
-        typer.Option("--input", metavar="HxW", help="Image size: 64, 64x48 or 64,48,3. [default: its own, else 32x32]"),
+        options.option(
+            "--input", metavar="HxW", help="Image size: 64, 64x48 or 64,48,3.", default="its own, else 32x32"
+        ),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
@@ -91,7 +99,6 @@ def params(
 
     Exactly, by arithmetic, beside what was published.
 
-    \b
     Examples:
       allcnn params
       allcnn params all-c "D.2-96C3-96C3/2-NC1-GAP" --layers

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from allcnn.errors import InputError, RunError, one_of
+from allcnn.waiting import waiting
 from allcnn_cli import options
 from allcnn_cli.output import complain, show
 
@@ -21,28 +22,41 @@ _SUFFIXES = {".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json"}
 
 
 def report(
-    paths: Annotated[list[Path], typer.Argument(metavar="RUNS...", help="Run folders, or folders that hold them.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="RUNS", help="Run folders, or folders that hold them.")],
     table: Annotated[
-        str | None, typer.Option("--table", metavar="NAME", help="3 or 4 of the paper, review, or lr. [default: 3]")
+        str | None,
+        options.option(
+            "--table",
+            metavar="NAME",
+            help="3 or 4 of the paper, review, or lr.",
+            default="3",
+            autocompletion=options.one_of("allcnn.reports.report:TABLES"),
+        ),
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option("--format", metavar="FORM", help=f"{', '.join(_FORMATS)}. [default: by --output, else terminal]"),
+        options.option(
+            "--format",
+            metavar="NAME",
+            help="terminal, markdown, latex, csv or json.",
+            default="by --output, else terminal",
+            autocompletion=options.one_of("allcnn.tables:FORMATS"),
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write the table here: .md, .tex, .csv, .json."),
+        options.option("--output", "-o", metavar="FILE", help="Write the table here: .md, .tex, .csv, .json."),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with curves and pictures, too.")
+        Path | None, options.option("--html", metavar="FILE", help="Write a page with curves and pictures, too.")
     ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Put runs beside the published results.
 
-    Table 3 and 4 are the paper's, "review" is the review's; "lr" is the whole search for the learning rate.
+    Table 3 and 4 are the paper's, "review" is the review's;
+    "lr" is the whole search for the learning rate.
 
-    \b
     Examples:
       allcnn report runs/ --table 3
       allcnn report runs/ --table 4 --format latex -o table4.tex
@@ -65,7 +79,8 @@ def report(
     if html is not None:
         from allcnn.page import write_page
 
-        write_page(runs, html, announce=complain, folders=paths)
+        with waiting("drawing the page"):
+            write_page(runs, html, announce=complain, folders=paths)
 
 
 def _form(form: str | None, output: Path | None, as_json: bool) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from allcnn.errors import AllcnnError, InputError, Interrupted
 from allcnn_cli import options
 from allcnn_cli.output import complain, only_results_on_stdout, percent, show, show_json, show_table
@@ -20,45 +18,50 @@ def sweep(
     *,
     models: Annotated[
         str | None,
-        typer.Option("--models", metavar="NAMES", help="paper, review (twelve networks each), or NAME,NAME,..."),
+        options.of_network(
+            metavar="NAMES",
+            help="paper, review (twelve networks each), or NAME,NAME,...",
+            autocompletion=options.one_of("allcnn.specs:ZOO", "paper", "review"),
+        ),
     ] = None,
+    asked: dict[str, Any],
     learning_rates: Annotated[
         str | None,
-        typer.Option(
+        options.of_recipe(
             "--lrs",
             metavar="RATES",
-            help="Learning rates, joined by commas. [default: 0.25,0.1,0.05,0.01; recipe fast: its own]",
+            help="Learning rates, joined by commas.",
+            default="0.25,0.1,0.05,0.01; recipe fast: its own",
         ),
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option("--seeds", metavar="SEEDS", help="Seeds, joined by commas. [default: 0]")
+        str | None, options.of_recipe(metavar="SEEDS", help="Seeds, joined by commas.", default="0")
     ] = None,
+    config: options.Config = None,
     runs_dir: Annotated[
-        Path, typer.Option("--runs-dir", metavar="DIR", help="Where the runs' folders lie, or shall lie.")
+        Path, options.of_saving(metavar="DIR", help="Where the runs' folders lie, or shall lie.")
     ] = Path("runs"),
-    jobs: Annotated[int, typer.Option("--jobs", metavar="N", help="How many runs at a time, here.")] = 1,
     retry_failed: Annotated[
         bool,
-        typer.Option(
+        options.of_saving(
             "--retry-failed", help="Begin diverged, dead and unreadable runs anew, their folders moved aside."
         ),
     ] = False,
+    jobs: Annotated[int, options.of_machine(metavar="N", help="How many runs at a time, here.")] = 1,
     ray: options.Ray = None,
-    gpus_per_run: Annotated[float, typer.Option("--gpus-per-run", metavar="N", help="GPUs that Ray gives a run.")] = 0,
-    cpus_per_run: Annotated[float, typer.Option("--cpus-per-run", metavar="N", help="CPUs that Ray gives a run.")] = 1,
-    config: options.Config = None,
-    asked: dict[str, Any],
+    gpus_per_run: Annotated[float, options.of_machine(metavar="N", help="GPUs that Ray gives a run.")] = 0,
+    cpus_per_run: Annotated[float, options.of_machine(metavar="N", help="CPUs that Ray gives a run.")] = 1,
     as_json: options.Json = False,
 ) -> None:
     """Search the learning rate of networks, over several seeds.
 
-    Stopped in any way, the same command goes on: finished runs are kept, unfinished ones resumed.
+    Stopped in any way, the same command goes on:
+    finished runs are kept, unfinished ones resumed.
 
-    \b
     Examples:
-      allcnn sweep --models strided-a,all-c --lrs 0.05,0.01 --seeds 0,1,2 --data-dir ~/cifar
-      allcnn sweep --models paper --epochs 20 --validation 0.1 --jobs 2 --runs-dir search
-      allcnn sweep --models review --recipe review --ray 10.0.0.1:6379 --gpus-per-run 1 --runs-dir /shared/runs
+      allcnn sweep --models strided-a,all-c --lrs 0.05,0.01 --seeds 0,1,2
+      allcnn sweep --models paper --epochs 20 --validation 0.1 --jobs 2
+      allcnn sweep --models review --recipe review --ray --gpus-per-run 1
     """
     if models is None:
         raise InputError("no network was given; expected --models paper, review, or names such as all-c,strided-b.")
