@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from allcnn.waiting import waiting
 from allcnn_cli import options
-from allcnn_cli.output import complain, only_results_on_stdout, percent, show, show_json, show_table
+from allcnn_cli.output import WIDTH, complain, only_results_on_stdout, percent, show, show_json, show_table
 
 if TYPE_CHECKING:
     from allcnn.evaluation import Evaluation
 
-# A larger confusion matrix fits no window; what was mixed up most is shown instead.
-_LARGEST_MATRIX = 20
+# What is left of a class's name in the confusion matrix, at its side and at least above it.
+_LONGEST_NAME, _SHORTEST_NAME = 20, 3
 _WORST_PAIRS = 20
 
 
@@ -82,10 +82,9 @@ def evaluate(
     show(f"{data.name}, {evaluation.images:,} test images, from {data.source}")
     if tests > 1 and card is not None:
         show(f"{tests} tests of each image, augmented as in training ({card.augmentation})")
-    # The figure in full, as in metrics.csv: the two are the same, to the last digit.
-    show(f"error {evaluation.error_percent!r} % ({evaluation.errors:,} wrong)")
+    show(f"error {percent(evaluation.error_percent)} % ({evaluation.errors:,} wrong)")
     if evaluation.top5_error_percent is not None:
-        show(f"top-5 error {evaluation.top5_error_percent!r} %")
+        show(f"top-5 error {percent(evaluation.top5_error_percent)} %")
     if evaluation.skipped:
         show(f"damaged {evaluation.skipped:,} images that cannot be read, left out")
     show(f"cross-entropy {evaluation.cross_entropy:.4f}")
@@ -105,12 +104,26 @@ def _show_classes(evaluation: Evaluation) -> None:
     )
 
 
+def _cut(name: str, length: int = _LONGEST_NAME) -> str:
+    return name if len(name) <= length else f"{name[: length - 1]}…"
+
+
+def _headings(names: tuple[str, ...], digits: int) -> list[str] | None:
+    """The classes' names, cut so that a matrix of figures of so many digits fits; None where that cannot be."""
+    room = (WIDTH - max(len(_cut(name)) for name in names)) // len(names) - 2
+    headings = [name[:room] for name in names]
+    if room < digits or len(set(headings)) < len(names) or (room < _SHORTEST_NAME and headings != list(names)):
+        return None
+    return headings
+
+
 def _show_confusion(evaluation: Evaluation) -> None:
     names, confusion = evaluation.class_names, evaluation.confusion.tolist()
     show()
-    if len(names) <= _LARGEST_MATRIX:
+    if (headings := _headings(names, len(str(max(map(max, confusion)))))) is not None:
         show("Images of the class on the left that were taken for the class above:")
-        show_table(("", *names), [(name, *map(str, row)) for name, row in zip(names, confusion, strict=True)])
+        rows = zip(names, confusion, strict=True)
+        show_table(("", *headings), [(_cut(name), *map(str, row)) for name, row in rows])
         return
     pairs = [
         (count, names[true], names[guess])

@@ -145,6 +145,7 @@ Backend = Annotated[
         autocompletion=one_of("allcnn.backend:BACKENDS"),
     ),
 ]
+Wide = Annotated[bool, typer.Option("--wide", help="Show all columns, also those that 80 characters have no room for.")]
 SavedModel = Annotated[Path, typer.Argument(metavar="CKPT|RUN", help="A .keras file, or the folder of a run.")]
 
 # Of a saved model, what is left out is what it was trained with.

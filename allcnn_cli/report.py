@@ -12,7 +12,7 @@ import typer
 from allcnn.errors import InputError, RunError, one_of
 from allcnn.waiting import waiting
 from allcnn_cli import options
-from allcnn_cli.output import complain, show
+from allcnn_cli.output import WIDTH, complain, show
 
 if TYPE_CHECKING:
     from allcnn.tables import Table
@@ -50,6 +50,7 @@ def report(
     html: Annotated[
         Path | None, options.option("--html", metavar="FILE", help="Write a page with curves and pictures, too.")
     ] = None,
+    wide: options.Wide = False,
     as_json: options.Json = False,
 ) -> None:
     """Put runs beside the published results.
@@ -75,7 +76,7 @@ def report(
     if not runs:
         raise RunError(f"none of the {len(problems)} runs found can be read; nothing to report.")
     if table is not None or html is None or output is not None or as_json:
-        _write(report_table(runs, table or "3"), form, output)
+        _write(report_table(runs, table or "3"), form, output, wide)
     if html is not None:
         from allcnn.page import write_page
 
@@ -93,14 +94,15 @@ def _form(form: str | None, output: Path | None, as_json: bool) -> str:
     return form or (_SUFFIXES.get(output.suffix.lower(), "terminal") if output else "terminal")
 
 
-def _write(table: Table, form: str, output: Path | None) -> None:
+def _write(table: Table, form: str, output: Path | None, wide: bool) -> None:
     from allcnn.tables import FORMATS, terminal
 
     if output is not None and form == "terminal":
         expected = ", ".join(_SUFFIXES)
         raise InputError(f"{output}: its form is not known by its name; expected {expected}, or --format beside it.")
-    if form == "terminal" and sys.stdout.isatty():
-        text = terminal(table, max(40, shutil.get_terminal_size().columns))
+    if form == "terminal":
+        columns = max(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+        text = terminal(table, columns if sys.stdout.isatty() else None, None if wide else columns)
     else:
         text = FORMATS[form](table)
     if output is None:

@@ -31,7 +31,9 @@ def test_train_says_how_it_ended_and_what_comes_next(allcnn, tmp_path):
     assert lines[1].endswith(", 314 parameters")
     assert lines[2:] == [f"model            {run / 'model.keras'}", f"next             allcnn eval {run}"]
     assert "the learning rate drops after 1, 1, 1 instead of 23, 29, 35.\n" in outcome.err
-    assert "epoch 1/1  lr 0.02  loss " in outcome.err
+    *_, heading, epoch = outcome.err.splitlines()
+    assert heading == "epoch      lr    loss  train error  test error  images/s       left"
+    assert epoch.startswith("  1/1    0.02  ") and epoch.endswith("  done") and len(epoch) == len(heading)
 
 
 def test_train_with_json_writes_one_document(allcnn, tmp_path):
@@ -42,7 +44,9 @@ def test_train_with_json_writes_one_document(allcnn, tmp_path):
     assert document["validation_error"] == float(last_row(tmp_path / "run")["validation_error"])
     assert document["parameters"] == 314
     assert document["status"] == "finished"
-    assert "epoch 1/1" in outcome.err
+    *_, heading, epoch = outcome.err.splitlines()
+    assert heading.split()[-3:] == ["held-out", "images/s", "left"]
+    assert f"{document['test_error']:.2f} %  {document['validation_error']:>6.2f} %  " in epoch and len(epoch) < 80
 
 
 def test_every_option_reaches_the_run(allcnn, tmp_path):
