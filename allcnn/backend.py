@@ -11,9 +11,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from allcnn.errors import InputError, one_of
 from allcnn.waiting import waiting
+
+if TYPE_CHECKING:
+    import logging
 
 BACKENDS = ("tensorflow", "jax")
 
@@ -88,10 +92,26 @@ def load_keras(deterministic: bool = False) -> None:
         else:
             import tensorflow
 
+            ignore_retracing_of_keras()
             tensorflow.config.experimental.enable_tensor_float_32_execution(False)
             tensorflow.config.list_physical_devices()
             if deterministic:
                 tensorflow.config.experimental.enable_op_determinism()
+
+
+def ignore_retracing_of_keras() -> None:
+    """Keep TensorFlow from warning that it traces Keras's steps again and again.
+
+    It counts those of all models as one function's, so that the fifth model of a process meets the warning.
+    """
+    import logging
+
+    logging.getLogger("tensorflow").addFilter(_is_no_retracing_of_keras)
+
+
+def _is_no_retracing_of_keras(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return not ("TensorFlowTrainer" in message and "retracing" in message)
 
 
 def hide_gpus_from_tensorflow() -> None:
