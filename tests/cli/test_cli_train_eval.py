@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from allcnn.models.saved import read_card
+from allcnn_cli.eval import _headings as headings_of
 
 SMALL = ("train", "--spec", "8C3/2-NC1-GAP", "--dataset", "digits")
 
@@ -76,12 +77,12 @@ def test_resume_needs_only_the_folder(allcnn, digits_run):
     assert outcome.document["test_error"] == float(before["test_error"])
 
 
-def test_eval_prints_the_error_of_the_run_to_the_last_digit(allcnn, digits_run):
+def test_eval_measures_the_error_of_the_run_to_the_last_digit(allcnn, digits_run):
     error = last_row(digits_run)["test_error"]
     for path in (digits_run, digits_run / "model.keras"):
         outcome = allcnn("eval", path)
         assert (outcome.code, outcome.err) == (0, "")
-        assert f"\nerror {error} % (" in outcome.out
+        assert f"\nerror {float(error):.2f} % (" in outcome.out
     document = allcnn("eval", digits_run, "--json").document
     assert repr(document["error_percent"]) == error
     assert document["same_data_as_trained"] is True
@@ -97,6 +98,15 @@ def test_eval_shows_classes_and_confusion(allcnn, digits_run):
     wrong = 100 * (27 - confusion[0][0]) / 27
     assert ["0", "27", f"{wrong:.2f}"] in lines
     assert ["0", *map(str, confusion[0])] in lines
+
+
+def test_a_confusion_matrix_is_shown_where_its_headings_fit():
+    names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    assert headings_of(names, digits=4) == ["airpl", "autom", *names[2:]]
+    assert headings_of(names, digits=6) is None
+    assert headings_of(tuple(f"class {number}" for number in range(10)), digits=3) is None  # all alike once cut
+    assert headings_of(tuple(map(str, range(18))), digits=2) == list(map(str, range(18)))
+    assert headings_of(tuple(map(str, range(100))), digits=2) is None
 
 
 @pytest.mark.slow
