@@ -116,6 +116,14 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: 
     print("\n".join(line.rstrip() for line in capture.get().rstrip().splitlines()))
 
 
+def table_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """How many characters a line of `show_table` takes if nothing is folded."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, cells)) for cells in zip(headings, *rows, strict=True)]
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
 def percent(value: float | None, missing: str = "-") -> str:
     """A percentage with two decimals."""
     return missing if value is None else f"{value:.2f}"

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from allcnn.errors import AllcnnError, InputError, Interrupted
 from allcnn_cli import options
-from allcnn_cli.output import complain, only_results_on_stdout, percent, show, show_json, show_table
+from allcnn_cli.output import (
+    WIDTH,
+    complain,
+    only_results_on_stdout,
+    percent,
+    show_json,
+    show_sentence,
+    show_table,
+    table_width,
+)
 
 if TYPE_CHECKING:
     from allcnn.sweep import RateFigures, SweepResult
@@ -112,27 +121,43 @@ def _this_command() -> str:
 def _show(result: SweepResult) -> None:
     held_out = result.chosen_by == "validation_error"
     seeds = max(figures.runs for row in result.table for figures in row.rates)
-    rows = [
-        (
-            row.model,
-            *(_entry(figures, held_out, figures is row.best) for figures in row.rates),
-            f"{row.best.learning_rate:g}" if row.best else "-",
-            percent(row.best.test_error if row.best else None),
-        )
-        for row in result.table
-    ]
-    headings = ["network", *(f"lr {figures.learning_rate:g}" for figures in result.table[0].rates)]
-    show_table([*headings, "best lr", "test error"], rows)
+    headings, rows = _table(result, held_out)
+    narrow = table_width(headings, rows) > WIDTH
+    if narrow:
+        headings, rows = _table(result, held_out, narrow)
+    show_table(headings, rows)
     what = "errors on the images held out" if held_out else "test errors of the last epoch"
     chosen = "chosen by them" if held_out else "chosen by them, as in the paper"
     over = f", means over {seeds} seeds" if seeds > 1 else ""
-    show(f"Percent: {what}{over}. *: the best learning rate, {chosen}.")
+    show_sentence(f"Percent: {what}{over}. *: the best learning rate, {chosen}.")
+    if narrow:
+        show_sentence(f"(n/m): n of m runs finished. `allcnn report {result.runs_dir} --table lr` shows deviations.")
     for run in result.runs:
         if run.status in ("diverged", "dead"):
-            show(f"{run.name}: {run.status}: {run.reason}")
+            show_sentence(f"{run.name}: {run.status}: {run.reason}")
 
 
-def _entry(figures: RateFigures, held_out: bool, best: bool) -> str:
+def _table(result: SweepResult, held_out: bool, narrow: bool = False) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows; the narrow table leaves out deviations, and what can be seen of the starred entries."""
+    headings = ["network", *(f"lr {figures.learning_rate:g}" for figures in result.table[0].rates)]
+    rows = [
+        [row.model, *(_entry(figures, held_out, figures is row.best, narrow) for figures in row.rates)]
+        for row in result.table
+    ]
+    if not narrow:
+        headings.append("best lr")
+    if not narrow or held_out:
+        headings.append("test error")
+    for row, cells in zip(result.table, rows, strict=True):
+        last = {
+            "best lr": f"{row.best.learning_rate:g}" if row.best else "-",
+            "test error": percent(row.best.test_error if row.best else None),
+        }
+        cells += [text for heading, text in last.items() if heading in headings]
+    return headings, rows
+
+
+def _entry(figures: RateFigures, held_out: bool, best: bool, narrow: bool) -> str:
     """The mean and deviation of what finished, and how many did not."""
     mean = figures.validation_error if held_out else figures.test_error
     deviation = figures.validation_deviation if held_out else figures.test_deviation
@@ -140,5 +165,7 @@ def _entry(figures: RateFigures, held_out: bool, best: bool) -> str:
     lost = ", ".join(status if figures.runs == 1 else f"{count} {status}" for status, count in others)
     if mean is None:
         return lost
-    spread = f" ± {deviation:.2f}" if deviation is not None else ""
+    if narrow and lost:
+        lost = f"{figures.runs - sum(count for _, count in others)}/{figures.runs}"
+    spread = f" ± {deviation:.2f}" if deviation is not None and not narrow else ""
     return f"{mean:.2f}{spread}{f' ({lost})' if lost else ''}{' *' if best else '  '}"

@@ -96,6 +96,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         self.figures = Text.assemble(
             ("loss ", "dim"), _figure(loss, ".4f"), ("   error ", "dim"), _figure(error, ".2f"), " %",
             (f"   {rate * self.batch_size:,.0f} images/s", "dim"),
+            ("   measuring and saving ..." if done == self.steps_per_epoch else "", "dim"),
         )  # fmt: skip
         self.epoch_bar.update(self.epoch_task, completed=done, left=duration((self.steps_per_epoch - done) / rate))
         self.epoch_bar.update(self.epoch_task, description=f"epoch {self.epoch + 1}/{self.epochs}")
@@ -142,7 +143,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         learning_rate = logs.get("learning_rate", float(self.model.optimizer.learning_rate))
         columns = {
             "epoch": (2 * len(str(self.epochs)) + 1, f"{epoch + 1}/{self.epochs}"),
-            "lr": (6, f"{learning_rate:.3g}"),
+            "lr": (7, f"{learning_rate:.3g}" if learning_rate >= 0.001 else f"{learning_rate:.1e}"),
             "loss": (6, _figure(logs.get("cross_entropy", logs.get("loss")), ".4f")),
             "train error": (0, _figure(_train_error(logs), ".2f", " %")),
             "test error": (0, _figure(logs.get("test_error"), ".2f", " %")),

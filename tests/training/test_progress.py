@@ -30,9 +30,9 @@ def lines(monkeypatch: pytest.MonkeyPatch, epochs: int, **more: Any) -> list[str
 
 def test_a_line_an_epoch_below_one_of_headings(monkeypatch) -> None:
     heading, first, last = lines(monkeypatch, 350)
-    assert heading == "  epoch      lr    loss  train error  test error  images/s       left"
-    assert first.startswith("  1/350    0.05  1.2346      45.67 %     43.21 %  ") and first.endswith(" h")
-    assert last.startswith("350/350    0.05  1.2346      45.67 %     43.21 %  ") and last.endswith("  done")
+    assert heading == "  epoch       lr    loss  train error  test error  images/s       left"
+    assert first.startswith("  1/350     0.05  1.2346      45.67 %     43.21 %  ") and first.endswith(" h")
+    assert last.startswith("350/350     0.05  1.2346      45.67 %     43.21 %  ") and last.endswith("  done")
     assert len(first) == len(last) == len(heading)
 
 
