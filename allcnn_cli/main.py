@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from allcnn.backend import leave_out_optional_imports
-from allcnn.errors import AllcnnError
+from allcnn.errors import AllcnnError, did_you_mean
 from allcnn.waiting import show_waiting
 from allcnn_cli.bench import bench
 from allcnn_cli.data import data
@@ -122,7 +122,10 @@ def _fail(error: BaseException) -> int:
     if isinstance(error, _UsageError):
         context = getattr(error, "ctx", None)
         command = context.command_path if context else _NAME
-        complain(f"error: {one_line(error.format_message())}\nTry: {command} --help")
+        message = one_line(error.format_message())
+        if near := getattr(error, "possibilities", None):  # of an option; Typer says it in other words than we do
+            message = message.partition(" (")[0] + f".{did_you_mean(near)}"
+        complain(f"error: {message}\nTry: {command} --help")
         return 2
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename is not None else ""

@@ -16,7 +16,14 @@ from typer.core import TyperCommand, TyperGroup
 FOUND_BY_RAY = "auto-or-local"
 
 
-class _FlagsWithoutType:
+class _ReadableHelp:
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help, and its examples no paler than the rest."""
+        from typer import rich_utils
+
+        rich_utils.STYLE_HELPTEXT = ""
+        super().format_help(ctx, formatter)  # type: ignore[misc]
+
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, for the help: Typer would write <bool> beside every flag."""
         found = super().get_params(ctx)  # type: ignore[misc]
@@ -26,11 +33,11 @@ class _FlagsWithoutType:
         return found
 
 
-class Command(_FlagsWithoutType, TyperCommand):
+class Command(_ReadableHelp, TyperCommand):
     """A command of ours."""
 
 
-class Group(_FlagsWithoutType, TyperGroup):
+class Group(_ReadableHelp, TyperGroup):
     """The commands."""
 
 

@@ -16,6 +16,7 @@ SWEEP = "sweep --dataset digits --runs-dir new"
 # A call, {run} a finished run on the digits and {pictures} a folder of images; then what standard error names.
 CALLS = [
     ("trian", "No such command 'trian'. Did you mean 'train'?", "Try: allcnn --help"),
+    ("train --modle a", "No such option: --modle. Did you mean --model?", "Try: allcnn train --help"),
     ("train", "no network was given; expected --model NAME (`allcnn params` lists them) or --spec TEXT."),
     ("train --model a --spec NFC", "both --model and --spec were given; expected one of them."),
     ("train --model a --lr fast", "Invalid value for '--lr': ", "Try: allcnn train --help"),
