@@ -143,7 +143,10 @@ class ProgressDisplay(keras.callbacks.Callback):
         learning_rate = logs.get("learning_rate", float(self.model.optimizer.learning_rate))
         columns = {
             "epoch": (2 * len(str(self.epochs)) + 1, f"{epoch + 1}/{self.epochs}"),
-            "lr": (7, f"{learning_rate:.3g}" if learning_rate >= 0.001 else f"{learning_rate:.1e}"),
+            "lr": (
+                6,
+                f"{learning_rate:.3g}" if learning_rate >= 0.001 else f"{learning_rate:.1e}".replace("e-0", "e-"),
+            ),
             "loss": (6, _figure(logs.get("cross_entropy", logs.get("loss")), ".4f")),
             "train error": (0, _figure(_train_error(logs), ".2f", " %")),
             "test error": (0, _figure(logs.get("test_error"), ".2f", " %")),

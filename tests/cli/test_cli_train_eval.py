@@ -33,8 +33,8 @@ def test_train_says_how_it_ended_and_what_comes_next(allcnn, tmp_path):
     assert lines[2:] == [f"model            {run / 'model.keras'}", f"next             allcnn eval {run}"]
     assert "the learning rate drops after 1, 1, 1 instead of 23, 29, 35.\n" in outcome.err
     *_, heading, epoch = outcome.err.splitlines()
-    assert heading == "epoch       lr    loss  train error  test error  images/s       left"
-    assert epoch.startswith("  1/1     0.02  ") and epoch.endswith("  done") and len(epoch) == len(heading)
+    assert heading == "epoch      lr    loss  train error  test error  images/s       left"
+    assert epoch.startswith("  1/1    0.02  ") and epoch.endswith("  done") and len(epoch) == len(heading)
 
 
 def test_train_with_json_writes_one_document(allcnn, tmp_path):

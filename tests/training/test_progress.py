@@ -30,15 +30,16 @@ def lines(monkeypatch: pytest.MonkeyPatch, epochs: int, **more: Any) -> list[str
 
 def test_a_line_an_epoch_below_one_of_headings(monkeypatch) -> None:
     heading, first, last = lines(monkeypatch, 350)
-    assert heading == "  epoch       lr    loss  train error  test error  images/s       left"
-    assert first.startswith("  1/350     0.05  1.2346      45.67 %     43.21 %  ") and first.endswith(" h")
-    assert last.startswith("350/350     0.05  1.2346      45.67 %     43.21 %  ") and last.endswith("  done")
+    assert heading == "  epoch      lr    loss  train error  test error  images/s       left"
+    assert first.startswith("  1/350    0.05  1.2346      45.67 %     43.21 %  ") and first.endswith(" h")
+    assert last.startswith("350/350    0.05  1.2346      45.67 %     43.21 %  ") and last.endswith("  done")
     assert len(first) == len(last) == len(heading)
 
 
 @pytest.mark.parametrize("epochs", [2, 999])
 def test_80_columns_are_enough(monkeypatch, epochs: int) -> None:
-    heading, *others = lines(monkeypatch, epochs, validation_error=44.1, learning_rate=0.0125)
+    heading, *others = lines(monkeypatch, epochs, validation_error=44.1, learning_rate=0.000131)
+    assert "  1.3e-4  " in others[0]
     assert "held-out" in heading and "44.10 %" in others[0]
     assert max(map(len, (heading, *others))) <= 80
 
