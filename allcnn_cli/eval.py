@@ -31,7 +31,6 @@ def evaluate(
             metavar="N",
             help="Mean of N passes over images augmented as in training.",
             default="1, not augmented",
-            show_default=False,
         ),
     ] = 1,
     as_json: options.Json = False,

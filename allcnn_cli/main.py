@@ -123,8 +123,8 @@ def _fail(error: BaseException) -> int:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else _NAME
         message = one_line(error.format_message())
-        if near := getattr(error, "possibilities", None):  # of an option; Typer says it in other words than we do
-            message = message.partition(" (")[0] + f".{did_you_mean(near)}"
+        if near := getattr(error, "possibilities", None):  # of an option; Typer's versions say it in other words
+            message = f"No such option: {error.option_name}.{did_you_mean(near)}"
         complain(f"error: {message}\nTry: {command} --help")
         return 2
     if isinstance(error, OSError) and error.strerror:

@@ -53,6 +53,7 @@ class RayCommand(Command):
 
 def option(*flags: str, panel: str | None = None, help: str, default: str | None = None, **about: Any) -> Any:
     """An option in a panel of the help. `default` says in words what holds if the option is left out."""
+    about.setdefault("show_default", default is None)
     words = f"{help} [dim]\\[default: {default}][/]" if default else help
     return typer.Option(*flags, help=words, rich_help_panel=panel, **about)
 
