@@ -47,3 +47,19 @@ def test_80_columns_are_enough(monkeypatch, epochs: int) -> None:
 def test_an_epoch_that_was_not_measured(monkeypatch) -> None:
     _, first, _ = lines(monkeypatch, 3, test_error=None)
     assert first.split()[5] == "-"
+
+
+def test_in_a_terminal_it_says_what_follows_the_last_step(monkeypatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    display = ProgressDisplay(steps_per_epoch=250, batch_size=200, epochs=3, stream=Terminal())
+    display.on_train_begin()
+    display.on_epoch_begin(0)
+    display.on_train_batch_end(0, LOGS)
+    assert "images/s" in display.figures.plain and "measuring" not in display.figures.plain
+    display.on_train_batch_end(249, LOGS)
+    assert display.figures.plain.endswith("images/s   measuring and saving ...")
+    display.close()
