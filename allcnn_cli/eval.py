@@ -103,26 +103,33 @@ def _show_classes(evaluation: Evaluation) -> None:
     )
 
 
-def _cut(name: str, length: int = _LONGEST_NAME) -> str:
-    return name if len(name) <= length else f"{name[: length - 1]}…"
+def _labels(names: tuple[str, ...], digits: int) -> tuple[list[str], list[str]] | None:
+    """What stands beside and above a confusion matrix: names, above it cut, or numbers where cut names tell nothing.
+
+    None where figures of so many digits do not fit.
+    """
+    beside = [name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…" for name in names]
+    room = _room(beside)
+    above = [name[:room] for name in names]
+    if room < _SHORTEST_NAME and above != list(names) or len(set(above)) < len(names):
+        above = [str(number) for number in range(1, len(names) + 1)]
+        beside = [f"{number} {name}" for number, name in zip(above, beside, strict=True)]
+        room = _room(beside)
+    return (beside, above) if room >= max(digits, *map(len, above)) else None
 
 
-def _headings(names: tuple[str, ...], digits: int) -> list[str] | None:
-    """The classes' names, cut so that a matrix of figures of so many digits fits; None where that cannot be."""
-    room = (WIDTH - max(len(_cut(name)) for name in names)) // len(names) - 2
-    headings = [name[:room] for name in names]
-    if room < digits or len(set(headings)) < len(names) or (room < _SHORTEST_NAME and headings != list(names)):
-        return None
-    return headings
+def _room(beside: list[str]) -> int:
+    """How wide a column may be, with two spaces before it."""
+    return (WIDTH - max(map(len, beside))) // len(beside) - 2
 
 
 def _show_confusion(evaluation: Evaluation) -> None:
     names, confusion = evaluation.class_names, evaluation.confusion.tolist()
     show()
-    if (headings := _headings(names, len(str(max(map(max, confusion)))))) is not None:
+    if (labels := _labels(names, len(str(max(map(max, confusion)))))) is not None:
+        beside, above = labels
         show("Images of the class on the left that were taken for the class above:")
-        rows = zip(names, confusion, strict=True)
-        show_table(("", *headings), [(_cut(name), *map(str, row)) for name, row in rows])
+        show_table(("", *above), [(name, *map(str, row)) for name, row in zip(beside, confusion, strict=True)])
         return
     pairs = [
         (count, names[true], names[guess])

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from allcnn.models.saved import read_card
-from allcnn_cli.eval import _headings as headings_of
+from allcnn_cli.eval import _labels as labels_of
 
 SMALL = ("train", "--spec", "8C3/2-NC1-GAP", "--dataset", "digits")
 
@@ -100,13 +100,19 @@ def test_eval_shows_classes_and_confusion(allcnn, digits_run):
     assert ["0", *map(str, confusion[0])] in lines
 
 
-def test_a_confusion_matrix_is_shown_where_its_headings_fit():
+def test_names_beside_and_above_a_confusion_matrix():
     names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-    assert headings_of(names, digits=4) == ["airpl", "autom", *names[2:]]
-    assert headings_of(names, digits=6) is None
-    assert headings_of(tuple(f"class {number}" for number in range(10)), digits=3) is None  # all alike once cut
-    assert headings_of(tuple(map(str, range(18))), digits=2) == list(map(str, range(18)))
-    assert headings_of(tuple(map(str, range(100))), digits=2) is None
+    assert labels_of(names, digits=4) == ([*names], ["airpl", "autom", *names[2:]])
+    # All alike once they are cut.
+    alike = tuple(f"class number {number} of them" for number in range(8))
+    beside, above = labels_of(alike, digits=3)
+    assert beside[0] == "1 class number 0 of t…" and above == list("12345678")
+    digits = [str(number) for number in range(18)]
+    assert labels_of(tuple(digits), digits=2) == (digits, digits)
+    # Figures, or numbers of classes, that do not fit.
+    assert labels_of(names, digits=6) is None
+    assert labels_of(tuple(map(str, range(100))), digits=1) is None
+    assert labels_of(("only",), digits=1) == (["only"], ["only"])
 
 
 @pytest.mark.slow
