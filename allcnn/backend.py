@@ -9,10 +9,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from allcnn.errors import InputError
+from allcnn.errors import InputError, one_of
+from allcnn.waiting import waiting
+
+if TYPE_CHECKING:
+    import logging
 
 BACKENDS = ("tensorflow", "jax")
 
@@ -25,7 +30,7 @@ def choose_backend(name: str | None = None) -> str:
     """
     name = name or os.environ.get("KERAS_BACKEND") or "tensorflow"
     if name not in BACKENDS:
-        raise InputError(f'unknown backend "{name}"; expected one of: {", ".join(BACKENDS)}.')
+        raise InputError(f'unknown backend "{name}"; {one_of(name, BACKENDS)}')
     if find_spec(name) is None:
         raise InputError(f'the backend "{name}" is not installed. Install it with: pip install "allcnn[{name}]"')
     loaded = sys.modules.get("keras")
@@ -75,7 +80,7 @@ def load_keras(deterministic: bool = False) -> None:
     """
     backend = choose_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with hold_standard_error(), hidden_modules(_left_out):
+    with waiting("loading Keras"), hold_standard_error(), hidden_modules(_left_out):
         if backend == "jax":
             _set_xla_flags(deterministic)
         import keras  # noqa: F401
@@ -90,10 +95,26 @@ def load_keras(deterministic: bool = False) -> None:
         else:
             import tensorflow
 
+            ignore_retracing_of_keras()
             tensorflow.config.experimental.enable_tensor_float_32_execution(False)
             tensorflow.config.list_physical_devices()
             if deterministic:
                 tensorflow.config.experimental.enable_op_determinism()
+
+
+def ignore_retracing_of_keras() -> None:
+    """Keep TensorFlow from warning that it traces Keras's steps again and again.
+
+    It counts those of all models as one function's, so that the fifth model of a process meets the warning.
+    """
+    import logging
+
+    logging.getLogger("tensorflow").addFilter(_is_no_retracing_of_keras)
+
+
+def _is_no_retracing_of_keras(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return not ("TensorFlowTrainer" in message and "retracing" in message)
 
 
 def _set_xla_flags(deterministic: bool) -> None:
@@ -138,7 +159,8 @@ def hold_standard_error() -> Iterator[None]:
     except OSError:  # no descriptor 2 to hold
         yield
         return
-    with tempfile.TemporaryFile() as held:
+    # A spinner may have taken sys.stderr's place.
+    with tempfile.TemporaryFile() as held, redirect_stderr(sys.__stderr__ or sys.stderr):
         os.dup2(held.fileno(), 2)
         try:
             yield

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from allcnn.backend import load_keras
+from allcnn.backend import ignore_retracing_of_keras, load_keras
 from allcnn.data.dataset import Dataset
 from allcnn.data.images import ResizeRule, check_image_size, check_memory, read_image
 from allcnn.data.layouts import CLASSES
@@ -49,6 +49,7 @@ def probabilities(
 
     draws: (n, ...) of a model that takes them beside the images, as `augmented_model` gives one.
     """
+    ignore_retracing_of_keras()
     if model.compiled is False:
         model.jit_compile = jit_compile(find_device())
     batch_size = fitting_batch(model, batch_size)

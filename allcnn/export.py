@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allcnn.backend import choose_backend, hold_standard_error, load_keras
-from allcnn.errors import AllcnnError, CheckpointError, InputError
+from allcnn.errors import AllcnnError, CheckpointError, InputError, one_of
 from allcnn.evaluation import takes_images
 from allcnn.files import atomic_folder, atomic_path
 from allcnn.models.saved import CARD_MEMBER, ModelCard, SavedModel, find_model_file, in_short, open_saved, read_card
@@ -81,7 +81,7 @@ def export_model(model: keras.Model | SavedModel | str | Path, format: str, outp
         AllcnnError: the converter failed.
     """
     if format not in FORMATS:
-        raise InputError(f'unknown format "{format}"; expected one of: {", ".join(FORMATS)}.')
+        raise InputError(f'unknown format "{format}"; {one_of(format, FORMATS)}')
     kind = FORMATS[format]
     file, card = _find(model)
     path = _check_output(kind, file, output)

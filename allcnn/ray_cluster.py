@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from allcnn.errors import InputError, one_line
+from allcnn.waiting import waiting
 
 
 @contextmanager
@@ -35,6 +36,7 @@ def connected(address: str | None) -> Iterator[Any]:
             ray.shutdown()
 
 
+@waiting("joining the Ray cluster")
 def _connect(address: str | None) -> None:
     import ray
 

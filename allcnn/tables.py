@@ -25,13 +25,14 @@ class Column:
     """A column as people read it.
 
     text: a row's values -> the text of the cell. left: aligned as text, not as figures. optional: left out of a table
-    in which no row has anything in it.
+    in which no row has anything in it. spare: left out of a terminal that is too narrow for all.
     """
 
     heading: str
     text: Callable[[Values], str]
     left: bool = False
     optional: bool = False
+    spare: bool = False
 
 
 def value(key: str, pattern: str = ".2f") -> Callable[[Values], str]:
@@ -102,27 +103,33 @@ def tabulate(
     )
 
 
-def terminal(table: Table, width: int | None = None) -> str:
-    """Lines of text; columns stand two spaces apart. Sentences are wrapped where a window limits their width."""
+def terminal(table: Table, width: int | None = None, columns_width: int | None = None) -> str:
+    """Lines of text; columns stand two spaces apart.
+
+    width: sentences are wrapped there. columns_width: spare columns are left out, from the right, until all fit in it.
+    """
     from rich.cells import cell_len
 
     headings = tuple(column.heading for column in table.columns)
     columns = zip(headings, *(row.cells for row in table.rows), strict=True)
     widths = [max(map(cell_len, cells)) for cells in columns]
+    shown = list(range(len(widths)))
+    for index in reversed(range(len(widths))):
+        if columns_width and table.columns[index].spare and _total(widths, shown) > columns_width:
+            shown.remove(index)
 
     def line(cells: Sequence[str]) -> str:
         padded = []
-        for cell, column, room in zip(cells, table.columns, widths, strict=True):
-            space = " " * (room - cell_len(cell))
-            padded.append(cell + space if column.left else space + cell)
+        for index in shown:
+            space = " " * (widths[index] - cell_len(cells[index]))
+            padded.append(cells[index] + space if table.columns[index].left else space + cells[index])
         return "  ".join(padded).rstrip()
 
     def wrapped(text: str, mark: str = "") -> list[str]:
         indent = " " * len(mark)
         return textwrap.wrap(text, width, initial_indent=mark, subsequent_indent=indent) if width else [mark + text]
 
-    lines = [*wrapped(table.title), "", line(headings)]
-    lines.append("─" * (sum(widths) + 2 * (len(widths) - 1)))
+    lines = [*wrapped(table.title), "", line(headings), "─" * _total(widths, shown)]
     for index, (section, rows) in enumerate(table.parts()):
         if index:
             lines.append("")
@@ -132,9 +139,17 @@ def terminal(table: Table, width: int | None = None) -> str:
     lines.append("")
     for number, note in enumerate(table.footnotes, start=1):
         lines += wrapped(note, f"{number:>3}  ")
-    for remark in table.remarks:
+    remarks = table.remarks
+    if len(shown) < len(headings):
+        left_out = ", ".join(heading for index, heading in enumerate(headings) if index not in shown)
+        remarks = (*remarks, f"Left out for their width: {left_out}. --wide shows them.")
+    for remark in remarks:
         lines += wrapped(remark)
     return "\n".join(lines) + "\n"
+
+
+def _total(widths: Sequence[int], shown: Sequence[int]) -> int:
+    return sum(widths[index] for index in shown) + 2 * (len(shown) - 1)
 
 
 def markdown(table: Table) -> str:

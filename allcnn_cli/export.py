@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from allcnn.waiting import waiting
 from allcnn_cli import options
 from allcnn_cli.output import only_results_on_stdout, show, show_json
 
@@ -16,29 +15,37 @@ if TYPE_CHECKING:
 
 def export(
     saved: options.SavedModel,
-    form: Annotated[str, typer.Option("--format", metavar="FORM", help="onnx, saved_model or litert.")],
+    form: Annotated[
+        str,
+        options.option(
+            "--format",
+            metavar="NAME",
+            help="onnx, saved_model or litert.",
+            autocompletion=options.one_of("allcnn.export:FORMATS"),
+        ),
+    ],
     output: Annotated[
         Path | None,
-        typer.Option(
+        options.option(
             "--output",
             "-o",
             metavar="PATH",
-            help="What to write; must not be there. [default: beside the model: model.onnx, model.tflite, saved_model]",
+            help="What to write; must not be there.",
+            default="beside the model: model.onnx, model.tflite, saved_model",
         ),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Write a saved model as ONNX, SavedModel or LiteRT.
+    r"""Write a saved model as ONNX, SavedModel or LiteRT.
 
-    Its preprocessing and class names are inside. It takes raw RGB images, 0 to 255, in batches of any size. ONNX needs:
-    pip install "allcnn[export]"
+    Its preprocessing and class names are inside. It takes raw RGB images,
+    0 to 255, in batches of any size. ONNX needs: pip install "allcnn\[export]"
 
-    \b
     Examples:
       allcnn export runs/strided-a-cifar10-paper-lr0.05-seed0 --format onnx
       allcnn export ckpt.keras --format litert -o app/model.tflite
     """
-    with only_results_on_stdout():
+    with only_results_on_stdout(), waiting("exporting"):
         from allcnn.export import export_model
 
         exported = export_model(saved, form, output)

@@ -176,3 +176,9 @@ def test_one_picture_costs_one_picture(saved_colours, tmp_path, monkeypatch) -> 
     )
     predict(saved_colours, tmp_path / "leaf.png")
     assert sizes == [1]
+
+
+def test_tensorflow_does_not_warn_of_many_models(caplog) -> None:
+    for filters in range(1, 8):
+        probabilities(build_model(f"{filters}C1-NC1-GAP", (2, 2, 3), 3), IMAGES, 7)
+    assert caplog.records == []

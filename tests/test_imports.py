@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # In the order in which data flows.
 ROOMS = (
-    "errors", "files", "tables", "orphan", "processes", "ray_cluster", "backend", "device", "specs", "data",
+    "errors", "waiting", "files", "tables", "orphan", "processes", "ray_cluster", "backend", "device", "specs", "data",
     "preprocessing", "models", "scores", "evaluation", "optimizers", "runs", "training", "sweep", "visualize",
     "benchmark", "export", "reports", "page",
 )  # fmt: skip
@@ -49,7 +49,7 @@ def relative(path: Path) -> str:
 def test_there_is_something_to_check() -> None:
     assert len(SOURCES) > 30
     assert {room_of(module) for path in SOURCES for _, module in imported(path) if module.startswith("allcnn.")} >= {
-        "errors", "files", "specs", "data", "preprocessing", "models", "runs",
+        "errors", "waiting", "files", "specs", "data", "preprocessing", "models", "runs",
     }  # fmt: skip
 
 

@@ -65,6 +65,25 @@ def test_terminal() -> None:
     assert terminal(table).splitlines()[-2:] == ['  1  100% "sure" [x](y)…', "a remark of some words"]
 
 
+def test_spare_columns_are_left_out_of_a_terminal_that_is_too_narrow() -> None:
+    columns = [
+        Column("name", value("name", ""), left=True),
+        Column("first", value("first", ""), spare=True),
+        Column("last", value("last", ""), spare=True),
+    ]
+    table = tabulate("odd", "a title", columns, [({"name": "all-c", "first": 1, "last": 2}, ["note"])])
+
+    def headings(width: int | None) -> list[str]:
+        return terminal(table, columns_width=width).splitlines()[2].split()
+
+    assert headings(None) == headings(25) == ["name", "first", "last", "notes"]
+    assert headings(24) == headings(19) == ["name", "first", "notes"]
+    assert headings(18) == headings(5) == ["name", "notes"]
+    assert (
+        terminal(table, columns_width=5).splitlines()[-1] == "Left out for their width: first, last. --wide shows them."
+    )
+
+
 def test_markdown() -> None:
     assert markdown(ODD) == (
         "**50 % of {a\\_b} & #1 ~ ^ \\\\ $**\n\n"

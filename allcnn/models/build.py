@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from allcnn.errors import InputError
+from allcnn.errors import InputError, one_of
 from allcnn.preprocessing.field import field_layers, network_shape
 from allcnn.specs import resolve
 from allcnn.specs.layers import ACTIVATIONS, Activation, Conv, Dense, Dropout, GlobalAverage, Norm, Pool, Spec
@@ -121,7 +121,7 @@ class LayerOptions:
 def check_initializer(name: str) -> None:
     """Refuse an initializer that is not one of `INITIALIZERS`. Raises InputError."""
     if name not in INITIALIZERS:
-        raise InputError(f'unknown initializer "{name}"; expected one of: {", ".join(INITIALIZERS)}.')
+        raise InputError(f'unknown initializer "{name}"; {one_of(name, INITIALIZERS)}')
 
 
 def make_layers(

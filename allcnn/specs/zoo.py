@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from allcnn.errors import InputError, SpecError
+from allcnn.errors import InputError, SpecError, did_you_mean, nearest
 from allcnn.specs.derive import all_convolutional, convpool, strided
 from allcnn.specs.language import MAX_CHARACTERS, is_token, parse
 from allcnn.specs.layers import Spec, shortened
@@ -248,14 +248,10 @@ def _meant_as_text(text: str) -> bool:
 
 
 def _unknown(name: str) -> InputError:
-    from difflib import get_close_matches
-
-    matches = get_close_matches(_plain(name), _SPELLINGS, n=6, cutoff=0.5)
-    nearest = list(dict.fromkeys(_SPELLINGS[spelling] for spelling in matches))[:3]
-    suggestion = f"the nearest are {', '.join(nearest)}. " if nearest else ""
+    near = dict.fromkeys(_SPELLINGS[spelling] for spelling in nearest(_plain(name), _SPELLINGS))
     shown = shortened(name if name.isprintable() else repr(name)[1:-1], 60)
     return InputError(
-        f'unknown network "{shown}": {suggestion}`allcnn params` lists every name; '
+        f'unknown network "{shown}".{did_you_mean(list(near))} `allcnn params` lists every name; '
         "a network of your own is a text such as 96C3-96C3/2-NC1-GAP"
     )
 

@@ -21,7 +21,8 @@ def message(*arguments, kind=DataError, **options) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("cifar", " Did you mean cifar10?"), ("digit", " Did you mean digits?"), ("imagenet", "")]
+    ("name", "hint"),
+    [("cifar", " Did you mean cifar10 or cifar100?"), ("digit", " Did you mean digits?"), ("imagenet", "")],
 )
 def test_unknown_name(name, hint):
     assert message(name, kind=InputError) == (
