@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-from allcnn.errors import InputError
+from allcnn.errors import InputError, install_hint
 
 BACKENDS = ("tensorflow", "jax")
 
@@ -27,7 +27,7 @@ def choose_backend(name: str | None = None) -> str:
     if name not in BACKENDS:
         raise InputError(f'unknown backend "{name}"; expected one of: {", ".join(BACKENDS)}.')
     if find_spec(name) is None:
-        raise InputError(f'the backend "{name}" is not installed. Install it with: pip install "allcnn[{name}]"')
+        raise InputError(f'the backend "{name}" is not installed. {install_hint(name)}')
     loaded = sys.modules.get("keras")
     if loaded is not None and loaded.backend.backend() != name:
         raise InputError(

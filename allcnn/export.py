@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allcnn.backend import choose_backend, hold_standard_error, load_keras
-from allcnn.errors import AllcnnError, CheckpointError, InputError
+from allcnn.errors import AllcnnError, CheckpointError, InputError, install_hint
 from allcnn.evaluation import takes_images
 from allcnn.files import atomic_folder, atomic_path
 from allcnn.models.saved import CARD_MEMBER, ModelCard, SavedModel, find_model_file, in_short, open_saved, read_card
@@ -142,7 +142,7 @@ def _check_packages(kind: Format) -> None:
     if missing:
         raise InputError(
             f"{kind.title} needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed. "
-            'Install it with: pip install "allcnn[export]"'
+            f"{install_hint('export')}"
         )
 
 

@@ -30,8 +30,8 @@ def export(
 ) -> None:
     """Write a saved model as ONNX, SavedModel or LiteRT.
 
-    Its preprocessing and class names are inside. It takes raw RGB images, 0 to 255, in batches of any size. ONNX needs:
-    pip install "allcnn[export]"
+    Its preprocessing and class names are inside. It takes raw RGB images, 0 to 255, in batches of any size. ONNX needs
+    the packages onnx and tf2onnx.
 
     \b
     Examples:

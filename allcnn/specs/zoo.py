@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from allcnn.errors import InputError, SpecError
-from allcnn.specs.derive import all_convolutional, convpool, strided
 from allcnn.specs import language
+from allcnn.specs.derive import all_convolutional, convpool, strided
 from allcnn.specs.language import MAX_CHARACTERS, is_token
 from allcnn.specs.layers import Spec, shortened
 

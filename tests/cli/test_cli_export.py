@@ -18,7 +18,7 @@ def run(digits_run, tmp_path):
 
 def test_a_run_goes_to_onnx_and_its_class_names_with_it(allcnn, run) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install onnxruntime")
-    pytest.importorskip("tf2onnx", reason='tf2onnx is not installed: pip install "allcnn[export]"')
+    pytest.importorskip("tf2onnx", reason="tf2onnx is not installed: pip install tf2onnx onnx")
     result = allcnn("export", run, "--format", "onnx")
     assert (result.code, result.err) == (0, "")
     path = run / "model.onnx"

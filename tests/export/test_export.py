@@ -12,7 +12,7 @@ import pytest
 from runtimes import run_litert
 
 import allcnn
-from allcnn.errors import AllcnnError, CheckpointError, InputError
+from allcnn.errors import AllcnnError, CheckpointError, InputError, install_hint
 from allcnn.export import FORMATS, export_model
 from allcnn.models.build import build_model
 from allcnn.models.saved import open_saved
@@ -20,7 +20,7 @@ from allcnn.models.saved import open_saved
 CAFE = "caf\N{LATIN SMALL LETTER E WITH ACUTE}"
 needs_onnx = pytest.mark.skipif(
     not all(map(allcnn.export.find_spec, ("onnx", "tf2onnx"))),
-    reason='tf2onnx or onnx is not installed: pip install "allcnn[export]"',
+    reason="tf2onnx or onnx is not installed: pip install tf2onnx onnx",
 )
 EVERY_FORMAT = [pytest.param(name, marks=needs_onnx if name == "onnx" else ()) for name in FORMATS]
 
@@ -151,8 +151,7 @@ def test_what_appears_during_the_conversion_stays(saved, monkeypatch) -> None:
 
 def test_a_missing_package_is_named(saved, monkeypatch) -> None:
     monkeypatch.setattr("allcnn.export.find_spec", lambda name: None if name == "tf2onnx" else name)
-    message = 'ONNX needs tf2onnx, which is not installed. Install it with: pip install "allcnn[export]"'
-    refused(message, saved, "onnx")
+    refused(f"ONNX needs tf2onnx, which is not installed. {install_hint('export')}", saved, "onnx")
 
 
 def test_another_backend_that_already_runs_is_refused(saved, monkeypatch) -> None:
