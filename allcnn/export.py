@@ -16,12 +16,13 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allcnn.backend import choose_backend, hold_standard_error, load_keras
 from allcnn.errors import AllcnnError, CheckpointError, InputError, install_hint
-from allcnn.evaluation import takes_images
+from allcnn.evaluation import Model, takes_images
 from allcnn.files import atomic_folder, atomic_path
 from allcnn.models.saved import CARD_MEMBER, ModelCard, SavedModel, find_model_file, in_short, open_saved, read_card
 
@@ -60,7 +61,7 @@ class Export:
         return {**asdict(self), "path": str(self.path)}
 
 
-def export_model(model: keras.Model | SavedModel | str | Path, format: str, output: str | Path | None = None) -> Export:
+def export_model(model: Model, format: str, output: str | Path | None = None) -> Export:
     """Write a model for another runtime: images in, class probabilities out, in batches of any size, float32.
 
     A model that allcnn saved takes raw RGB images, 0 to 255, its preprocessing inside. Input and output are called
@@ -69,7 +70,7 @@ def export_model(model: keras.Model | SavedModel | str | Path, format: str, outp
     in a SavedModel's assets.extra, and at the end of a LiteRT file, where any zip program reads it.
 
     Args:
-        model: a .keras file, a run folder, or an opened model, any Keras model of images too.
+        model: as in `allcnn.evaluate`; any Keras model of images too.
         format: "onnx", "saved_model" or "litert".
         output: what to write; must not be there. By default beside the file of the model: NAME.onnx, NAME.tflite, or
             the folder saved_model.
@@ -88,7 +89,7 @@ def export_model(model: keras.Model | SavedModel | str | Path, format: str, outp
     _check_packages(kind)
     _choose_tensorflow()
     load_keras()
-    opened = open_saved(model) if isinstance(model, str | Path) else model
+    opened = open_saved(model) if isinstance(model, str | PathLike) else model
     network = opened.model if isinstance(opened, SavedModel) else opened
     name = str(file) if file else f'the model "{network.name}"'
     _check_network(network, card, name)
@@ -102,11 +103,11 @@ def export_model(model: keras.Model | SavedModel | str | Path, format: str, outp
     return Export(path, format, sum(part.stat().st_size for part in written), (inputs,), (outputs,), document)
 
 
-def _find(model: keras.Model | SavedModel | str | Path) -> tuple[Path | None, ModelCard | None]:
+def _find(model: Model) -> tuple[Path | None, ModelCard | None]:
     """The file and the card of a model, None where it has none. Needs no Keras."""
     if isinstance(model, SavedModel):
         return model.path, model.card
-    if isinstance(model, str | Path):
+    if isinstance(model, str | PathLike):
         path = find_model_file(model)
         return path, read_card(path)
     return None, None

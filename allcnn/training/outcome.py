@@ -44,6 +44,10 @@ class TrainingResult:
     test_top5_error: float | None = None
     damaged_images: int = 0
 
+    def __fspath__(self) -> str:
+        """The run's folder: whatever takes the path of a run takes its result."""
+        return str(self.run_dir)
+
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values, for JSON."""
         return {**asdict(self), "run_dir": str(self.run_dir)}
