@@ -27,6 +27,7 @@ from allcnn.models.parts import check_images_fit, check_tests, fitting_batch, me
 from allcnn.models.saved import ModelCard, SavedModel, find_model_file, open_saved, read_card
 from allcnn.scores import Evaluation as Evaluation
 from allcnn.scores import score
+from allcnn.tables import facts_html
 
 if TYPE_CHECKING:
     import keras
@@ -46,6 +47,13 @@ class Prediction:
 
     image: str
     classes: tuple[tuple[str, float], ...]
+
+    def __repr__(self) -> str:
+        first = ", ".join(f"{name} {100 * probability:.2f} %" for name, probability in self.classes[:3])
+        return f"Prediction({self.image}: {first}{', ...' if len(self.classes) > 3 else ''})"
+
+    def _repr_html_(self) -> str:
+        return facts_html(self.image, {name: f"{100 * probability:.2f} %" for name, probability in self.classes})
 
 
 def probabilities(

@@ -13,9 +13,11 @@ from allcnn.visualize.graph import METHODS, Graph
 
 if TYPE_CHECKING:
     import keras
+    from matplotlib.figure import Figure
 
 #: Where in its feature map a unit is looked at, if not at a given place: where it is largest.
 STRONGEST = "strongest"
+_PLOTTED_IN_A_ROW = 8
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,35 @@ class Attribution:
     maps: np.ndarray
     activations: np.ndarray
     positions: np.ndarray | None
+
+    def __repr__(self) -> str:
+        return f"Attribution({len(self.maps)} maps of {self.maps.shape[1:]})"
+
+    def plot(self, images: np.ndarray | None = None) -> Figure:
+        """The maps as pictures, each on its own scale with zero grey, beside their images if those are given.
+
+        Args:
+            images: raw, (n, height, width, 3), 0..255.
+
+        Raises:
+            InputError: maps of other than 1 or 3 channels, or more or fewer images than maps.
+        """
+        from allcnn.visualize.figures import Panel, as_grid, image_pictures, plotted, signal_pictures
+
+        channels = self.maps.shape[-1]
+        if self.maps.ndim != 4 or channels not in (1, 3):
+            raise InputError(f"maps of shape {self.maps.shape} are no pictures; expected 1 or 3 channels.")
+        pictures = signal_pictures(np.repeat(self.maps, 3 // channels, axis=-1))
+        title = f"{len(pictures)} map{'s' * (len(pictures) > 1)}"
+        if images is None:
+            return plotted([[Panel("", as_grid(pictures, min(len(pictures), _PLOTTED_IN_A_ROW)))]], title)
+        images = np.asarray(images)
+        check_shape(images, (None, None, 3))
+        if len(images) != len(pictures):
+            raise InputError(f"got {len(images)} images for {len(pictures)} maps; expected as many.")
+        labels = [f"image {index}" for index in range(len(images))]
+        panels = [Panel("image", image_pictures(images)[:, None], labels), Panel("map", pictures[:, None])]
+        return plotted([panels], title)
 
 
 class Attributor:
