@@ -34,10 +34,11 @@ class Evaluation:
     skipped: int = 0
 
     def __repr__(self) -> str:
-        return (
-            f"Evaluation({self.error_percent:.2f} % error: {self.errors:,} of {self.images:,} images, "
-            f"cross-entropy {self.cross_entropy:.4f})"
-        )
+        return f"Evaluation({self._in_words()})"
+
+    def _in_words(self) -> str:
+        found = f"{self.error_percent:.2f} % error: {self.errors:,} of {self.images:,} images"
+        return f"{found}, cross-entropy {self.cross_entropy:.4f}"
 
     def _repr_html_(self) -> str:
         found = zip(self.class_names, self.confusion.sum(axis=1).tolist(), self.class_errors(), strict=True)
@@ -48,7 +49,7 @@ class Evaluation:
             remarks = [f"Those of {len(self.class_names)} classes with the largest errors."]
         columns = [Column("class", value("class", ""), left=True), Column("images", value("images", ","))]
         columns.append(Column("error %", value("error")))
-        return html(tabulate("", repr(self), columns, rows, remarks))
+        return html(tabulate("", self._in_words(), columns, rows, remarks))
 
     def class_errors(self) -> list[float | None]:
         """The error of each class in percent; None for a class without images."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from allcnn.errors import InputError
+from allcnn.tables import facts_html
 from allcnn.visualize.graph import METHODS, Graph
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ class Attribution:
 
     def __repr__(self) -> str:
         return f"Attribution({len(self.maps)} maps of {self.maps.shape[1:]})"
+
+    def _repr_html_(self) -> str:
+        places = None if self.positions is None else self.positions.shape
+        about = {"maps": self.maps.shape, "activations": self.activations.shape, "positions": places}
+        return facts_html("Attribution; plot() draws it", about)
 
     def plot(self, images: np.ndarray | None = None) -> Figure:
         """The maps as pictures, each on its own scale with zero grey, beside their images if those are given.

@@ -12,6 +12,7 @@ import numpy as np
 from allcnn.device import physical_memory
 from allcnn.errors import InputError
 from allcnn.evaluation import BATCH_SIZE, probabilities
+from allcnn.tables import facts_html
 from allcnn.visualize.attribution import STRONGEST, Attributor, check_shape
 from allcnn.visualize.graph import METHODS, Graph
 from allcnn.visualize.receptive import ReceptiveField, preprocessed_image, receptive_field
@@ -55,6 +56,15 @@ class Patches:
         height, width = self.field.size
         back = f", {self.method} reconstructions" if self.reconstructions is not None else ""
         return f"Patches({self.layer}: {units} units, {most} patches of {height}x{width} for each{back})"
+
+    def _repr_html_(self) -> str:
+        units, most = self.images.shape
+        height, width = self.field.size
+        about = {
+            "layer": self.layer, "units": units, "patches of each": most, "receptive field": f"{height}x{width}",
+            "reconstructions": self.method,
+        }  # fmt: skip
+        return facts_html("Patches; plot() draws them", about)
 
     def plot(self) -> Figure:
         """A row for each unit: what came back from its strongest patches, and these, as raw images 0..255.
