@@ -16,26 +16,28 @@ if TYPE_CHECKING:
 
 def export(
     saved: options.SavedModel,
-    form: Annotated[str, typer.Option("--format", metavar="FORM", help="onnx, saved_model or litert.")],
+    form: Annotated[str, typer.Option("--format", metavar="FORM", help="onnx, saved_model, litert or card.")],
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
             metavar="PATH",
-            help="What to write; must not be there. [default: beside the model: model.onnx, model.tflite, saved_model]",
+            help="What to write; must not be there. [default: beside the model: model.onnx, model.tflite, saved_model, "
+            "README.md]",
         ),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Write a saved model as ONNX, SavedModel or LiteRT.
+    """Write a saved model as ONNX, SavedModel or LiteRT, or its model card.
 
     Its preprocessing and class names are inside. It takes raw RGB images, 0 to 255, in batches of any size. ONNX needs
-    the packages onnx and tf2onnx.
+    the packages onnx and tf2onnx. A card is a README.md for a model hub, with the figures of the model's run.
 
     \b
     Examples:
       allcnn export runs/strided-a-cifar10-paper-lr0.05-seed0 --format onnx
+      allcnn export runs/strided-a-cifar10-paper-lr0.05-seed0 --format card
       allcnn export ckpt.keras --format litert -o app/model.tflite
     """
     with only_results_on_stdout():
@@ -46,10 +48,20 @@ def export(
         show_json({"checkpoint": str(saved), **exported.as_dict()})
         return
     show(f"{exported.path}: {exported.bytes:,} bytes")
+    if exported.whitening_bytes:
+        whitening, rest = exported.whitening_bytes, exported.bytes - exported.whitening_bytes
+        show(
+            f"  {_megabytes(whitening)} of it is the whitening matrix; "
+            f"a run with --preprocessing standardize makes one of {_megabytes(rest)}"
+        )
     for tensor in exported.inputs:
         show(f"  takes {_in_words(tensor)}")
     for tensor in exported.outputs:
         show(f"  gives {_in_words(tensor)}")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
 
 
 def _in_words(tensor: Tensor) -> str:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = (
     "errors", "files", "tables", "orphan", "processes", "ray_cluster", "backend", "device", "specs", "data",
     "preprocessing", "models", "scores", "evaluation", "optimizers", "runs", "training", "sweep", "visualize",
-    "benchmark", "export", "reports", "page",
+    "benchmark", "hub_card", "export", "reports", "page",
 )  # fmt: skip
 # Elsewhere Keras is enough, and either backend will do.
 MAY_NAME_A_BACKEND = {

@@ -163,7 +163,7 @@ def _why_no_model(folder: Path) -> str:
     if runs:
         names = " or ".join(quote(str(run)) for run in runs[:3])
         return (
-            f"holds {len(runs)} run{'s' * (len(runs) > 1)}; expected a single run, such as {names}.\n"
+            f"holds {len(runs)} run{'s' * (len(runs) > 1)} and is none itself; expected one of them, such as {names}.\n"
             f"For all of them in one table: allcnn report {quote(str(folder))}"
         )
     return (

@@ -120,6 +120,7 @@ def write_summary(plan: RunPlan, status: str, rows: Sequence[Row], of_epochs: in
         "parameters": plan.parameters,
         "epochs": len(rows),
         "of_epochs": of_epochs,
+        "test_images": len(plan.data.test_images),
         "published_error": result_row_of(plan).published_error_percent,
         **{key: last[key] for key in _RESULTS if last.get(key) is not None},
         "seconds": _training_seconds(rows),

@@ -49,7 +49,7 @@ class Attribution:
             images: raw, (n, height, width, 3), 0..255.
 
         Raises:
-            InputError: maps of other than 1 or 3 channels, or more or fewer images than maps.
+            InputError: maps of other than 1 or 3 channels, or images of another number or size than theirs.
         """
         from allcnn.visualize.figures import Panel, as_grid, image_pictures, plotted, signal_pictures
 
@@ -57,16 +57,18 @@ class Attribution:
         if self.maps.ndim != 4 or channels not in (1, 3):
             raise InputError(f"maps of shape {self.maps.shape} are no pictures; expected 1 or 3 channels.")
         pictures = signal_pictures(np.repeat(self.maps, 3 // channels, axis=-1))
-        title = f"{len(pictures)} map{'s' * (len(pictures) > 1)}"
+        title = "Attribution, each map on its own scale"
         if images is None:
             return plotted([[Panel("", as_grid(pictures, min(len(pictures), _PLOTTED_IN_A_ROW)))]], title)
         images = np.asarray(images)
         check_shape(images, (None, None, 3))
-        if len(images) != len(pictures):
-            raise InputError(f"got {len(images)} images for {len(pictures)} maps; expected as many.")
+        if images.shape != pictures.shape:
+            raise InputError(
+                f"images of shape {images.shape} beside maps of {self.maps.shape}; expected as many alike."
+            )
         labels = [f"image {index}" for index in range(len(images))]
-        panels = [Panel("image", image_pictures(images)[:, None], labels), Panel("map", pictures[:, None])]
-        return plotted([panels], title)
+        beside = np.stack([image_pictures(images), pictures], axis=1)
+        return plotted([[Panel("", beside, labels, ["image", "map"])]], title)
 
 
 class Attributor:

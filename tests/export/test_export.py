@@ -119,7 +119,7 @@ def patch_writer(monkeypatch, form, write) -> None:
 
 
 def test_wrong_formats_and_outputs_are_refused(saved, tmp_path) -> None:
-    refused('unknown format "tflite"; expected one of: onnx, saved_model, litert.', saved, "tflite")
+    refused('unknown format "tflite"; expected one of: onnx, saved_model, litert, card.', saved, "tflite")
     no_file = tmp_path / "none.keras"
     message = f"{no_file}: no such file; expected a .keras file or a run folder."
     refused(message, no_file, "litert", kind=CheckpointError)
