@@ -29,7 +29,7 @@ def export(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Write a saved model as ONNX, SavedModel or LiteRT, or its model card.
+    """Write a model as ONNX, SavedModel or LiteRT, or its model card.
 
     Its preprocessing and class names are inside. It takes raw RGB images, 0 to 255, in batches of any size. ONNX needs
     the packages onnx and tf2onnx. A card is a README.md for a model hub, with the figures of the model's run.

@@ -16,6 +16,7 @@ from allcnn.errors import AllcnnError, CheckpointError, InputError, install_hint
 from allcnn.export import FORMATS, export_model
 from allcnn.models.build import build_model
 from allcnn.models.saved import open_saved
+from allcnn.preprocessing import make_preprocessing
 
 CAFE = "caf\N{LATIN SMALL LETTER E WITH ACUTE}"
 needs_onnx = pytest.mark.skipif(
@@ -209,3 +210,11 @@ def test_a_failed_conversion_is_one_line_and_leaves_nothing(saved, form, monkeyp
     refused(said, saved, form, kind=AllcnnError)
     assert [path.name for path in saved.parent.iterdir()] == ["ckpt.keras"]
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_whitening_matrix_is_measured(saved, tmp_path) -> None:
+    assert export_model(saved, "saved_model").whitening_bytes == 0
+    images = np.random.default_rng(0).integers(0, 256, (40, 6, 6, 3)).astype(np.uint8)
+    model = build_model("NC1-GAP", (6, 6, 3), 3, preprocessing=make_preprocessing("gcn-zca").adapt(images))
+    exported = export_model(model, "saved_model", tmp_path / "whitened")
+    assert exported.whitening_bytes == 4 * (108 * 108 + 108) < exported.bytes
