@@ -93,6 +93,15 @@ def load_keras(deterministic: bool = False) -> None:
                 tensorflow.config.experimental.enable_op_determinism()
 
 
+def import_keras_quietly() -> None:
+    """Import Keras, if nobody has, without the start-up chatter of its backend; unlike `load_keras` settle nothing."""
+    if "keras" not in sys.modules:
+        with hold_standard_error():
+            import keras
+
+            keras.ops.zeros(1)  # the backend looks for devices now
+
+
 def hide_gpus_from_tensorflow() -> None:
     """Keep TensorFlow, which then only feeds images, off the GPU that JAX trains on."""
     import tensorflow

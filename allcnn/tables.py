@@ -255,7 +255,7 @@ def html(table: Table) -> str:
         )
 
     headings = [column.heading for column in table.columns]
-    lines = ["<table>", f'<caption style="text-align:left">{escape(table.title)}</caption>']
+    lines = ["<table>", f'<caption style="text-align:left; white-space:nowrap">{escape(table.title)}</caption>']
     if any(headings):
         lines.append(f"<thead><tr>{line(headings, 'th')}</tr></thead>")
     for section, rows in table.parts():

@@ -19,6 +19,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from allcnn.backend import import_keras_quietly
 from allcnn.errors import CheckpointError, InputError
 from allcnn.files import SEAL_BYTES, atomic_path, cache_folder, check_seal, read_file, seal_of
 
@@ -117,6 +118,7 @@ def open_saved(path: str | PathLike[str]) -> SavedModel:
     """Load a saved model and its card; args and errors as `load_model`."""
     path = find_model_file(path)
     config, card = _read_texts(path)
+    import_keras_quietly()
     import keras
 
     import allcnn.models.layers  # noqa: F401  (registers p-norm pooling)
