@@ -47,7 +47,7 @@ def test_a_notebook_sees_bars_that_leave(outputs, capsys, monkeypatch) -> None:
     display.on_epoch_end(0, {"learning_rate": 0.05, "loss": 0.25, "accuracy": 0.5, "test_error": 12.5})
     display.on_train_end()
     assert outputs == [""]
-    assert "test error 12.50 %" in capsys.readouterr().out
+    assert "12.50 %" in capsys.readouterr().out
 
 
 def test_a_log_is_not_watched() -> None:
