@@ -13,7 +13,7 @@ from contextlib import contextmanager, redirect_stderr
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from allcnn.errors import InputError, one_of
+from allcnn.errors import InputError, install_hint, one_of
 from allcnn.waiting import waiting
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def choose_backend(name: str | None = None) -> str:
     if name not in BACKENDS:
         raise InputError(f'unknown backend "{name}"; {one_of(name, BACKENDS)}')
     if find_spec(name) is None:
-        raise InputError(f'the backend "{name}" is not installed. Install it with: pip install "allcnn[{name}]"')
+        raise InputError(f'the backend "{name}" is not installed. {install_hint(name)}')
     loaded = sys.modules.get("keras")
     if loaded is not None and loaded.backend.backend() != name:
         raise InputError(
@@ -127,6 +127,15 @@ def _set_xla_flags(deterministic: bool) -> None:
         wanted.append(_NO_YNN_FUSIONS)
     flags = " ".join([flags, *(flag for flag in wanted if flag.partition("=")[0] not in flags)])
     os.environ["XLA_FLAGS"] = flags.strip()
+
+
+def import_keras_quietly() -> None:
+    """Import Keras, if nobody has, without the start-up chatter of its backend; unlike `load_keras` settle nothing."""
+    if "keras" not in sys.modules:
+        with hold_standard_error():
+            import keras
+
+            keras.ops.zeros(1)  # the backend looks for devices now
 
 
 def hide_gpus_from_tensorflow() -> None:

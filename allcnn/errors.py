@@ -74,6 +74,25 @@ def did_you_mean(names: Sequence[str]) -> str:
     return f" Did you mean {', '.join(others)}{' or ' if others else ''}{last}?" if last else ""
 
 
+def install_hint(extra: str) -> str:
+    """How to install the packages of an extra of allcnn, or one that it requires, wherever allcnn came from."""
+    import re
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        pairs = [line.partition(";")[::2] for line in requires("allcnn") or ()]
+    except PackageNotFoundError:
+        pairs = []
+    packages = [
+        package.strip()
+        for package, marker in pairs
+        if re.search(rf"""extra == ['"]{extra}['"]""", marker) or (not marker and re.match(rf"{extra}\b", package))
+    ]
+    # A copy of the repository that was never installed has its extras only.
+    wanted = " ".join(f'"{package}"' for package in packages) or f'".[{extra}]"'
+    return f"Install it with: pip install {wanted}"
+
+
 def is_whole(value: object) -> TypeGuard[int]:
     """Whether a value is a whole number. True and False, which Python counts among them, are not."""
     return isinstance(value, int) and not isinstance(value, bool)

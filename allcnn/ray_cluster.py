@@ -9,7 +9,7 @@ from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
 from typing import Any
 
-from allcnn.errors import InputError, one_line
+from allcnn.errors import InputError, install_hint, one_line
 from allcnn.waiting import waiting
 
 
@@ -21,7 +21,7 @@ def connected(address: str | None) -> Iterator[Any]:
         InputError: Ray is not installed, or no cluster answers.
     """
     if find_spec("ray") is None:
-        raise InputError('Ray is not installed. Install it with: pip install "allcnn[ray]"')
+        raise InputError(f"Ray is not installed. {install_hint('ray')}")
     import ray
 
     # Of every lost node Ray prints a page of its daemon's log to standard output, whatever it was told.

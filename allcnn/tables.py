@@ -1,6 +1,6 @@
-"""A table as data, and the same table as text: lines for a terminal, markdown, LaTeX, CSV, JSON.
+"""A table as data, and the same table as text: lines for a terminal, markdown, LaTeX, CSV, JSON, HTML of a notebook.
 
-Its HTML is made by `allcnn/page/parts.html`. And a duration as text.
+The page's HTML is made by `allcnn/page/parts.html`. And a duration as text.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import io
 import json
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from itertools import groupby
 from typing import Any
 
@@ -69,6 +70,16 @@ class Table:
         """Each section and its rows."""
         for section, rows in groupby(self.rows, key=lambda row: row.section):
             yield section, list(rows)
+
+    def __repr__(self) -> str:
+        columns = ", ".join(column.heading for column in self.columns)
+        return f"Table({self.name!r}: {len(self.rows)} rows of {columns})"
+
+    def __str__(self) -> str:
+        return terminal(self)
+
+    def _repr_html_(self) -> str:
+        return html(self)
 
 
 def tabulate(
@@ -247,6 +258,37 @@ def json_text(table: Table) -> str:
     rows = [{**row.values, "notes": list(row.notes)} for row in table.rows]
     document = {"table": table.name, "title": table.title, "rows": rows, "remarks": list(table.remarks)}
     return json.dumps(document, indent=1, allow_nan=False) + "\n"
+
+
+def html(table: Table) -> str:
+    """A table in a notebook, in the notebook's own colours: the title, the rows, footnotes, remarks."""
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        sides = ("left" if column.left else "right" for column in table.columns)
+        return "".join(
+            f'<{tag} style="text-align:{side}">{escape(cell)}</{tag}>' for cell, side in zip(cells, sides, strict=True)
+        )
+
+    headings = [column.heading for column in table.columns]
+    lines = ["<table>", f'<caption style="text-align:left; white-space:nowrap">{escape(table.title)}</caption>']
+    if any(headings):
+        lines.append(f"<thead><tr>{line(headings, 'th')}</tr></thead>")
+    for section, rows in table.parts():
+        if section:
+            lines.append(f'<tr><th colspan="{len(headings)}" style="text-align:left">{escape(section)}</th></tr>')
+        lines += [f"<tr>{line(row.cells, 'td')}</tr>" for row in rows]
+    lines.append("</table>")
+    below = [f"{number}. {note}" for number, note in enumerate(table.footnotes, start=1)] + list(table.remarks)
+    lines += [f"<div><small>{escape(text)}</small></div>" for text in below]
+    return "\n".join(lines)
+
+
+def facts_html(title: str, facts: Mapping[str, object]) -> str:
+    """A few facts in a notebook, a name and a value in a line; those that are None are left out."""
+    rows = [({"name": name, "value": str(fact)}, ()) for name, fact in facts.items() if fact is not None]
+    return html(
+        tabulate("", title, [Column("", value("name", ""), left=True), Column("", value("value", ""), left=True)], rows)
+    )
 
 
 #: The forms by the names that `allcnn report --format` has for them.

@@ -20,8 +20,8 @@ def export(
         options.option(
             "--format",
             metavar="NAME",
-            help="onnx, saved_model or litert.",
-            autocompletion=options.one_of("allcnn.export:FORMATS"),
+            help="onnx, saved_model, litert or card.",
+            autocompletion=options.one_of("allcnn.export:FORMATS", "card"),
         ),
     ],
     output: Annotated[
@@ -31,18 +31,20 @@ def export(
             "-o",
             metavar="PATH",
             help="What to write; must not be there.",
-            default="beside the model: model.onnx, model.tflite, saved_model",
+            default="beside the model: model.onnx, model.tflite, saved_model, README.md",
         ),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    r"""Write a saved model as ONNX, SavedModel or LiteRT.
+    """Write a model as ONNX, SavedModel or LiteRT, or its model card.
 
     Its preprocessing and class names are inside. It takes raw RGB images,
-    0 to 255, in batches of any size. ONNX needs: pip install "allcnn\[export]"
+    0 to 255, in batches of any size. ONNX needs the packages onnx and tf2onnx.
+    A card is a README.md for a model hub, with the figures of the model's run.
 
     Examples:
       allcnn export runs/strided-a-cifar10-paper-lr0.05-seed0 --format onnx
+      allcnn export runs/strided-a-cifar10-paper-lr0.05-seed0 --format card
       allcnn export ckpt.keras --format litert -o app/model.tflite
     """
     with only_results_on_stdout(), waiting("exporting"):
@@ -53,10 +55,20 @@ def export(
         show_json({"checkpoint": str(saved), **exported.as_dict()})
         return
     show(f"{exported.path}: {exported.bytes:,} bytes")
+    if exported.whitening_bytes:
+        whitening, rest = exported.whitening_bytes, exported.bytes - exported.whitening_bytes
+        show(
+            f"  {_megabytes(whitening)} of it is the whitening matrix; "
+            f"a run with --preprocessing standardize makes one of {_megabytes(rest)}"
+        )
     for tensor in exported.inputs:
         show(f"  takes {_in_words(tensor)}")
     for tensor in exported.outputs:
         show(f"  gives {_in_words(tensor)}")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
 
 
 def _in_words(tensor: Tensor) -> str:

@@ -14,7 +14,9 @@ from allcnn_cli.output import only_results_on_stdout, percent, show_json, show_t
 
 def predict(
     saved: options.SavedModel,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files of any size.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE|DIR", help="Image files of any size, or folders of them.")
+    ],
     top: Annotated[int, options.option("--top", min=1, metavar="N", help="How many classes to show for an image.")] = 5,
     as_json: options.Json = False,
     backend: options.Backend = None,
@@ -23,8 +25,9 @@ def predict(
 
     Each is brought to the network's size as in training.
 
-    Example:
+    Examples:
       allcnn predict runs/strided-a-cifar10-paper-lr0.05-seed0 cat.jpg --top 3
+      allcnn predict runs/strided-a-cifar10-paper-lr0.05-seed0 ~/photographs --json
     """
     from allcnn.backend import choose_backend
 

@@ -8,7 +8,7 @@ import pytest
 
 from allcnn import backend
 from allcnn.backend import choose_backend
-from allcnn.errors import InputError
+from allcnn.errors import InputError, install_hint
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_other_backends_are_refused(no_keras, monkeypatch) -> None:
 def test_a_backend_that_is_not_installed(no_keras) -> None:
     with pytest.raises(InputError) as caught:
         choose_backend("jax")
-    assert str(caught.value) == 'the backend "jax" is not installed. Install it with: pip install "allcnn[jax]"'
+    assert str(caught.value) == f'the backend "jax" is not installed. {install_hint("jax")}'
 
 
 def test_keras_already_runs_on_another(monkeypatch) -> None:

@@ -9,11 +9,12 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import pytest
 
 from allcnn.reports.report import TABLES, report_table
-from allcnn.tables import Column, Table, csv_text, json_text, latex, markdown, tabulate, terminal, value
+from allcnn.tables import Column, Table, csv_text, facts_html, json_text, latex, markdown, tabulate, terminal, value
 
 ODD = tabulate(
     "odd",
@@ -175,3 +176,15 @@ def test_json_has_stable_keys(tables) -> None:
         expected = KEYS_OF_LR if table.name == "lr" else f"{KEYS[table.name]} {MEASURED}"
         assert {tuple(row) for row in document["rows"]} == {tuple(expected.split())}
     assert json.loads(json_text(ODD))["rows"][-1]["notes"] == ['100% "sure" [x](y)…', "twice"]
+
+
+def test_a_table_shows_itself() -> None:
+    assert repr(ODD) == "Table('odd': 3 rows of name, error, notes)"
+    assert str(ODD) == terminal(ODD)
+    shown = ODD._repr_html_()
+    document = ElementTree.fromstring(f"<div>{shown}</div>")
+    assert [cell.text for cell in document.iter("th")] == ["name", "error", "notes", "first", "second"]
+    assert [cell.text for cell in document.iter("td")][:3] == ["[1] x_y | *bold* <b>", "10.35", "1"]
+    assert "colo" not in shown.replace("colspan", "")  # the notebook's own, light or dark
+    facts = facts_html("a & b", {"one": 1, "none": None})
+    assert "a &amp; b" in facts and "one" in facts and "none" not in facts

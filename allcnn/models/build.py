@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from allcnn.backend import import_keras_quietly
 from allcnn.errors import InputError, one_of
 from allcnn.preprocessing.field import field_layers, network_shape
 from allcnn.specs import resolve
@@ -78,6 +79,7 @@ def build_model(
     if classes is None:
         classes = network.classes if network else 10
     options = LayerOptions(initializer, class_bias, seed, weight_decay, decay_biases, dtype)
+    import_keras_quietly()
     layers = make_layers(spec, network_shape(input_shape, field), classes, options)
 
     import keras

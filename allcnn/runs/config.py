@@ -58,7 +58,7 @@ class RunConfig:
         save_every: save the training state every so many steps too; None: only after each epoch.
         patience: epochs in a row on the plateau of guessing after which the run is given up; None: five, and no fewer
             than 1,000 steps.
-        tensorboard: write the figures of every epoch as TensorBoard's event files too (extra `allcnn[tensorboard]`).
+        tensorboard: write the figures of every epoch as TensorBoard's event files too (needs the package tensorboard).
         deterministic: the same bits every time on a GPU too; on a CPU they are anyway. It holds for the whole process.
         devices: how many of this host's accelerators share every batch; None: on JAX all of them, elsewhere one. More
             than one takes JAX. The images of a batch, their order and the learning rate are the same for any number;

@@ -1,4 +1,4 @@
-"""What a person sees of a training run: a line an epoch, and in a terminal bars below them."""
+"""What a person sees of a training run: a line an epoch, and in a terminal or notebook bars below them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from typing import TextIO
 
 import keras
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
@@ -21,6 +21,42 @@ from allcnn.training.stopping import write_note
 _REFRESH_SECONDS = 0.2
 
 
+def is_watched() -> bool:
+    """Whether a person sees standard error as it is written: in a terminal or a notebook."""
+    console = Console(file=sys.stderr)
+    return console.is_terminal or console.is_jupyter
+
+
+class NotebookLive:
+    """Rich's `Live` for notebooks, which needs no ipywidgets: one output, replaced again and again."""
+
+    def __init__(self, picture: RenderableType):
+        self.picture = picture
+
+    def start(self) -> None:
+        from IPython.display import display
+
+        self.output = display(_shown_by_notebooks(self.picture), display_id=True)
+
+    def refresh(self) -> None:
+        self.update(self.picture)
+
+    def update(self, picture: RenderableType, refresh: bool = True) -> None:
+        self.picture = picture
+        self.output.update(_shown_by_notebooks(picture))
+
+    def stop(self) -> None:
+        from IPython.display import HTML
+
+        self.output.update(HTML(""))
+
+
+def _shown_by_notebooks(picture: RenderableType) -> Table:
+    grid = Table.grid()
+    grid.add_row(picture)
+    return grid
+
+
 class ProgressDisplay(keras.callbacks.Callback):
     """Shows epoch, batch, loss, error, images per second, and the time left for the epoch and for the run.
 
@@ -28,7 +64,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         steps_per_epoch, batch_size: in steps and images.
         epochs: how many the run has.
         steps_done: how many were done before, in a run that goes on.
-        stream: where to; standard error by default. Not a terminal: no bars.
+        stream: where to; standard error by default. Neither a terminal nor a notebook: no bars.
 
     loss is the cross-entropy, without the penalty; errors are percent.
     """
@@ -50,9 +86,9 @@ class ProgressDisplay(keras.callbacks.Callback):
         self.begun = 0.0
         self.headed = False
         self.console = Console(file=stream or sys.stderr)
-        self.live: Live | None = None
+        self.live: Live | NotebookLive | None = None
         self.lock = threading.Lock()
-        if self.console.is_terminal:
+        if self.console.is_terminal or self.console.is_jupyter:
             # Keras reads every step's figures off the accelerator for a callback that has this method; in a thread of
             # its own, so that training does not wait for them, where the callback says that it bears that.
             self.on_train_batch_end = self._show_step
@@ -63,8 +99,11 @@ class ProgressDisplay(keras.callbacks.Callback):
         self.epoch_bar, self.epoch_task = _bar("epoch", self.steps_per_epoch)
         self.run_bar, self.run_task = _bar("run", self.epochs * self.steps_per_epoch)
         self.figures = Text("the first step compiles the network ...", style="dim")
-        if self.console.is_terminal:
+        if self.console.is_jupyter:
+            self.live = NotebookLive(self._picture())
+        elif self.console.is_terminal:
             self.live = Live(self._picture(), console=self.console, auto_refresh=False, transient=True)
+        if self.live:
             self.live.start()
             self.live.refresh()
 

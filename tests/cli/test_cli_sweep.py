@@ -136,7 +136,7 @@ def test_a_sweep_that_begins_nothing_leaves_nothing(tmp_path) -> None:
 def test_without_ray_it_says_what_to_install(allcnn, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("allcnn.ray_cluster.find_spec", lambda name: None)
     found = allcnn("sweep", "--models", "a", "--dataset", "digits", "--runs-dir", tmp_path / "runs", "--ray")
-    assert found.code == 2 and 'Ray is not installed. Install it with: pip install "allcnn[ray]"' in found.err
+    assert found.code == 2 and 'Ray is not installed. Install it with: pip install "ray' in found.err
     assert list(tmp_path.iterdir()) == []
 
 

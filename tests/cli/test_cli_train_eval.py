@@ -115,6 +115,19 @@ def test_names_beside_and_above_a_confusion_matrix():
     assert labels_of(("only",), digits=1) == (["only"], ["only"])
 
 
+def test_predict_takes_folders(allcnn, digits_run, picture_folder):
+    document = allcnn("predict", digits_run, picture_folder / "test", "--json", "--top", "1").document
+    names = [str(picture_folder / "test" / name) for name in ("dark/0.png", "dark/1.png", "light/0.png", "light/1.png")]
+    assert [one["image"] for one in document["predictions"]] == names
+
+
+@pytest.mark.parametrize("command", ["eval {}", "predict {} x.png", "export {} --format onnx", "visualize {} -o x"])
+def test_a_folder_of_runs_is_named_as_one(allcnn, digits_run, command):
+    outcome = allcnn(*command.format(digits_run.parent).split())
+    assert (outcome.code, outcome.out) == (2, "")
+    assert f"expected one of them, such as {digits_run}.\n" in outcome.err
+
+
 @pytest.mark.slow
 def test_eval_on_jax_agrees(run_python, allcnn, digits_run):
     result = run_python("-m", "allcnn_cli", "eval", str(digits_run), "--backend", "jax", "--json", KERAS_BACKEND=None)

@@ -96,7 +96,7 @@ CALLS = [
     ("report {run} --json --format csv", "--json and --format csv contradict each other"),
     ("report {run} -o t.doc", "t.doc: its form is not known by its name; expected .md, .tex, .csv, .json"),
     ("export {run}", "Missing option '--format'.", "Try: allcnn export --help"),
-    ("export {run} --format h5", 'unknown format "h5"; expected one of: onnx, saved_model, litert.'),
+    ("export {run} --format h5", 'unknown format "h5"; expected one of: onnx, saved_model, litert, card.'),
     ("export {run} --format onx", 'unknown format "onx"; expected one of: onnx', "Did you mean onnx?"),
     ("export none.keras --format onnx", "none.keras: no such file; expected a .keras file or a run folder."),
     ("export {run} --format litert -o there.tflite", "there.tflite: is there already. Remove it", "(--output)"),

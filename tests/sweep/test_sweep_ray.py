@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("ray", reason='Ray is not installed: pip install "allcnn[ray]"')
+pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
 sys.path.append(str(Path(__file__).resolve().parents[1] / "studies"))
 
 import ray_node_loss

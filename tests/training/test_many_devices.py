@@ -20,7 +20,7 @@ from allcnn.errors import InputError
 from allcnn.training.run import train
 from allcnn.training.spread import Spread, find_hosts
 
-on_jax = pytest.mark.skipif(find_spec("jax") is None, reason='JAX is not installed: pip install "allcnn[jax]"')
+on_jax = pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed: pip install jax")
 SPEC = "D.2-8C3-8C3/2-D.5-12C3v-NC1-GAP"
 
 
