@@ -9,8 +9,8 @@ copies of its folder on one device, on eight of one process, on two processes of
 every step's loss is compared. The devices are virtual ones of the CPU, the processes meet on loopback. Then two
 processes train the digits, and one of them is asked to stop, killed or frozen: how soon has the other ended, and does
 the resumed run end as the undisturbed one? Exit code 1 where a loss differs by 1e-5 or more and by more than twice what
-a nudge of the weights' last digit does to it on one device, a run resumed on two hosts by a bit, one resumed on one host
-by more than ten times what such a nudge does to its weights, or where the other does not end within a minute.
+a nudge of the weights' last digit does to it on one device, a run resumed on two hosts by a bit, one resumed on one
+host by more than ten times what such a nudge does to its weights, or where the other does not end within a minute.
 """
 
 from __future__ import annotations
