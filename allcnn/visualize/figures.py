@@ -25,7 +25,7 @@ _SHEET, _LARGEST_TILE, _GAP, _PANEL_GAP, _MARGIN = 1860, 270, 3, 24, 14
 _LABEL_GAP, _WIDEST_LABEL = 8, 260
 # In points; of captions the first that fits.
 _TITLE, _HEADING, _LABEL, _NOTE = 11, 9, 7.5, 7
-_CAPTIONS = (6.5, 5.5, 4.25)
+_CAPTIONS = (8, 6.5, 5.5, 4.25)
 _INK, _WRONG = "#1c2430", "#b3261e"
 
 
