@@ -275,10 +275,12 @@ def _note(rows: Sequence[Sequence[Panel]]) -> str:
 
 def _width(text: str, size: float) -> float:
     """Of the longest line, in pixels."""
-    from matplotlib.textpath import TextPath
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
 
-    lines = [line.replace("$", r"\$") for line in text.split("\n") if line.strip()]
-    return max((TextPath((0, 0), line, size=size).get_extents().width for line in lines), default=0) * _DPI / 72
+    font = FontProperties(size=size)
+    lines = (text_to_path.get_text_width_height_descent(line, font, False) for line in text.split("\n"))
+    return max(width for width, _, _ in lines) * _DPI / 72
 
 
 def _height(text: str, size: float) -> int:
@@ -289,8 +291,9 @@ def _cut(text: str, size: float, width: float) -> str:
     """The text with lines that are wider cut to the width, in pixels."""
     lines = text.split("\n")
     for index, line in enumerate(lines):
-        if _width(line, size) > width:
-            lines[index] = line[: max(1, int(len(line) * width / _width(line, size)) - 1)] + "…"
+        while line and _width(lines[index], size) > width:
+            line = line[:-1]
+            lines[index] = f"{line}…"
     return "\n".join(lines)
 
 
