@@ -186,9 +186,9 @@ def _write_samples(
         rows = ["image", kind]
     else:
         stacks = augmented_versions(images, preprocessing, augmentation, field)
-        rows = ["image", *(f"{augmentation} {number}" for number in range(1, stacks.shape[1]))]
+        rows = ["unchanged", *(f"{augmentation} {number}" for number in range(1, stacks.shape[1]))]
     names = [loaded.class_names[label] for label in loaded.train_labels[chosen]]
-    title = f"{loaded.name}: training images and their versions by {augmentation or kind}"
+    title = f"{loaded.name}: training images, {kind}" + (f", {augmentation}" if augmentation else "")
     draw_stacks(stacks, names, rows, title, path)
     return {
         "preprocessing": kind,

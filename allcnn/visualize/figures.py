@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -14,13 +15,20 @@ from PIL import Image
 from allcnn.errors import InputError
 from allcnn.files import atomic_path
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 #: What figures can be written as, by the ends of their names.
 FORMATS = ("png", "pdf")
 #: Of what lies outside an image, 0..1: rare in photographs, told apart from the grey of zero and from paper in print.
 OUTSIDE = (0.84, 0.77, 0.92)
 _DPI = 150
-# In pixels: all pictures that stand side by side; the largest picture; between pictures; between panels; the margin.
-_SHEET, _LARGEST_TILE, _GAP, _PANEL_GAP, _MARGIN = 1860, 270, 3, 24, 14
+# In pixels: a sheet's pictures together, as wide and as high as on paper; the largest picture, and the smallest of many
+# rows; between pictures; between panels; the margin.
+_SHEET, _SHEET_HEIGHT, _LARGEST_TILE, _SMALLEST_TILE = 1860, 2500, 270, 96
+_GAP, _PANEL_GAP, _MARGIN = 3, 24, 14
+# Pixels of a picture are all of one size if that leaves no more of its room than this.
+_ROOM_LEFT = 0.12
 # Beside a row's label, and its largest width.
 _LABEL_GAP, _WIDEST_LABEL = 8, 260
 # In points; of captions the first that fits.
@@ -43,9 +51,9 @@ class Caption(NamedTuple):
 
     def in_lines(self, count: int = 1) -> str:
         """As "automobile → ship 47 %", in so many lines at most."""
-        known = [] if self.true is None else [self.true]
-        parts = [*known, ("→ " if known else "") + self.predicted, f"{self.percent:.0f} %"]
-        return "\n".join([*parts[: count - 1], " ".join(parts[count - 1 :])])
+        true = "" if self.true is None else self.true + (" → " if count == 1 else "\n→ ")
+        # Wider than a space, as between "4 → 1" and "11 %".
+        return f"{true}{self.predicted}" + ("\u2002" if count < 3 else "\n") + f"{self.percent:.0f} %"
 
 
 @dataclass(frozen=True)
@@ -102,10 +110,38 @@ def check_format(form: str) -> str:
 
 def draw(rows: Sequence[Sequence[Panel]], title: str, path: Path) -> None:
     """Write a figure of panels, row by row, in one step; the end of the path's name is its format."""
+    form = check_format(path.suffix[1:].lower())
+    figure = compose(rows, title)
+    nothing = {"Software": None} if form == "png" else dict.fromkeys(("Creator", "Producer", "CreationDate"))
+    with atomic_path(path) as temporary:
+        _save(figure, temporary, form, metadata=nothing)
+
+
+def plotted(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
+    """The figure itself, which a notebook shows, whether or not pyplot is loaded."""
+    figure = compose(rows, title)
+
+    def as_png() -> bytes:
+        content = io.BytesIO()
+        _save(figure, content, "png")
+        return content.getvalue()
+
+    figure._repr_png_ = as_png  # type: ignore[attr-defined]
+    return figure
+
+
+def _save(figure: Figure, file: Path | io.BytesIO, form: str, **more: Any) -> None:
     from matplotlib import rc_context
+
+    # Letters are as wide as they were measured; in a PDF they are of a kind that journals accept.
+    with rc_context({"text.hinting": "no_hinting", "pdf.fonttype": 42}):
+        figure.savefig(file, format=form, **more)
+
+
+def compose(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
+    """Panels, row by row, as a figure of matplotlib."""
     from matplotlib.figure import Figure
 
-    form = check_format(path.suffix[1:].lower())
     bands = [_Band(row) for row in rows]
     left = _MARGIN + max(band.labels_width for band in bands)
     width = (
@@ -138,7 +174,8 @@ def draw(rows: Sequence[Sequence[Panel]], title: str, path: Path) -> None:
     for band in bands:
         x: float = left
         for panel, layout in zip(band.panels, band.layouts, strict=True):
-            write(panel.title, x + layout.width / 2, top, _HEADING)
+            above = top + band.titles - _height(panel.title, _HEADING)
+            write(panel.title, x + layout.width / 2, above, _HEADING)
             for column, label in enumerate(panel.column_labels):
                 label = _cut(label, _LABEL, layout.cell_width)
                 middle, bottom = x + column * layout.cell_width + layout.tile_width / 2, top + band.above
@@ -164,21 +201,18 @@ def draw(rows: Sequence[Sequence[Panel]], title: str, path: Path) -> None:
         box = (_MARGIN / width, 1 - (top + side) / height, side / width, side / height)
         figure.add_axes(box, facecolor=OUTSIDE, xticks=(), yticks=())
     write(note, _MARGIN + (_height("x", _NOTE) if _hangs_over(rows) else 0), top, _NOTE, "left")
-    with atomic_path(path) as temporary, rc_context({"pdf.fonttype": 42, "text.hinting": "no_hinting"}):
-        nothing = {"Software": None} if form == "png" else dict.fromkeys(("Creator", "Producer", "CreationDate"))
-        figure.savefig(temporary, format=form, metadata=nothing)
+    return figure
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """The sizes of a panel, its pictures and the captions below, in pixels. is_smaller: than the pictures given."""
+    """The sizes of a panel, of its pictures and of the captions below them, in pixels."""
 
     rows: int
     columns: int
     tile_width: int
     tile_height: int
     captions: int
-    is_smaller: bool
 
     @property
     def cell_width(self) -> int:
@@ -200,11 +234,13 @@ class _Layout:
         """The panel as one picture, uint8, white between and where there is none: a pixel of it is one of the file."""
         pictures = np.round(np.clip(np.nan_to_num(tinted(tiles), nan=1.0), 0.0, 1.0) * 255).astype(np.uint8)
         mosaic = np.full((self.height, self.width, 3), 255, np.uint8)
-        kind = Image.Resampling.LANCZOS if self.is_smaller else Image.Resampling.NEAREST
+        # Repeated, then averaged: no smoothing, which would hide what whitening does to neighbours.
+        enlarged = -(-self.tile_width // tiles.shape[3])
         for row, column in np.ndindex(self.rows, self.columns):
             top, left = row * self.cell_height, column * self.cell_width
-            tile = Image.fromarray(pictures[row, column]).resize((self.tile_width, self.tile_height), kind)
-            mosaic[top : top + self.tile_height, left : left + self.tile_width] = tile
+            tile = pictures[row, column].repeat(enlarged, axis=0).repeat(enlarged, axis=1)
+            shown = Image.fromarray(tile).resize((self.tile_width, self.tile_height), Image.Resampling.BOX)
+            mosaic[top : top + self.tile_height, left : left + self.tile_width] = np.asarray(shown)
         return mosaic
 
 
@@ -213,16 +249,18 @@ class _Band:
 
     def __init__(self, panels: Sequence[Panel]):
         self.panels = panels
-        # Pictures are enlarged by whole factors: smoothing would hide what whitening does to neighbours.
-        room = min(_LARGEST_TILE, _SHEET // sum(panel.tiles.shape[1] for panel in panels)) - _GAP
+        high = max(_SMALLEST_TILE, _SHEET_HEIGHT // max(panel.tiles.shape[0] for panel in panels))
+        wide = _SHEET // sum(panel.tiles.shape[1] for panel in panels)
+        room = min(_LARGEST_TILE, wide, high) - _GAP
         sizes = []
         for panel in panels:
             rows, columns, height, width, _ = panel.tiles.shape
             # A picture that is larger than its room is worth a larger sheet, up to a limit.
             shown = min(width * max(1, room // width), 2 * room)
-            sizes.append((rows, columns, shown, max(1, round(shown * height / width)), shown < width))
+            shown = max(shown, room) if shown < (1 - _ROOM_LEFT) * room else shown
+            sizes.append((rows, columns, shown, max(1, round(shown * height / width))))
         self.caption_size, self.caption_lines, below = _captions_fit(panels, [size[2] + _GAP for size in sizes])
-        self.layouts = [_Layout(*size[:4], below, size[4]) for size in sizes]
+        self.layouts = [_Layout(*size, below) for size in sizes]
         titles, labels = (
             max((_height(text, size) for text in texts), default=0)
             for texts, size in (
@@ -230,8 +268,7 @@ class _Band:
                 ([label for panel in panels for label in panel.column_labels], _LABEL),
             )
         )
-        #: Of titles and the labels of columns.
-        self.above = titles + labels
+        self.titles, self.above = titles, titles + labels + (_GAP if titles and labels else 0)
         self.height = self.above + max(layout.height for layout in self.layouts)
         labels_width = max((_width(label, _LABEL) for label in panels[0].row_labels), default=0)
         self.labels_width = min(labels_width, _WIDEST_LABEL) + _LABEL_GAP if labels_width else 0

@@ -65,9 +65,9 @@ def texts(monkeypatch) -> list:
 
 def test_a_caption_has_the_true_class_beside_the_predicted() -> None:
     wrong = Caption("automobile", "ship", 46.7)
-    assert wrong.in_lines() == "automobile → ship 47 %" and wrong.is_wrong
-    assert wrong.in_lines(2) == "automobile\n→ ship 47 %" and wrong.in_lines(3) == "automobile\n→ ship\n47 %"
-    assert Caption(None, "ship", 99.9).in_lines(2) == "ship\n100 %"
+    assert wrong.in_lines() == "automobile → ship\u200247 %" and wrong.is_wrong
+    assert wrong.in_lines(2) == "automobile\n→ ship\u200247 %" and wrong.in_lines(3) == "automobile\n→ ship\n47 %"
+    assert Caption(None, "ship", 99.9).in_lines(2) == "ship\u2002100 %"
     assert not Caption(None, "ship", 1).is_wrong and not Caption("ship", "ship", 1).is_wrong
 
 
