@@ -221,11 +221,11 @@ def _strongest(inspected: Inspected) -> dict[str, Any] | str:
         true, guess = (inspected.class_names[int(labels[image])] for labels in (inspected.labels, inspected.guesses))
         return Caption(true, guess, 100 * float(inspected.chances[image].max())).in_lines()
 
-    def unit(index: int) -> tuple[Picture, str]:
+    def unit(index: int) -> tuple[Picture, str, list[str]]:
         number, activations = found.units[index], found.activations[index]
         shown = _picture(_sheet(np.stack([row[index] for row in rows])), f"patches of unit {number}")
-        said = "; ".join(classes(image) for image in found.images[index])
-        return shown, f"unit {number}, activations {activations[0]:.3g} to {activations[-1]:.3g}: {said}"
+        says = f"unit {number}, activations {activations[0]:.3g} to {activations[-1]:.3g}"
+        return shown, says, [classes(image) for image in found.images[index]]
 
     return {
         "layer": layer, "top": top, "searched": len(images), "field": found.field.size,

@@ -174,8 +174,7 @@ def compose(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
     for band in bands:
         x: float = left
         for panel, layout in zip(band.panels, band.layouts, strict=True):
-            above = top + band.titles - _height(panel.title, _HEADING)
-            write(panel.title, x + layout.width / 2, above, _HEADING)
+            write(panel.title, x + layout.width / 2, top + band.titles - _height(panel.title, _HEADING), _HEADING)
             for column, label in enumerate(panel.column_labels):
                 label = _cut(label, _LABEL, layout.cell_width)
                 middle, bottom = x + column * layout.cell_width + layout.tile_width / 2, top + band.above

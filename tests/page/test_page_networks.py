@@ -57,7 +57,7 @@ def test_the_page_shows_it(trained_runs, make_page, best, inspected) -> None:
 
     # Each patch has its image's class, and what was predicted.
     captions = re.findall(r"<figcaption>(unit \d+, activations .*?)</figcaption>", page.source)
-    assert captions and all(len(re.findall(r"\d → \d\u2002\d+ %", caption)) == TOP for caption in captions)
+    assert captions and all(len(re.findall(r"<span>\d → \d \d+ %", caption)) == TOP for caption in captions)
     assert "lilac is outside the image" in page.text
 
     # The worst mistakes come first.
