@@ -23,9 +23,9 @@ FORMATS = ("png", "pdf")
 #: Of what lies outside an image, 0..1: rare in photographs, told apart from the grey of zero and from paper in print.
 OUTSIDE = (0.84, 0.77, 0.92)
 _DPI = 150
-# In pixels: a sheet's pictures together, as wide and as high as on paper; the largest picture, and the smallest of many
-# rows; between pictures; between panels; the margin.
-_SHEET, _SHEET_HEIGHT, _LARGEST_TILE, _SMALLEST_TILE = 1860, 2500, 270, 96
+# In pixels: a sheet's pictures together, in the proportions of paper; the largest and the smallest picture; between
+# pictures; between panels; the margin.
+_SHEET, _SHEET_HEIGHT, _LARGEST_TILE, _SMALLEST_TILE = 1860, 2500, 270, 48
 _GAP, _PANEL_GAP, _MARGIN = 3, 24, 14
 # Pixels of a picture are all of one size if that leaves no more of its room than this.
 _ROOM_LEFT = 0.12
@@ -144,9 +144,7 @@ def compose(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
 
     bands = [_Band(row) for row in rows]
     left = _MARGIN + max(band.labels_width for band in bands)
-    width = (
-        left + max(sum(layout.width + _PANEL_GAP for layout in band.layouts) for band in bands) - _PANEL_GAP + _MARGIN
-    )
+    width = left + max(band.width for band in bands) + _MARGIN
     title, note = (_wrapped(text, size, width - 2 * _MARGIN) for text, size in ((title, _TITLE), (_note(rows), _NOTE)))
     top = _MARGIN + _height(title, _TITLE) + _PANEL_GAP
     height = top + sum(band.height + _PANEL_GAP for band in bands) - _PANEL_GAP + _MARGIN
@@ -160,16 +158,9 @@ def compose(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
     def write(text: str, x: float, y: float, size: float, across: str = "center", colour: str = _INK) -> None:
         """Text around, before or from x pixels from the left, below y pixels from the top."""
         figure.text(
-            x / width,
-            1 - y / height,
-            text,
-            size=size,
-            color=colour,
-            ha=across,
-            va="top",
-            linespacing=1.1,
+            x / width, 1 - y / height, text, size=size, color=colour, ha=across, va="top", linespacing=1.1,
             parse_math=False,
-        )
+        )  # fmt: skip
 
     for band in bands:
         x: float = left
@@ -248,9 +239,9 @@ class _Band:
 
     def __init__(self, panels: Sequence[Panel]):
         self.panels = panels
-        high = max(_SMALLEST_TILE, _SHEET_HEIGHT // max(panel.tiles.shape[0] for panel in panels))
+        high = _SHEET_HEIGHT // max(panel.tiles.shape[0] for panel in panels)
         wide = _SHEET // sum(panel.tiles.shape[1] for panel in panels)
-        room = min(_LARGEST_TILE, wide, high) - _GAP
+        room = max(_SMALLEST_TILE, min(_LARGEST_TILE, wide, high)) - _GAP
         sizes = []
         for panel in panels:
             rows, columns, height, width, _ = panel.tiles.shape
@@ -260,15 +251,11 @@ class _Band:
             sizes.append((rows, columns, shown, max(1, round(shown * height / width))))
         self.caption_size, self.caption_lines, below = _captions_fit(panels, [size[2] + _GAP for size in sizes])
         self.layouts = [_Layout(*size, below) for size in sizes]
-        titles, labels = (
-            max((_height(text, size) for text in texts), default=0)
-            for texts, size in (
-                ([panel.title for panel in panels if panel.title], _HEADING),
-                ([label for panel in panels for label in panel.column_labels], _LABEL),
-            )
-        )
-        self.titles, self.above = titles, titles + labels + (_GAP if titles and labels else 0)
+        self.titles = max((_height(panel.title, _HEADING) for panel in panels if panel.title), default=0)
+        labels = max((_height(label, _LABEL) for panel in panels for label in panel.column_labels), default=0)
+        self.above = self.titles + labels + (_GAP if self.titles and labels else 0)
         self.height = self.above + max(layout.height for layout in self.layouts)
+        self.width = sum(layout.width + _PANEL_GAP for layout in self.layouts) - _PANEL_GAP
         labels_width = max((_width(label, _LABEL) for label in panels[0].row_labels), default=0)
         self.labels_width = min(labels_width, _WIDEST_LABEL) + _LABEL_GAP if labels_width else 0
 
@@ -283,15 +270,10 @@ def _captions_fit(panels: Sequence[Panel], widths: Sequence[int]) -> tuple[float
     ]
     if not captions:
         return _CAPTIONS[0], 1, 0
-    choices = [(size, lines) for size in _CAPTIONS for lines in (1, 2)]
-    size, lines = next(
-        (
-            (size, lines)
-            for size, lines in choices
-            if all(_width(caption.in_lines(lines), size) <= width for caption, width in captions)
-        ),
-        (_CAPTIONS[-1], 3),
-    )
+    choices = [*((size, lines) for size in _CAPTIONS for lines in (1, 2)), (_CAPTIONS[-1], 3)]
+    for size, lines in choices:
+        if all(_width(caption.in_lines(lines), size) <= width for caption, width in captions):
+            break
     return size, lines, max(_height(caption.in_lines(lines), size) for caption, _ in captions) + 4
 
 

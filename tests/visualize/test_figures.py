@@ -93,7 +93,7 @@ def test_the_tint_is_in_the_file_and_said_below(tmp_path, texts, hangs_over) -> 
     assert any("Outside the image" in text.get_text() for text, _ in texts[:-1]) is hangs_over
 
 
-@pytest.mark.parametrize(("columns", "side"), [(2, 8), (10, 21), (10, 224), (1, 3)])
+@pytest.mark.parametrize(("columns", "side"), [(2, 8), (10, 21), (10, 224), (1, 3), (30, 9)])
 def test_texts_lie_on_the_sheet_and_not_on_each_other(tmp_path, texts, columns, side) -> None:
     tiles = np.zeros((2, columns, side, side, 3), np.float32)
     tiles[0, 0, 0] = np.nan
