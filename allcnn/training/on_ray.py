@@ -8,6 +8,7 @@ saved state.
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -37,6 +38,8 @@ _END_SECONDS = 60.0
 # So often a run may be made again without a new state: what fails is then the run, not a worker.
 _IN_VAIN = 3
 _POLL_SECONDS = 0.2
+# With these a process begins to say what came of the run.
+_LAST = re.compile(rb"^(?:\{$|error: )", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -261,12 +264,14 @@ def _raise(code: int, said: str) -> None:
 
 
 def _show(log: Path, position: int) -> int:
-    """Pass what the first worker says on to standard error, from a position in its log; gives the next."""
+    """Pass what the first worker says on to standard error, from a position in its log; gives the next.
+
+    Its last lines, the result or why it failed, are told by the command itself.
+    """
     with open(log, "rb") as file:
         file.seek(position)
         text = file.read()
-    if (document := (b"\n" + text).find(b"\n{\n")) >= 0:  # the result, which the last lines are
-        text = text[:document]
+    text = _LAST.split(text, maxsplit=1)[0]
     whole = text[: text.rfind(b"\n") + 1]
     for line in whole.decode("utf-8", "replace").splitlines():
         print(line, file=sys.stderr, flush=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from allcnn.errors import InputError
-from allcnn.training.on_ray import Workers, _lost
+from allcnn.training.on_ray import Workers, _lost, _show
 from allcnn_cli.main import main
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "studies"))
@@ -37,6 +37,19 @@ def test_which_worker_was_lost() -> None:
     # JAX ended the others, because the one that still runs was silent.
     assert _lost({0: -6, 2: -6}, [1]) == 1
     assert _lost({0: 0, 1: -11}, []) == 1
+
+
+@pytest.mark.parametrize("last", ['{\n "run_dir": "run"\n}\n', "error: another run.\nExpected this one.\n"])
+def test_what_came_of_the_run_is_not_shown_twice(last, tmp_path, capsys) -> None:
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    begun = log.stat().st_size
+    said = "epoch 1/2 {\nno error: none\n"
+    for text in ("epoch 1", "/2 {\nno error: none\n", last[:3], last[3:], ""):
+        with open(log, "a") as file:
+            file.write(text)
+        begun = _show(log, begun)
+    assert capsys.readouterr().err == said
 
 
 def test_wrong_numbers_are_refused() -> None:
