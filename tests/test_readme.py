@@ -172,7 +172,7 @@ def anchor(heading: str) -> str:
 def test_links_lead_somewhere(page):
     """On a forge. `mkdocs build --strict` checks those of the site."""
     text = re.sub(r"```.*?```", "", PAGES[page], flags=re.DOTALL)
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+    for target in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"src=\"(.*?)\"", text):
         if re.match(r"https?:", target):
             continue
         path, _, wanted = target.partition("#")
