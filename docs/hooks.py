@@ -44,15 +44,18 @@ def on_page_markdown(markdown, page, config, files):
 
 def commands() -> str:
     """The help of every command, as Markdown: what it does, its examples, and its options, a table for each panel."""
+    from rich.text import Text
     from typer.main import get_command
 
     from allcnn_cli.main import app
 
-    return "\n".join(_command(name, command) for name, command in get_command(app).commands.items())
+    plain = (lambda text: Text.from_markup(text).plain) if app.rich_markup_mode == "rich" else str
+    return "\n".join(_command(name, command, plain) for name, command in get_command(app).commands.items())
 
 
-def _command(name, command) -> str:
-    text, _, examples = re.sub(r"\n?\x08\n?", "\n", f"{command.help}\n\n{command.epilog or ''}").partition("\nExample")
+def _command(name, command, plain) -> str:
+    help = plain(re.sub(r"\n?\x08\n?", "\n", f"{command.help}\n\n{command.epilog or ''}"))
+    text, _, examples = help.partition("\nExample")
     lines = [line.strip() for line in examples.splitlines()[1:] if line.strip()]
     parts = [f"## allcnn {name}\n", text.strip()]
     if lines:
@@ -63,10 +66,9 @@ def _command(name, command) -> str:
             continue
         argument = parameter.param_type_name == "argument"
         heading = getattr(parameter, "rich_help_panel", None) or ("Arguments" if argument else "Options")
-        names = parameter.metavar if argument else ", ".join([*parameter.opts, *parameter.secondary_opts])
-        if not argument and parameter.metavar:
-            names += f" {parameter.metavar}"
-        cells = (names.replace("|", "\\|"), (parameter.help or "").replace("|", "\\|"))
+        names = [parameter.metavar or parameter.name.upper()] if argument else parameter.opts
+        said = ", ".join(names) + (f" {parameter.metavar}" if parameter.metavar and not argument else "")
+        cells = [text.replace("|", "\\|") for text in (said, plain(parameter.help or ""))]
         panels.setdefault(heading, []).append(f"| `{cells[0]}` | {cells[1]} |")
     for heading, rows in panels.items():
         parts += [f"\n| {heading} | |\n|---|---|", *rows]
