@@ -46,7 +46,7 @@ def test_the_library_in_ten_lines_runs_as_it_stands(tmp_path, monkeypatch, capsy
     assert program in fenced("docs/index.md", "python")
     monkeypatch.chdir(tmp_path)
     exec(compile(program, "README.md", "exec"), {})
-    measured, recorded = capsys.readouterr().out.split()
+    measured, recorded = capsys.readouterr().out.splitlines()[0].split()
     assert measured == recorded
 
 
