@@ -9,10 +9,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from allcnn.errors import InputError
+from allcnn.errors import InputError, install_hint, one_of
+from allcnn.waiting import waiting
+
+if TYPE_CHECKING:
+    import logging
 
 BACKENDS = ("tensorflow", "jax")
 
@@ -25,9 +30,9 @@ def choose_backend(name: str | None = None) -> str:
     """
     name = name or os.environ.get("KERAS_BACKEND") or "tensorflow"
     if name not in BACKENDS:
-        raise InputError(f'unknown backend "{name}"; expected one of: {", ".join(BACKENDS)}.')
+        raise InputError(f'unknown backend "{name}"; {one_of(name, BACKENDS)}')
     if find_spec(name) is None:
-        raise InputError(f'the backend "{name}" is not installed. Install it with: pip install "allcnn[{name}]"')
+        raise InputError(f'the backend "{name}" is not installed. {install_hint(name)}')
     loaded = sys.modules.get("keras")
     if loaded is not None and loaded.backend.backend() != name:
         raise InputError(
@@ -45,6 +50,10 @@ def prefer_backend(name: str) -> None:
 
 
 _DETERMINISTIC_XLA = "--xla_gpu_deterministic_ops=true"
+# From jaxlib 0.10.2 on, YNNPACK computes some fusions on CPUs: wrongly in 0.10.2 (jax issue 39103), with hangs and
+# crashes in 0.11.0 too (39257). 0.10.1 is the first version that knows the flag; earlier ones end the process on it.
+_NO_YNN_FUSIONS = "--xla_cpu_experimental_ynn_fusion_type="
+_FIRST_WITH_YNN = (0, 10, 1)
 # Keras imports these, where they are installed, for parts of it that the command line never uses.
 _OPTIONAL = ("sklearn", "matplotlib")
 _left_out: tuple[str, ...] = ()
@@ -71,10 +80,9 @@ def load_keras(deterministic: bool = False) -> None:
     """
     backend = choose_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with hold_standard_error(), hidden_modules(_left_out):
-        if deterministic and backend == "jax" and _DETERMINISTIC_XLA not in os.environ.get("XLA_FLAGS", ""):
-            # XLA reads it when JAX first looks for devices.
-            os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DETERMINISTIC_XLA}".strip()
+    with waiting("loading Keras"), hold_standard_error(), hidden_modules(_left_out):
+        if backend == "jax":
+            _set_xla_flags(deterministic)
         import keras  # noqa: F401
 
         if backend == "jax":
@@ -87,10 +95,47 @@ def load_keras(deterministic: bool = False) -> None:
         else:
             import tensorflow
 
+            ignore_retracing_of_keras()
             tensorflow.config.experimental.enable_tensor_float_32_execution(False)
             tensorflow.config.list_physical_devices()
             if deterministic:
                 tensorflow.config.experimental.enable_op_determinism()
+
+
+def ignore_retracing_of_keras() -> None:
+    """Keep TensorFlow from warning that it traces Keras's steps again and again.
+
+    It counts those of all models as one function's, so that the fifth model of a process meets the warning.
+    """
+    import logging
+
+    logging.getLogger("tensorflow").addFilter(_is_no_retracing_of_keras)
+
+
+def _is_no_retracing_of_keras(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return not ("TensorFlowTrainer" in message and "retracing" in message)
+
+
+def _set_xla_flags(deterministic: bool) -> None:
+    """Add to XLA_FLAGS, which XLA reads when JAX first looks for devices. A flag that the user has set stays."""
+    from importlib.metadata import version
+
+    flags = os.environ.get("XLA_FLAGS", "")
+    wanted = [_DETERMINISTIC_XLA] if deterministic else []
+    if tuple(int(part) for part in version("jaxlib").split(".")[:3]) >= _FIRST_WITH_YNN:
+        wanted.append(_NO_YNN_FUSIONS)
+    flags = " ".join([flags, *(flag for flag in wanted if flag.partition("=")[0] not in flags)])
+    os.environ["XLA_FLAGS"] = flags.strip()
+
+
+def import_keras_quietly() -> None:
+    """Import Keras, if nobody has, without the start-up chatter of its backend; unlike `load_keras` settle nothing."""
+    if "keras" not in sys.modules:
+        with hold_standard_error():
+            import keras
+
+            keras.ops.zeros(1)  # the backend looks for devices now
 
 
 def hide_gpus_from_tensorflow() -> None:
@@ -123,7 +168,8 @@ def hold_standard_error() -> Iterator[None]:
     except OSError:  # no descriptor 2 to hold
         yield
         return
-    with tempfile.TemporaryFile() as held:
+    # A spinner may have taken sys.stderr's place.
+    with tempfile.TemporaryFile() as held, redirect_stderr(sys.__stderr__ or sys.stderr):
         os.dup2(held.fileno(), 2)
         try:
             yield

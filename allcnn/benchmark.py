@@ -22,7 +22,7 @@ from allcnn.backend import load_keras
 from allcnn.data.dataset import Dataset
 from allcnn.data.order import DRAWS
 from allcnn.device import PRECISIONS, Device, device_memory_peak, find_device, physical_memory, resolve_precision
-from allcnn.errors import InputError, Interrupted
+from allcnn.errors import InputError, Interrupted, one_of
 from allcnn.evaluation import BATCH_SIZE, probabilities
 from allcnn.models.parts import fitting_batch
 from allcnn.models.saved import load_model
@@ -206,7 +206,7 @@ def benchmark(
     _refuse_large(training_recipe.batch_size, shape)
     image_shape = shape if training_recipe.field is None else _IMAGE_SHAPE
     if precision not in PRECISIONS:
-        raise InputError(f'unknown precision "{precision}"; expected one of: {", ".join(PRECISIONS)}.')
+        raise InputError(f'unknown precision "{precision}"; {one_of(precision, PRECISIONS)}')
     if not (math.isfinite(seconds) and seconds > 0):
         raise InputError(f"the seconds to measure for must be a number above 0, such as 20; got {seconds}.")
 
@@ -313,7 +313,7 @@ def _training_recipe(recipe: str, batch_size: int | None, augmentation: str) -> 
     """What to train by: the step is the recipe's, the learning rate too small to diverge on noise."""
     measured = [name for name in AUGMENTATIONS if name not in DRAWS or not DRAWS[name].on_host]
     if augmentation not in measured:
-        raise InputError(f'unknown augmentation "{augmentation}"; expected one of: {", ".join(measured)}.')
+        raise InputError(f'unknown augmentation "{augmentation}"; {one_of(augmentation, measured)}')
     return replace(
         recipe_for(recipe, "cifar10"), name="benchmark", unit="epochs", length=10**6, learning_rate=1e-4, milestones=(),
         preprocessing="standardize", augmentation=augmentation,

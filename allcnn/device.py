@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from allcnn.errors import InputError
+from allcnn.errors import InputError, one_of
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 
@@ -89,7 +89,7 @@ def resolve_precision(precision: str, device: Device) -> str:
         InputError: an unknown precision.
     """
     if precision not in PRECISIONS:
-        raise InputError(f'unknown precision "{precision}"; expected one of: {", ".join(PRECISIONS)}.')
+        raise InputError(f'unknown precision "{precision}"; {one_of(precision, PRECISIONS)}')
     if precision != "auto":
         return precision
     return "mixed_bfloat16" if device.bfloat16 else "float32"

@@ -6,6 +6,7 @@ traceback and leaves with `exit_code`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeGuard
 
@@ -50,6 +51,46 @@ class Interrupted(AllcnnError):
 
 class HostError(AllcnnError):
     """Hosts that share a run did not find each other, or one of them was lost (exit code 1)."""
+
+
+def one_of(name: object, known: Iterable[str]) -> str:
+    """For the message about a wrong name: all known names, and the nearest ones."""
+    names = list(known)
+    return f"expected one of: {', '.join(names)}.{did_you_mean(nearest(name, names))}"
+
+
+def nearest(name: object, known: Iterable[str]) -> list[str]:
+    """At most three known names: those that a wrong one begins, else those spelled like it."""
+    from difflib import get_close_matches
+
+    typed, names = str(name).strip().lower()[:100], list(known)
+    begun = [each for each in names if each.startswith(typed)] if typed else []
+    return begun[:3] or get_close_matches(typed, names, cutoff=0.8) or get_close_matches(typed, names)
+
+
+def did_you_mean(names: Sequence[str]) -> str:
+    """` Did you mean a, b or c?`, with a space before it; nothing for no names."""
+    *others, last = names or [""]
+    return f" Did you mean {', '.join(others)}{' or ' if others else ''}{last}?" if last else ""
+
+
+def install_hint(extra: str) -> str:
+    """How to install the packages of an extra of allcnn, or one that it requires, wherever allcnn came from."""
+    import re
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        pairs = [line.partition(";")[::2] for line in requires("allcnn") or ()]
+    except PackageNotFoundError:
+        pairs = []
+    packages = [
+        package.strip()
+        for package, marker in pairs
+        if re.search(rf"""extra == ['"]{extra}['"]""", marker) or (not marker and re.match(rf"{extra}\b", package))
+    ]
+    # A copy of the repository that was never installed has its extras only.
+    wanted = " ".join(f'"{package}"' for package in packages) or f'".[{extra}]"'
+    return f"Install it with: pip install {wanted}"
 
 
 def is_whole(value: object) -> TypeGuard[int]:

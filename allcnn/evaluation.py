@@ -6,28 +6,35 @@ in metrics.csv and that of `allcnn eval` agree to the last digit on the same mac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from allcnn.backend import load_keras
+from allcnn.backend import ignore_retracing_of_keras, load_keras
 from allcnn.data.dataset import Dataset
-from allcnn.data.images import ResizeRule, check_image_size, check_memory, read_image
+from allcnn.data.folders import image_files
+from allcnn.data.images import IMAGE_SUFFIXES, ResizeRule, check_image_size, check_memory, read_image
 from allcnn.data.layouts import CLASSES
 from allcnn.data.load import DATASETS, load_data
-from allcnn.data.streamed import Images, as_images
+from allcnn.data.streamed import Images, ImageStack, as_images
 from allcnn.device import find_device, jit_compile
-from allcnn.errors import CheckpointError, InputError
+from allcnn.errors import CheckpointError, DataError, InputError, printable
 from allcnn.models.parts import check_images_fit, check_tests, fitting_batch, mean_of_tests, takes_images
 from allcnn.models.saved import ModelCard, SavedModel, find_model_file, open_saved, read_card
 from allcnn.scores import Evaluation as Evaluation
 from allcnn.scores import score
+from allcnn.tables import facts_html
 
 if TYPE_CHECKING:
     import keras
+
+#: What functions take as a model: one of raw images, an opened one, the path of a .keras file or of a run, what
+#: `allcnn.train` returned.
+Model: TypeAlias = "keras.Model | SavedModel | str | PathLike[str]"
 
 #: Images in one batch of an evaluation, fewer only where the network's maps are so large that these would not fit
 #: (`fitting_batch`). Part of the contract: another size may give other last bits.
@@ -41,6 +48,13 @@ class Prediction:
     image: str
     classes: tuple[tuple[str, float], ...]
 
+    def __repr__(self) -> str:
+        first = ", ".join(f"{name} {100 * probability:.2f} %" for name, probability in self.classes[:3])
+        return f"Prediction({self.image}: {first}{', ...' if len(self.classes) > 3 else ''})"
+
+    def _repr_html_(self) -> str:
+        return facts_html(self.image, {name: f"{100 * probability:.2f} %" for name, probability in self.classes})
+
 
 def probabilities(
     model: keras.Model, images: Images, batch_size: int = BATCH_SIZE, draws: np.ndarray | None = None
@@ -49,6 +63,7 @@ def probabilities(
 
     draws: (n, ...) of a model that takes them beside the images, as `augmented_model` gives one.
     """
+    ignore_retracing_of_keras()
     if model.compiled is False:
         model.jit_compile = jit_compile(find_device())
     batch_size = fitting_batch(model, batch_size)
@@ -66,32 +81,50 @@ def probabilities(
 
 
 def evaluate(
-    model: keras.Model | SavedModel | str | Path,
-    images: Images,
-    labels: np.ndarray,
+    model: Model,
+    images: Images | Dataset | str | PathLike[str] | None = None,
+    labels: np.ndarray | Sequence[int] | None = None,
     class_names: tuple[str, ...] | None = None,
     tests: int = 1,
 ) -> Evaluation:
     """Measure a model of raw images: the error is the share of images whose likeliest class is not theirs.
 
     Args:
-        model: a model that takes raw images and gives probabilities, or the path of a saved one or of a run.
-        images: (n, height, width, 3), 0..255.
+        model: a model that takes raw images and gives probabilities, or the path of a saved one, a run's folder, or
+            what `allcnn.train` returned.
+        images: (n, height, width, 3), 0..255, with `labels`; or a `Dataset`, or a folder as `allcnn.load_data` takes it
+            for `data_dir`, of which the test images are seen; None: those of the data that the saved model is of.
         labels: (n,) whole numbers, or (n, 1) as `keras.datasets` gives them.
-        class_names: by default the numbers.
+        class_names: by default the data set's or the saved model's, else the numbers.
         tests: 1: the images as they are; more: the mean of the probabilities over so many passes, in each of which the
             images are augmented anew as the saved model's were in training, by the same draws in every call.
 
     Raises:
         InputError: images or labels that do not fit the model; several tests of one trained without augmentation.
         CheckpointError: a path that holds no model.
+        DataError: a folder's images are missing or broken.
     """
-    saved = _opened(model)
+    saved, data = None, images if isinstance(images, Dataset) else None
+    if images is None or isinstance(images, str | PathLike):
+        saved, data = _opened_with_data(model, tests, data_dir=images)
+    saved = saved or _opened(model)
     network = saved.model
+    classes = network.output_shape[-1]
+    if data is not None:
+        if labels is not None:
+            raise InputError(f"labels were given beside the data set {data.name}, which has its own; leave them out.")
+        images, labels = data.test_images, data.test_labels
+        check_images_fit(network, images)
+        if saved.card:
+            _refuse_other_classes(saved.path, saved.card.class_names, data.name, data.class_names)
+        if classes != data.classes:
+            raise InputError(f"{saved.path}: knows {classes} classes; the data set {data.name} has {data.classes}.")
+        class_names = class_names or data.class_names
+    elif labels is None:
+        raise InputError("the images have no labels; expected them as the next argument, or a Dataset or a folder.")
     images = as_images(images)
     labels = np.asarray(labels)
     check_images_fit(network, images)
-    classes = network.output_shape[-1]
     if labels.shape == (len(images), 1):
         labels = labels[:, 0]
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
@@ -103,7 +136,7 @@ def evaluate(
     if labels.min() < 0 or labels.max() >= classes:
         raise InputError(f"labels run from {labels.min()} to {labels.max()}; the model knows 0 to {classes - 1}.")
     check_tests(tests, saved.path, saved.card)
-    names = tuple(class_names) if class_names else tuple(str(index) for index in range(classes))
+    names = tuple(class_names) if class_names else _class_names(saved, classes)
     chances = probabilities(network, images) if tests == 1 else mean_of_tests(saved, images, tests, probabilities)
     read = ~images.is_damaged()
     if not read.any():
@@ -112,7 +145,7 @@ def evaluate(
 
 
 def evaluate_saved(
-    path: str | Path,
+    path: str | PathLike[str],
     dataset: str | None = None,
     data_dir: str | Path | None = None,
     image_size: int | None = None,
@@ -124,7 +157,7 @@ def evaluate_saved(
     """Measure a saved model on a test set; what is left out is the data the model was trained on.
 
     Args:
-        path: a .keras file or a run folder.
+        path: of a .keras file or a run.
         dataset, data_dir, image_size, mirror, stream, skip_damaged: where the images are; see `allcnn.load_data`.
         tests: as in `evaluate`.
 
@@ -133,17 +166,31 @@ def evaluate_saved(
         InputError: the data set's classes, the size of its images, or several tests do not fit the model.
         DataError: the images are missing or broken.
     """
-    path = find_model_file(path)
-    card = read_card(path)
-    check_tests(tests, path, card)
-    data = load_own_data(path, card, dataset, data_dir, image_size, mirror, stream, skip_damaged)
-    load_keras()
-    saved = open_saved(path)
-    check_images_fit(saved.model, data.test_images)
-    classes = saved.model.output_shape[-1]
-    if classes != data.classes:
-        raise InputError(f"{path}: knows {classes} classes; the data set {data.name} has {data.classes}.")
-    return evaluate(saved, data.test_images, data.test_labels, data.class_names, tests), data
+    saved, data = _opened_with_data(
+        path, tests, dataset=dataset, data_dir=data_dir, image_size=image_size, mirror=mirror, stream=stream,
+        skip_damaged=skip_damaged,
+    )  # fmt: skip
+    return evaluate(saved, data, tests=tests), data
+
+
+def _opened_with_data(model: Model, tests: int, **where: Any) -> tuple[SavedModel, Dataset]:
+    """An opened model, and a data set that fits it: `load_own_data`'s. It is found before Keras loads."""
+    if isinstance(model, str | PathLike):
+        path = find_model_file(model)
+        card = read_card(path)
+        check_tests(tests, path, card)
+        data = load_own_data(path, card, **where)
+        load_keras()
+        return open_saved(path), data
+    saved = _opened(model)
+    if saved.card is None:
+        if where.get("data_dir") is None:
+            raise InputError(
+                f'no images were given for the model "{saved.path}", which does not say what it was trained on.\n'
+                "Expected images and labels, a Dataset, or a folder that holds a data set."
+            )
+        where["image_size"] = saved.model.input_shape[1]
+    return saved, load_own_data(saved.path, saved.card, **where)
 
 
 def load_own_data(
@@ -193,12 +240,16 @@ def load_own_data(
     return data
 
 
-def predict(model: SavedModel | str | Path, images: Sequence[str | Path], top: int = 5) -> list[Prediction]:
-    """The likeliest classes of image files, brought to the model's size as in training.
+def predict(
+    model: Model, images: str | PathLike[str] | np.ndarray | ImageStack | Sequence[Any], top: int = 5
+) -> list[Prediction]:
+    """The likeliest classes of images, brought to the model's size as in training.
 
     Args:
-        model: a .keras file, a run folder, or an opened one.
-        images: image files of any size.
+        model: as in `evaluate`.
+        images: a file, a folder, or several. Of a folder all images are taken in the order of their names, those in
+            folders further down included. Or arrays of raw RGB, 0..255: (n, height, width, 3), one image (height,
+            width, 3), or a list of uint8 images of any sizes.
         top: how many classes to give for an image.
 
     Raises:
@@ -206,46 +257,89 @@ def predict(model: SavedModel | str | Path, images: Sequence[str | Path], top: i
         DataError: an image cannot be read; the message names it.
         InputError: no images, or a model of anything else than square RGB images of one size.
     """
-    path = model.path if isinstance(model, SavedModel) else find_model_file(model)
-    card = model.card if isinstance(model, SavedModel) else read_card(path)
-    if isinstance(images, str | Path):
-        images = [images]
-    if not images:
-        raise InputError("no images given; expected at least one image file.")
-    # Where the card tells the size, an unreadable image is refused at once, not after Keras has loaded.
-    pixels = _read_fitted(images, ResizeRule.of(card.resize, card.image_shape[0])) if card else None
-    if isinstance(model, SavedModel):
-        saved = model
+    if isinstance(model, str | PathLike):
+        model = find_model_file(model)
+        card = read_card(model)
     else:
+        card = model.card if isinstance(model, SavedModel) else None
+    named, wanted = _listed(images)
+    # Where the card tells the size, an unreadable image is refused at once, not after Keras has loaded.
+    pixels = _fitted(wanted, ResizeRule.of(card.resize, card.image_shape[0])) if card else None
+    if isinstance(model, Path):
         load_keras()
-        saved = open_saved(path)
+    saved = _opened(model)
     shape = saved.model.input_shape
     if not takes_images(saved.model) or shape[1] is None or shape[1:] != (shape[1], shape[1], 3):
-        raise InputError(f"{path}: takes {shape}; expected a model of square images of one size, (None, 32, 32, 3).")
-    if pixels is None or pixels.shape[1] != shape[1]:
-        pixels = _read_fitted(images, ResizeRule(shape[1], shape[1]))
-    chances = probabilities(saved.model, pixels, min(len(pixels), BATCH_SIZE))
-    if saved.card and len(saved.card.class_names) != chances.shape[1]:
-        raise CheckpointError(
-            f"{path}: names {len(saved.card.class_names)} classes but gives {chances.shape[1]} probabilities."
+        raise InputError(
+            f"{saved.path}: takes {shape}; expected a model of square images of one size, (None, 32, 32, 3)."
         )
-    names = saved.card.class_names if saved.card else tuple(str(index) for index in range(chances.shape[1]))
+    if pixels is None or pixels.shape[1] != shape[1]:
+        pixels = _fitted(wanted, ResizeRule(shape[1], shape[1]))
+    chances = probabilities(saved.model, pixels, min(len(pixels), BATCH_SIZE))
+    classes = _class_names(saved, chances.shape[1])
     result = []
-    for image, row in zip(images, chances, strict=True):
+    for name, row in zip(named, chances, strict=True):
         order = np.argsort(-row, kind="stable")[:top]
-        result.append(Prediction(str(image), tuple((names[index], float(row[index])) for index in order)))
+        result.append(Prediction(name, tuple((classes[index], float(row[index])) for index in order)))
     return result
 
 
-def _read_fitted(images: Sequence[str | Path], rule: ResizeRule) -> np.ndarray:
-    """Image files as (n, size, size, 3) uint8, one after the other: as they are, many photographs would fill memory."""
+def _listed(images: Any) -> tuple[list[str], Sequence[Any] | Images]:
+    """The images to predict, one by one, after what they are called: files, those in folders too, or arrays."""
+    if isinstance(images, ImageStack) or hasattr(images, "shape"):
+        images = as_images(images if len(images.shape) != 3 else np.asarray(images)[None])
+        return [f"image {index}" for index in range(len(images))], _at_least_one(images)
+    if isinstance(images, str | PathLike):
+        images = [images]
+    if not isinstance(images, Iterable):
+        raise InputError(f"the images are a {type(images).__name__}; expected files, folders or arrays.")
+    listed: list[tuple[str, Any]] = []
+    for index, image in enumerate(images):
+        if not isinstance(image, str | PathLike):
+            listed.append((f"image {index}", np.asarray(image)))
+            continue
+        path = Path(image).expanduser()
+        listed += _in_folder(path) if path.is_dir() else [(fspath(image), path)]
+    names, wanted = zip(*_at_least_one(listed), strict=True)
+    return list(names), wanted
+
+
+def _in_folder(folder: Path) -> list[tuple[str, Path]]:
+    try:
+        files = image_files(folder)
+    except OSError as error:
+        raise DataError(f"{printable(error.filename or folder)}: cannot be read ({error.strerror}).") from None
+    if not files:
+        raise InputError(f"{printable(folder)}: holds no images; expected files ending in {', '.join(IMAGE_SUFFIXES)}.")
+    return [(str(file), file) for file in files]
+
+
+def _at_least_one(images: Any) -> Any:
+    if not len(images):
+        raise InputError("no images given; expected at least one image file.")
+    return images
+
+
+def _fitted(images: Sequence[Any] | Images, rule: ResizeRule) -> Images:
+    """Images as (n, size, size, 3), one after the other: as they are, many photographs would fill memory."""
     size = rule.size
     check_image_size(size)
+    if isinstance(images, ImageStack) and images.shape[1:] == (size, size, 3):
+        return images
     check_memory(len(images), size, "the images to predict")
     pixels = np.empty((len(images), size, size, 3), np.uint8)
-    for index, image in enumerate(images):
-        pixels[index] = rule.centre(read_image(image))
+    for index in range(len(images)):
+        image = images[index : index + 1][0]
+        pixels[index] = rule.centre(read_image(image) if isinstance(image, Path) else _checked_pixels(image, index))
     return pixels
+
+
+def _checked_pixels(image: np.ndarray, index: int) -> np.ndarray:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise InputError(
+            f"image {index} is {image.dtype} of shape {image.shape}; expected uint8 of shape (height, width, 3)."
+        )
+    return image
 
 
 def _refuse_other_classes(path: Path, own: tuple[str, ...], name: str, others: tuple[str, ...]) -> None:
@@ -260,7 +354,18 @@ def _classes_in_words(names: tuple[str, ...]) -> str:
     return f"{len(names)} classes ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
 
 
-def _opened(model: keras.Model | SavedModel | str | Path) -> SavedModel:
-    if isinstance(model, str | Path):
+def _class_names(saved: SavedModel, classes: int) -> tuple[str, ...]:
+    """The names of a model's classes; where it has none their numbers. Raises CheckpointError for too few or many."""
+    if saved.card is None:
+        return tuple(str(index) for index in range(classes))
+    if len(saved.card.class_names) != classes:
+        raise CheckpointError(
+            f"{saved.path}: names {len(saved.card.class_names)} classes but gives {classes} probabilities."
+        )
+    return saved.card.class_names
+
+
+def _opened(model: Model) -> SavedModel:
+    if isinstance(model, str | PathLike):
         return open_saved(model)
     return model if isinstance(model, SavedModel) else SavedModel(Path(model.name), model, None)

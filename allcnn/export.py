@@ -1,4 +1,5 @@
 """A saved model -> what other runtimes load: ONNX, TensorFlow's SavedModel, LiteRT. TensorFlow does the work.
+And a model card, which needs neither TensorFlow nor Keras.
 
 from allcnn.export import export_model
 export_model("runs/tiny", "onnx").path
@@ -16,13 +17,15 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allcnn.backend import choose_backend, hold_standard_error, load_keras
-from allcnn.errors import AllcnnError, CheckpointError, InputError
-from allcnn.evaluation import takes_images
-from allcnn.files import atomic_folder, atomic_path
+from allcnn.errors import AllcnnError, CheckpointError, InputError, install_hint, one_of
+from allcnn.evaluation import Model, takes_images
+from allcnn.files import atomic_folder, atomic_path, write_text
+from allcnn.hub_card import model_readme
 from allcnn.models.saved import CARD_MEMBER, ModelCard, SavedModel, find_model_file, in_short, open_saved, read_card
 
 if TYPE_CHECKING:
@@ -46,7 +49,10 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Export:
-    """The exported model. `card` is the content of the allcnn.json that was written with it."""
+    """The exported model. `card` is the content of the allcnn.json that was written with it.
+
+    whitening_bytes: of the model's weights those of the whitening matrix, nearly all bytes of a small network's model.
+    """
 
     path: Path
     format: str
@@ -54,13 +60,14 @@ class Export:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     card: dict[str, Any]
+    whitening_bytes: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values, for JSON."""
         return {**asdict(self), "path": str(self.path)}
 
 
-def export_model(model: keras.Model | SavedModel | str | Path, format: str, output: str | Path | None = None) -> Export:
+def export_model(model: Model, format: str, output: str | Path | None = None) -> Export:
     """Write a model for another runtime: images in, class probabilities out, in batches of any size, float32.
 
     A model that allcnn saved takes raw RGB images, 0 to 255, its preprocessing inside. Input and output are called
@@ -69,10 +76,10 @@ def export_model(model: keras.Model | SavedModel | str | Path, format: str, outp
     in a SavedModel's assets.extra, and at the end of a LiteRT file, where any zip program reads it.
 
     Args:
-        model: a .keras file, a run folder, or an opened model, any Keras model of images too.
-        format: "onnx", "saved_model" or "litert".
-        output: what to write; must not be there. By default beside the file of the model: NAME.onnx, NAME.tflite, or
-            the folder saved_model.
+        model: as in `allcnn.evaluate`; any Keras model of images too.
+        format: "onnx", "saved_model", "litert", or "card": a README.md for a model hub, of a model that allcnn saved.
+        output: what to write; must not be there. By default beside the file of the model: NAME.onnx, NAME.tflite, the
+            folder saved_model, README.md.
 
     Raises:
         CheckpointError: `model` is a path that holds no model.
@@ -80,15 +87,17 @@ def export_model(model: keras.Model | SavedModel | str | Path, format: str, outp
             is not float32 or takes no images, or Keras is already loaded with another backend than TensorFlow.
         AllcnnError: the converter failed.
     """
+    if format == CARD:
+        return _write_readme(model, output)
     if format not in FORMATS:
-        raise InputError(f'unknown format "{format}"; expected one of: {", ".join(FORMATS)}.')
+        raise InputError(f'unknown format "{format}"; {one_of(format, (*FORMATS, CARD))}')
     kind = FORMATS[format]
     file, card = _find(model)
     path = _check_output(kind, file, output)
     _check_packages(kind)
     _choose_tensorflow()
     load_keras()
-    opened = open_saved(model) if isinstance(model, str | Path) else model
+    opened = open_saved(model) if isinstance(model, str | PathLike) else model
     network = opened.model if isinstance(opened, SavedModel) else opened
     name = str(file) if file else f'the model "{network.name}"'
     _check_network(network, card, name)
@@ -99,14 +108,34 @@ def export_model(model: keras.Model | SavedModel | str | Path, format: str, outp
         _convert(kind, wrapped, json.dumps(document, indent=1), temporary, name)
         _refuse_what_is_there(path)  # conversion takes its time
     written = [path] if kind.suffix else [part for part in path.rglob("*") if part.is_file()]
-    return Export(path, format, sum(part.stat().st_size for part in written), (inputs,), (outputs,), document)
+    size = sum(part.stat().st_size for part in written)
+    return Export(path, format, size, (inputs,), (outputs,), document, _whitening_bytes(network))
 
 
-def _find(model: keras.Model | SavedModel | str | Path) -> tuple[Path | None, ModelCard | None]:
+def _write_readme(model: Model, output: str | Path | None) -> Export:
+    """The model card of a model that allcnn saved, from its run's folder."""
+    file, card = _find(model)
+    if file is None or card is None:
+        raise InputError(
+            f"{file or 'the model'}: was not saved by allcnn; expected the .keras file or folder of a run."
+        )
+    path = Path(output).expanduser() if output is not None else file.with_name("README.md")
+    _refuse_what_is_there(path)
+    text = model_readme(file, card)
+    write_text(path, text)
+    return Export(path, CARD, len(text.encode()), (), (), _without_folder(card))
+
+
+def _whitening_bytes(network: keras.Model) -> int:
+    weights = (layer.get_weights() for layer in network.layers if layer.name == "zca")
+    return sum(array.nbytes for arrays in weights for array in arrays)
+
+
+def _find(model: Model) -> tuple[Path | None, ModelCard | None]:
     """The file and the card of a model, None where it has none. Needs no Keras."""
     if isinstance(model, SavedModel):
         return model.path, model.card
-    if isinstance(model, str | Path):
+    if isinstance(model, str | PathLike):
         path = find_model_file(model)
         return path, read_card(path)
     return None, None
@@ -142,7 +171,7 @@ def _check_packages(kind: Format) -> None:
     if missing:
         raise InputError(
             f"{kind.title} needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed. "
-            'Install it with: pip install "allcnn[export]"'
+            f"{install_hint('export')}"
         )
 
 
@@ -194,10 +223,14 @@ def _with_names(network: keras.Model, card: ModelCard | None) -> tuple[keras.Mod
 
 def _document(card: ModelCard | None, name: str, inputs: Tensor, outputs: Tensor) -> dict[str, Any]:
     """The card as exported, without the folder of the training images, which is private."""
-    known = {key: value for key, value in asdict(card).items() if key != "data_dir"} if card else {"model": name}
+    known = _without_folder(card) if card else {"model": name}
     values = {"values": "raw RGB, 0 to 255"} if card else {}
     versions = {package: found for package in _PACKAGES if (found := _version(package))}
     return {**known, "inputs": [asdict(inputs) | values], "outputs": [asdict(outputs)], "exported_by": versions}
+
+
+def _without_folder(card: ModelCard) -> dict[str, Any]:
+    return {key: value for key, value in asdict(card).items() if key != "data_dir"}
 
 
 def _version(package: str) -> str | None:
@@ -293,6 +326,8 @@ class Format:
     packages: tuple[str, ...] = ()
 
 
+#: The format of a model card.
+CARD = "card"
 #: By the names that `export_model` and the command line take.
 FORMATS = {
     "onnx": Format("ONNX", ".onnx", _to_onnx, ("tf2onnx", "onnx")),

@@ -9,7 +9,8 @@ from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
 from typing import Any
 
-from allcnn.errors import InputError, one_line
+from allcnn.errors import InputError, install_hint, one_line
+from allcnn.waiting import waiting
 
 
 @contextmanager
@@ -20,7 +21,7 @@ def connected(address: str | None) -> Iterator[Any]:
         InputError: Ray is not installed, or no cluster answers.
     """
     if find_spec("ray") is None:
-        raise InputError('Ray is not installed. Install it with: pip install "allcnn[ray]"')
+        raise InputError(f"Ray is not installed. {install_hint('ray')}")
     import ray
 
     # Of every lost node Ray prints a page of its daemon's log to standard output, whatever it was told.
@@ -35,6 +36,7 @@ def connected(address: str | None) -> Iterator[Any]:
             ray.shutdown()
 
 
+@waiting("joining the Ray cluster")
 def _connect(address: str | None) -> None:
     import ray
 
@@ -58,3 +60,9 @@ def check_room(nodes: Sequence[dict[str, Any]], needed: dict[str, float], option
         most = ", ".join(f"{max((node.get(kind, 0) for node in alive), default=0):g} {kind}s" for kind in needed)
         asked = " and ".join(f"{amount:g} {kind}s" for kind, amount in needed.items())
         raise InputError(f"no node of the Ray cluster has {asked}; the most on one are {most} ({options}).")
+
+
+def count_rooms(nodes: Sequence[dict[str, Any]], needed: dict[str, float]) -> int:
+    """How many times the nodes have what is needed, each time on one node."""
+    alive = [node["Resources"] for node in nodes if node["Alive"]]
+    return sum(min(int(node.get(kind, 0) // amount) for kind, amount in needed.items() if amount) for node in alive)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from allcnn.tables import Column, html, tabulate, value
+
 #: With more classes than this the top-5 error is measured too.
 FEW_CLASSES = 10
 _TOP = 5
@@ -30,6 +32,24 @@ class Evaluation:
     confusion: np.ndarray
     top5_error_percent: float | None = None
     skipped: int = 0
+
+    def __repr__(self) -> str:
+        return f"Evaluation({self._in_words()})"
+
+    def _in_words(self) -> str:
+        found = f"{self.error_percent:.2f} % error: {self.errors:,} of {self.images:,} images"
+        return f"{found}, cross-entropy {self.cross_entropy:.4f}"
+
+    def _repr_html_(self) -> str:
+        found = zip(self.class_names, self.confusion.sum(axis=1).tolist(), self.class_errors(), strict=True)
+        rows = [({"class": name, "images": images, "error": error}, ()) for name, images, error in found]
+        remarks = []
+        if len(rows) > FEW_CLASSES:
+            rows = sorted(rows, key=lambda row: -(row[0]["error"] or 0.0))[:FEW_CLASSES]
+            remarks = [f"Those of {len(self.class_names)} classes with the largest errors."]
+        columns = [Column("class", value("class", ""), left=True), Column("images", value("images", ","))]
+        columns.append(Column("error %", value("error")))
+        return html(tabulate("", self._in_words(), columns, rows, remarks))
 
     def class_errors(self) -> list[float | None]:
         """The error of each class in percent; None for a class without images."""

@@ -1,6 +1,6 @@
-"""A table as data, and the same table as text: lines for a terminal, markdown, LaTeX, CSV, JSON.
+"""A table as data, and the same table as text: lines for a terminal, markdown, LaTeX, CSV, JSON, HTML of a notebook.
 
-Its HTML is made by `allcnn/page/parts.html`. And a duration as text.
+The page's HTML is made by `allcnn/page/parts.html`. And a duration as text.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import io
 import json
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from itertools import groupby
 from typing import Any
 
@@ -25,13 +26,14 @@ class Column:
     """A column as people read it.
 
     text: a row's values -> the text of the cell. left: aligned as text, not as figures. optional: left out of a table
-    in which no row has anything in it.
+    in which no row has anything in it. spare: left out of a terminal that is too narrow for all.
     """
 
     heading: str
     text: Callable[[Values], str]
     left: bool = False
     optional: bool = False
+    spare: bool = False
 
 
 def value(key: str, pattern: str = ".2f") -> Callable[[Values], str]:
@@ -69,6 +71,16 @@ class Table:
         for section, rows in groupby(self.rows, key=lambda row: row.section):
             yield section, list(rows)
 
+    def __repr__(self) -> str:
+        columns = ", ".join(column.heading for column in self.columns)
+        return f"Table({self.name!r}: {len(self.rows)} rows of {columns})"
+
+    def __str__(self) -> str:
+        return terminal(self)
+
+    def _repr_html_(self) -> str:
+        return html(self)
+
 
 def tabulate(
     name: str,
@@ -102,27 +114,33 @@ def tabulate(
     )
 
 
-def terminal(table: Table, width: int | None = None) -> str:
-    """Lines of text; columns stand two spaces apart. Sentences are wrapped where a window limits their width."""
+def terminal(table: Table, width: int | None = None, columns_width: int | None = None) -> str:
+    """Lines of text; columns stand two spaces apart.
+
+    width: sentences are wrapped there. columns_width: spare columns are left out, from the right, until all fit in it.
+    """
     from rich.cells import cell_len
 
     headings = tuple(column.heading for column in table.columns)
     columns = zip(headings, *(row.cells for row in table.rows), strict=True)
     widths = [max(map(cell_len, cells)) for cells in columns]
+    shown = list(range(len(widths)))
+    for index in reversed(range(len(widths))):
+        if columns_width and table.columns[index].spare and _total(widths, shown) > columns_width:
+            shown.remove(index)
 
     def line(cells: Sequence[str]) -> str:
         padded = []
-        for cell, column, room in zip(cells, table.columns, widths, strict=True):
-            space = " " * (room - cell_len(cell))
-            padded.append(cell + space if column.left else space + cell)
+        for index in shown:
+            space = " " * (widths[index] - cell_len(cells[index]))
+            padded.append(cells[index] + space if table.columns[index].left else space + cells[index])
         return "  ".join(padded).rstrip()
 
     def wrapped(text: str, mark: str = "") -> list[str]:
         indent = " " * len(mark)
         return textwrap.wrap(text, width, initial_indent=mark, subsequent_indent=indent) if width else [mark + text]
 
-    lines = [*wrapped(table.title), "", line(headings)]
-    lines.append("─" * (sum(widths) + 2 * (len(widths) - 1)))
+    lines = [*wrapped(table.title), "", line(headings), "─" * _total(widths, shown)]
     for index, (section, rows) in enumerate(table.parts()):
         if index:
             lines.append("")
@@ -132,9 +150,17 @@ def terminal(table: Table, width: int | None = None) -> str:
     lines.append("")
     for number, note in enumerate(table.footnotes, start=1):
         lines += wrapped(note, f"{number:>3}  ")
-    for remark in table.remarks:
+    remarks = table.remarks
+    if len(shown) < len(headings):
+        left_out = ", ".join(heading for index, heading in enumerate(headings) if index not in shown)
+        remarks = (*remarks, f"Left out for their width: {left_out}. --wide shows them.")
+    for remark in remarks:
         lines += wrapped(remark)
     return "\n".join(lines) + "\n"
+
+
+def _total(widths: Sequence[int], shown: Sequence[int]) -> int:
+    return sum(widths[index] for index in shown) + 2 * (len(shown) - 1)
 
 
 def markdown(table: Table) -> str:
@@ -232,6 +258,37 @@ def json_text(table: Table) -> str:
     rows = [{**row.values, "notes": list(row.notes)} for row in table.rows]
     document = {"table": table.name, "title": table.title, "rows": rows, "remarks": list(table.remarks)}
     return json.dumps(document, indent=1, allow_nan=False) + "\n"
+
+
+def html(table: Table) -> str:
+    """A table in a notebook, in the notebook's own colours: the title, the rows, footnotes, remarks."""
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        sides = ("left" if column.left else "right" for column in table.columns)
+        return "".join(
+            f'<{tag} style="text-align:{side}">{escape(cell)}</{tag}>' for cell, side in zip(cells, sides, strict=True)
+        )
+
+    headings = [column.heading for column in table.columns]
+    lines = ["<table>", f'<caption style="text-align:left; white-space:nowrap">{escape(table.title)}</caption>']
+    if any(headings):
+        lines.append(f"<thead><tr>{line(headings, 'th')}</tr></thead>")
+    for section, rows in table.parts():
+        if section:
+            lines.append(f'<tr><th colspan="{len(headings)}" style="text-align:left">{escape(section)}</th></tr>')
+        lines += [f"<tr>{line(row.cells, 'td')}</tr>" for row in rows]
+    lines.append("</table>")
+    below = [f"{number}. {note}" for number, note in enumerate(table.footnotes, start=1)] + list(table.remarks)
+    lines += [f"<div><small>{escape(text)}</small></div>" for text in below]
+    return "\n".join(lines)
+
+
+def facts_html(title: str, facts: Mapping[str, object]) -> str:
+    """A few facts in a notebook, a name and a value in a line; those that are None are left out."""
+    rows = [({"name": name, "value": str(fact)}, ()) for name, fact in facts.items() if fact is not None]
+    return html(
+        tabulate("", title, [Column("", value("name", ""), left=True), Column("", value("value", ""), left=True)], rows)
+    )
 
 
 #: The forms by the names that `allcnn report --format` has for them.

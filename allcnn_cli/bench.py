@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from allcnn.errors import InputError
 from allcnn_cli import options
 from allcnn_cli.output import complain, only_results_on_stdout, show, show_json, show_table
@@ -15,52 +13,59 @@ if TYPE_CHECKING:
 
 
 def bench(
-    model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="NAME", help="A network's name; `allcnn params` lists them. [default: all-c]"),
+    model: options.Model = None,
+    spec: options.OwnSpec = None,
+    image_size: Annotated[
+        int | None,
+        options.of_network(metavar="PIXELS", default="the published network's, else 32", help="Height and width."),
     ] = None,
-    spec: Annotated[
-        str | None, typer.Option("--spec", metavar="TEXT", help="A network of your own, such as 96C3-96C3/2-NC1-GAP.")
+    classes: Annotated[
+        int | None, options.of_network(metavar="N", help="Classes.", default="the published network's, else 10")
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(
-            "--recipe",
+        options.of_recipe(
             metavar="NAME",
-            help="Whose training step to measure: paper, fast, review, imagenet, large. [default: that for the size]",
+            help="Whose training step to measure: paper, fast, review, imagenet or large.",
+            default="that for the size",
+            autocompletion=options.RECIPES,
         ),
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option("--batch-size", metavar="IMAGES", help="In a training step. [default: the recipe's, 200]"),
+        options.of_recipe(metavar="IMAGES", help="In a training step.", default="the recipe's, 200"),
     ] = None,
-    precision: Annotated[
-        str, typer.Option("--precision", metavar="KIND", help="auto, float32 or mixed_bfloat16, of the training.")
-    ] = "auto",
     augmentation: Annotated[
-        str, typer.Option("--augment", metavar="KIND", help="none, flip-shift, flip-reflect or large.")
+        str,
+        options.of_recipe(
+            "--augment",
+            metavar="NAME",
+            help="none, flip-shift, flip-reflect or large.",
+            autocompletion=options.AUGMENTATIONS,
+        ),
     ] = "none",
     seconds: Annotated[
         float,
-        typer.Option(
-            "--seconds", metavar="S", help="Train for about so long; all together takes two to three times that."
+        options.of_machine(
+            metavar="SECONDS", help="Train for about so long; all together takes two to three times that."
         ),
     ] = 20.0,
-    image_size: Annotated[
-        int | None,
-        typer.Option("--image-size", metavar="PIXELS", help="[default: the published network's, else 32]"),
-    ] = None,
-    classes: Annotated[
-        int | None, typer.Option("--classes", metavar="N", help="[default: the published network's, else 10]")
-    ] = None,
-    as_json: options.Json = False,
+    precision: Annotated[
+        str,
+        options.of_machine(
+            metavar="NAME",
+            help="Of the training: auto, float32 or mixed_bfloat16.",
+            autocompletion=options.PRECISIONS,
+        ),
+    ] = "auto",
     backend: options.Backend = None,
+    as_json: options.Json = False,
 ) -> None:
     """Measure a network's speed here, against this machine's own.
 
-    Images per second of training and of prediction, the fastest matrix products, how long each recipe would take.
+    Images per second of training and of prediction, all-c's by default,
+    the fastest matrix products, and how long each recipe would take.
 
-    \b
     Examples:
       allcnn bench --model strided-a
       allcnn bench --spec "96C3-96C3/2-NC1-GAP" --precision float32 --seconds 5

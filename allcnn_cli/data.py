@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from allcnn.errors import InputError
+from allcnn.waiting import waiting
 from allcnn_cli import options
 from allcnn_cli.output import complain, only_results_on_stdout, show, show_json, show_table
 
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 
 def data(
     dataset: Annotated[
-        str, typer.Argument(metavar="[DATASET|DIR]", help="cifar10, cifar100, digits, tfds:NAME, or a folder.")
+        str,
+        typer.Argument(
+            metavar="DATASET|DIR",
+            help="cifar10, cifar100, digits, tfds:NAME, or a folder.",
+            autocompletion=options.DATASETS,
+        ),
     ] = "cifar10",
     data_dir: options.DataDir = None,
     image_size: options.ImageSize = None,
@@ -25,34 +31,48 @@ def data(
     stream: options.Stream = False,
     skip_damaged: options.SkipDamaged = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Decode every image, and name those that are damaged.")
+        bool, options.of_data("--check", help="Decode every image, and name those that are damaged.")
     ] = False,
     samples: Annotated[
         Path | None,
-        typer.Option(
-            "--samples", metavar="FILE.png", help="Write sample pictures, before and after preprocessing or --augment."
+        options.of_samples(
+            metavar="FILE.png", help="Write sample pictures, before and after preprocessing or --augment."
         ),
     ] = None,
     preprocessing: Annotated[
         str | None,
-        typer.Option("--preprocessing", metavar="KIND", help="For --samples. [default: the data set's own]"),
+        options.of_samples(
+            metavar="NAME",
+            help="gcn-zca, none, scale, center, gcn, standardize or channel-mean.",
+            default="the data set's own",
+            autocompletion=options.PREPROCESSINGS,
+        ),
     ] = None,
     augmentation: Annotated[
         str | None,
-        typer.Option(
-            "--augment", metavar="KIND", help="For --samples: show versions by flip-shift, flip-reflect or large."
+        options.of_samples(
+            "--augment",
+            metavar="NAME",
+            help="Show versions by flip-shift, flip-reflect or large.",
+            autocompletion=options.AUGMENTATIONS,
         ),
     ] = None,
     field: Annotated[
         int | None,
-        typer.Option("--field", metavar="PIXELS", help="For --samples. [default: none; with --augment large: 126]"),
+        options.of_samples(
+            metavar="PIXELS",
+            help="Of the augmented versions, the square that they lie in.",
+            default="none; with --augment large: 126",
+        ),
     ] = None,
-    as_json: options.Json = False,
     backend: options.Backend = None,
+    as_json: options.Json = False,
 ) -> None:
     """Show what a data set is, where it lies, and samples of it.
 
-    \b
+    Without --data-dir it is looked for in $ALLCNN_DATA and Keras's cache,
+    else downloaded.
+
     Examples:
       allcnn data digits
       allcnn data --data-dir ~/cifar --samples whitened.png
@@ -73,7 +93,7 @@ def data(
     from allcnn.backend import choose_backend
 
     choose_backend(backend)
-    with only_results_on_stdout():
+    with only_results_on_stdout(), waiting("looking at the images"):
         from allcnn.data import load_data
 
         if preprocessing is not None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from allcnn.waiting import waiting
 from allcnn_cli import options
-from allcnn_cli.output import complain, only_results_on_stdout, percent, show, show_json, show_table
+from allcnn_cli.output import WIDTH, complain, only_results_on_stdout, percent, show, show_json, show_table
 
 if TYPE_CHECKING:
     from allcnn.evaluation import Evaluation
 
-# A larger confusion matrix fits no window; what was mixed up most is shown instead.
-_LARGEST_MATRIX = 20
+# What is left of a class's name in the confusion matrix, at its side and at least above it.
+_LONGEST_NAME, _SHORTEST_NAME = 20, 3
 _WORST_PAIRS = 20
 
 
@@ -27,11 +26,11 @@ def evaluate(
     skip_damaged: options.SkipDamaged = False,
     tests: Annotated[
         int,
-        typer.Option(
+        options.option(
             "--tests",
             metavar="N",
-            help="Mean of N passes over images augmented as in training. [default: 1, not augmented]",
-            show_default=False,
+            help="Mean of N passes over images augmented as in training.",
+            default="1, not augmented",
         ),
     ] = 1,
     as_json: options.Json = False,
@@ -39,7 +38,8 @@ def evaluate(
 ) -> None:
     """Measure a saved model: its error, in all and per class.
 
-    \b
+    By default on the test images of the data set that it was trained on.
+
     Examples:
       allcnn eval runs/strided-a-cifar10-paper-lr0.05-seed0
       allcnn eval model.keras --data-dir ~/cifar
@@ -48,7 +48,7 @@ def evaluate(
     from allcnn.backend import choose_backend
 
     choose_backend(backend)
-    with only_results_on_stdout():
+    with only_results_on_stdout(), waiting("evaluating"):
         from allcnn.evaluation import evaluate_saved
         from allcnn.models.saved import find_model_file, read_card
 
@@ -81,10 +81,9 @@ def evaluate(
     show(f"{data.name}, {evaluation.images:,} test images, from {data.source}")
     if tests > 1 and card is not None:
         show(f"{tests} tests of each image, augmented as in training ({card.augmentation})")
-    # The figure in full, as in metrics.csv: the two are the same, to the last digit.
-    show(f"error {evaluation.error_percent!r} % ({evaluation.errors:,} wrong)")
+    show(f"error {percent(evaluation.error_percent)} % ({evaluation.errors:,} wrong)")
     if evaluation.top5_error_percent is not None:
-        show(f"top-5 error {evaluation.top5_error_percent!r} %")
+        show(f"top-5 error {percent(evaluation.top5_error_percent)} %")
     if evaluation.skipped:
         show(f"damaged {evaluation.skipped:,} images that cannot be read, left out")
     show(f"cross-entropy {evaluation.cross_entropy:.4f}")
@@ -104,12 +103,33 @@ def _show_classes(evaluation: Evaluation) -> None:
     )
 
 
+def _labels(names: tuple[str, ...], digits: int) -> tuple[list[str], list[str]] | None:
+    """What stands beside and above a confusion matrix: names, above it cut, or numbers where cut names tell nothing.
+
+    None where figures of so many digits do not fit.
+    """
+    beside = [name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…" for name in names]
+    room = _room(beside)
+    above = [name[:room] for name in names]
+    if room < _SHORTEST_NAME and above != list(names) or len(set(above)) < len(names):
+        above = [str(number) for number in range(1, len(names) + 1)]
+        beside = [f"{number} {name}" for number, name in zip(above, beside, strict=True)]
+        room = _room(beside)
+    return (beside, above) if room >= max(digits, *map(len, above)) else None
+
+
+def _room(beside: list[str]) -> int:
+    """How wide a column may be, with two spaces before it."""
+    return (WIDTH - max(map(len, beside))) // len(beside) - 2
+
+
 def _show_confusion(evaluation: Evaluation) -> None:
     names, confusion = evaluation.class_names, evaluation.confusion.tolist()
     show()
-    if len(names) <= _LARGEST_MATRIX:
+    if (labels := _labels(names, len(str(max(map(max, confusion)))))) is not None:
+        beside, above = labels
         show("Images of the class on the left that were taken for the class above:")
-        show_table(("", *names), [(name, *map(str, row)) for name, row in zip(names, confusion, strict=True)])
+        show_table(("", *above), [(name, *map(str, row)) for name, row in zip(beside, confusion, strict=True)])
         return
     pairs = [
         (count, names[true], names[guess])

@@ -1,6 +1,7 @@
 """The console script `allcnn`: the commands, and what the process says and returns when one fails.
 
-Start-up is part of the product: only typer loads here. A command loads Rich, numpy and Keras when it runs.
+Start-up is part of the product: only typer loads here. Help loads Rich; a command loads Rich, numpy and Keras when it
+runs.
 """
 
 from __future__ import annotations
@@ -8,17 +9,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from typing import Annotated, Any
 
 import typer
 
 from allcnn.backend import leave_out_optional_imports
-from allcnn.errors import AllcnnError
+from allcnn.errors import AllcnnError, did_you_mean
+from allcnn.waiting import show_waiting
 from allcnn_cli.bench import bench
 from allcnn_cli.data import data
 from allcnn_cli.eval import evaluate
 from allcnn_cli.export import export
-from allcnn_cli.options import RayCommand
+from allcnn_cli.options import Command, Group, RayCommand
 from allcnn_cli.output import complain, one_line
 from allcnn_cli.params import params
 from allcnn_cli.predict import predict
@@ -32,26 +35,25 @@ _INTERRUPTED = 130
 # Typer's base class of wrong calls: its versions keep it in different places, but always below this one.
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
-# Plain help and plain errors: Rich's would cost start-up time and put frames into logs.
 app = typer.Typer(
     name=_NAME,
+    cls=Group,
     help="The All Convolutional Net (Springenberg et al., 2014) in Keras 3.",
     epilog="For example:  allcnn train --model strided-b --dataset digits",
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("train", cls=RayCommand)(train)
-app.command("eval")(evaluate)
-app.command("predict")(predict)
-app.command("params")(params)
-app.command("data")(data)
-app.command("bench")(bench)
+app.command("eval", cls=Command)(evaluate)
+app.command("predict", cls=Command)(predict)
+app.command("params", cls=Command)(params)
+app.command("data", cls=Command)(data)
+app.command("bench", cls=Command)(bench)
 app.command("sweep", cls=RayCommand)(sweep)
-app.command("visualize")(visualize)
-app.command("report")(report)
-app.command("export")(export)
+app.command("visualize", cls=Command)(visualize)
+app.command("report", cls=Command)(report)
+app.command("export", cls=Command)(export)
 
 
 def _show_version(asked: bool) -> None:
@@ -74,7 +76,8 @@ def root(
 ) -> None:
     if context.invoked_subcommand is None:
         # To standard error and with the code of a wrong call: a script that lost its command should notice.
-        print(context.get_help(), file=sys.stderr)
+        with redirect_stdout(sys.stderr):  # Rich's help prints itself
+            context.get_help()
         raise typer.Exit(2)
 
 
@@ -85,6 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ALLCNN_DEBUG=1 shows the traceback of a failure.
     """
     leave_out_optional_imports()
+    show_waiting()
     try:
         code = app(args=None if arguments is None else list(arguments), prog_name=_NAME, standalone_mode=False)
         # A reader that went away (`| head`) shows when the last lines are written, not while they are collected.
@@ -118,7 +122,10 @@ def _fail(error: BaseException) -> int:
     if isinstance(error, _UsageError):
         context = getattr(error, "ctx", None)
         command = context.command_path if context else _NAME
-        complain(f"error: {one_line(error.format_message())}\nTry: {command} --help")
+        message = one_line(error.format_message())
+        if near := getattr(error, "possibilities", None):  # of an option; Typer's versions say it in other words
+            message = f"No such option: {error.option_name}.{did_you_mean(near)}"
+        complain(f"error: {message}\nTry: {command} --help")
         return 2
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename is not None else ""

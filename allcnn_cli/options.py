@@ -4,18 +4,44 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 #: Stands for an address that was left out.
 FOUND_BY_RAY = "auto-or-local"
 
 
-class RayCommand(TyperCommand):
+class _ReadableHelp:
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help, and its examples no paler than the rest."""
+        from typer import rich_utils
+
+        rich_utils.STYLE_HELPTEXT = ""
+        super().format_help(ctx, formatter)  # type: ignore[misc]
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, for the help: Typer would write <bool> beside every flag."""
+        found = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in found:
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+        return found
+
+
+class Command(_ReadableHelp, TyperCommand):
+    """A command of ours."""
+
+
+class Group(_ReadableHelp, TyperGroup):
+    """The commands."""
+
+
+class RayCommand(Command):
     """Lets `--ray` stand without an address, which Typer's options cannot."""
 
     def parse_args(self, ctx, args: list[str]) -> list[str]:
@@ -25,10 +51,55 @@ class RayCommand(TyperCommand):
         return super().parse_args(ctx, args)
 
 
+def option(*flags: str, panel: str | None = None, help: str, default: str | None = None, **about: Any) -> Any:
+    """An option in a panel of the help. `default` says in words what holds if the option is left out."""
+    about.setdefault("show_default", default is None)
+    words = f"{help} [dim]\\[default: {default}][/]" if default else help
+    return typer.Option(*flags, help=words, rich_help_panel=panel, **about)
+
+
+# The panels, in the order in which a command's first options of each stand.
+of_network = partial(option, panel="Network")
+of_data = partial(option, panel="Data")
+of_samples = partial(option, panel="Samples")
+of_recipe = partial(option, panel="Recipe")
+of_saving = partial(option, panel="Saving")
+of_machine = partial(option, panel="Machine")
+
+
+def one_of(place: str, *more: str) -> Callable[[str], list[str]]:
+    """Complete the names that `module:NAME` holds, and more; several of them joined by commas, too.
+
+    The module is loaded only when a shell asks.
+    """
+
+    def complete(incomplete: str) -> list[str]:
+        module, name = place.split(":")
+        known = (*more, *getattr(import_module(module), name))
+        before, comma, begun = incomplete.rpartition(",")
+        return [f"{before}{comma}{each}" for each in known if each.startswith(begun)]
+
+    return complete
+
+
+NETWORKS = one_of("allcnn.specs:ZOO")
+DATASETS = one_of("allcnn.data.load:DATASETS")
+RECIPES = one_of("allcnn.runs.recipe:RECIPES")
+AUGMENTATIONS = one_of("allcnn.runs.recipe:AUGMENTATIONS")
+PREPROCESSINGS = one_of("allcnn.preprocessing:PREPROCESSINGS")
+PRECISIONS = one_of("allcnn.device:PRECISIONS")
+
+Model = Annotated[
+    str | None,
+    of_network(metavar="NAME", help="A network's name; `allcnn params` lists them.", autocompletion=NETWORKS),
+]
+OwnSpec = Annotated[
+    str | None,
+    of_network(metavar="TEXT", help="A network of your own, such as 96C3-96C3/2-NC1-GAP."),
+]
 Ray = Annotated[
     str | None,
-    typer.Option(
-        "--ray",
+    of_machine(
         metavar="[ADDRESS]",
         help="Train on a Ray cluster: at this address, else $RAY_ADDRESS, else one on this machine.",
     ),
@@ -40,54 +111,60 @@ def ray_address(given: str) -> str | None:
     return None if given == FOUND_BY_RAY else given
 
 
-Dataset = Annotated[
-    str | None,
-    typer.Option("--dataset", metavar="NAME", help="cifar10, cifar100, digits or tfds:NAME. [default: cifar10]"),
-]
+def _dataset(default: str) -> Any:
+    return of_data(
+        metavar="NAME", help="cifar10, cifar100, digits or tfds:NAME.", default=default, autocompletion=DATASETS
+    )
+
+
+Dataset = Annotated[str | None, _dataset("cifar10")]
 DataDir = Annotated[
     Path | None,
-    typer.Option(
-        "--data-dir",
-        metavar="DIR",
-        help="What holds the images: CIFAR's layout or archive, folders train/CLASS/* and test/CLASS/*.",
+    of_data(
+        metavar="DIR", help="What holds the images: CIFAR's layout or archive, folders train/CLASS/* and test/CLASS/*."
     ),
 ]
 ImageSize = Annotated[
     int | None,
-    typer.Option("--image-size", metavar="PIXELS", help="Height and width to bring every image to. [default: 32]"),
+    of_data(metavar="PIXELS", help="Height and width to bring every image to.", default="32"),
 ]
 Mirror = Annotated[
-    str | None, typer.Option("--mirror", metavar="URL", help="Download from here instead of the official host.")
+    str | None,
+    of_data(metavar="URL", help="Download from here instead of the official host."),
 ]
 Stream = Annotated[
     bool,
-    typer.Option(
+    of_data(
         "--stream",
         help="Decode images when they are needed, not all at once; always so for what does not fit in memory.",
     ),
 ]
 SkipDamaged = Annotated[
-    bool, typer.Option("--skip-damaged", help="Pass over image files that cannot be read, and count them.")
+    bool,
+    of_data("--skip-damaged", help="Pass over image files that cannot be read, and count them."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output and nothing else.")]
 Backend = Annotated[
     str | None,
-    typer.Option("--backend", metavar="NAME", help="tensorflow or jax. [default: $KERAS_BACKEND, else tensorflow]"),
+    of_machine(
+        metavar="NAME",
+        help="tensorflow or jax.",
+        default="$KERAS_BACKEND, else tensorflow",
+        autocompletion=one_of("allcnn.backend:BACKENDS"),
+    ),
 ]
+Wide = Annotated[bool, typer.Option("--wide", help="Show all columns, also those that 80 characters have no room for.")]
 SavedModel = Annotated[Path, typer.Argument(metavar="CKPT|RUN", help="A .keras file, or the folder of a run.")]
 
 # Of a saved model, what is left out is what it was trained with.
-OwnDataset = Annotated[
-    str | None,
-    typer.Option("--dataset", metavar="NAME", help="cifar10, cifar100, digits or tfds:NAME. [default: the model's]"),
-]
+OwnDataset = Annotated[str | None, _dataset("the model's")]
 OwnDataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", metavar="DIR", help="What holds the images. [default: the model's]"),
+    of_data(metavar="DIR", help="What holds the images.", default="the model's"),
 ]
 OwnImageSize = Annotated[
     int | None,
-    typer.Option("--image-size", metavar="PIXELS", help="Size to bring every image to. [default: the model's]"),
+    of_data(metavar="PIXELS", help="Size to bring every image to.", default="the model's"),
 ]
 
 # What a run is asked for, by the names of `allcnn.RunConfig`'s fields and of `allcnn.Recipe`'s numbers; what is left
@@ -99,102 +176,129 @@ OF_A_RUN: dict[str, Any] = {
     "mirror": Mirror,
     "stream": Stream,
     "skip_damaged": SkipDamaged,
+    "validation": Annotated[
+        float | None,
+        of_data(
+            metavar="FRACTION",
+            help="Part of the training images to hold out; a sweep then chooses rates by it.",
+            default="0",
+        ),
+    ],
     "recipe": Annotated[
         str | None,
-        typer.Option(
+        of_recipe(
             metavar="NAME",
-            help="paper, fast, review, imagenet or large. [default: the network's own, which is mostly paper]",
+            help="paper, fast, review, imagenet or large.",
+            default="the network's own, which is mostly paper",
+            autocompletion=RECIPES,
         ),
     ],
     "learning_rate": Annotated[
-        float | None, typer.Option("--lr", metavar="RATE", help="Learning rate. [default: 0.05; fast, digits: 0.02]")
+        float | None,
+        of_recipe("--lr", metavar="RATE", help="Learning rate.", default="0.05; fast, digits: 0.02"),
     ],
     "epochs": Annotated[
         int | None,
-        typer.Option(metavar="E", help="Epochs; the schedule is scaled. [default: 350; fast: 40; digits: 40, fast 5]"),
+        of_recipe(metavar="N", help="Epochs; the schedule is scaled.", default="350; fast: 40; digits: 40, fast 5"),
     ],
     "steps": Annotated[
-        int | None, typer.Option(metavar="N", help="Steps, for a recipe that counts them. [default: 450000]")
+        int | None,
+        of_recipe(metavar="N", help="Steps, for a recipe that counts them.", default="450000"),
     ],
-    "batch_size": Annotated[int | None, typer.Option(metavar="IMAGES", help="[default: 200; digits: 25]")],
+    "batch_size": Annotated[
+        int | None,
+        of_recipe(metavar="IMAGES", help="In a training step.", default="200; digits: 25"),
+    ],
     "augmentation": Annotated[
         str | None,
-        typer.Option(
+        of_recipe(
             "--augment",
-            metavar="KIND",
-            help="none, flip-shift, flip-reflect, crop-mirror or large. [default: the recipe's]",
+            metavar="NAME",
+            help="none, flip-shift, flip-reflect, crop-mirror or large.",
+            default="the recipe's",
+            autocompletion=AUGMENTATIONS,
         ),
     ],
     "field": Annotated[
         int | None,
-        typer.Option(
+        of_recipe(
             metavar="PIXELS",
-            help="Put images into the middle of a square of zeros, the network's input. "
-            "[default: none; recipe large: 126]",
+            help="Put images into the middle of a square of zeros, the network's input.",
+            default="none; recipe large: 126",
         ),
     ],
     "preprocessing": Annotated[
         str | None,
-        typer.Option(
-            metavar="KIND",
-            help="gcn-zca, none, scale, center, gcn, standardize or channel-mean. "
-            "[default: gcn-zca; fast, digits: standardize]",
+        of_recipe(
+            metavar="NAME",
+            help="gcn-zca, none, scale, center, gcn, standardize or channel-mean.",
+            default="gcn-zca; fast, digits: standardize",
+            autocompletion=PREPROCESSINGS,
         ),
     ],
-    "initializer": Annotated[str | None, typer.Option(metavar="NAME", help="Initial weights. [default: the recipe's]")],
+    "initializer": Annotated[
+        str | None,
+        of_recipe(
+            metavar="NAME",
+            help="Initial weights.",
+            default="the recipe's",
+            autocompletion=one_of("allcnn.models.build:INITIALIZERS"),
+        ),
+    ],
     "weight_decay": Annotated[
-        float | None, typer.Option(metavar="LAMBDA", help="lambda in gradient + lambda w. [default: 0.001; fast: 0]")
+        float | None,
+        of_recipe(metavar="LAMBDA", help="lambda in gradient + lambda w.", default="0.001; fast: 0"),
     ],
     "settings": Annotated[
         list[str] | None,
-        typer.Option(
+        of_recipe(
             "--set",
             metavar="NAME=VALUE",
             help="Any other number of the recipe, as in config.json: --set label_smoothing=0.2. May be given again.",
         ),
     ],
-    "precision": Annotated[
-        str | None, typer.Option(metavar="KIND", help="auto, float32 or mixed_bfloat16. [default: auto]")
-    ],
-    "validation": Annotated[
-        float | None,
-        typer.Option(
-            metavar="FRACTION",
-            help="Part of the training images to hold out; a sweep then chooses rates by it. [default: 0]",
+    "patience": Annotated[
+        int | None,
+        of_recipe(
+            metavar="N",
+            help="Give a run up after N epochs in a row with a training loss within 1 % of guessing's, ln(classes). "
+            "A loss that is no number, or a dead network, ends a run at once.",
+            default="5, or as many as 1,000 steps take",
         ),
+    ],
+    "seed": Annotated[
+        int | None,
+        of_recipe(metavar="N", help="Decides every random choice.", default="0"),
     ],
     "test_every": Annotated[
         int | None,
-        typer.Option(metavar="E", help="Measure the errors every E epochs, and after the last. [default: 1]"),
+        of_saving(metavar="N", help="Measure the errors every N epochs, and after the last.", default="1"),
     ],
     "save_every": Annotated[
-        int | None, typer.Option(metavar="N", help="Save the state every N steps too. [default: after each epoch]")
-    ],
-    "patience": Annotated[
         int | None,
-        typer.Option(
-            metavar="E",
-            help="Give a run up after E epochs in a row that learn nothing. [default: 5, and at least 1,000 steps]",
-        ),
+        of_saving(metavar="N", help="Save the state every N steps too.", default="after each epoch"),
     ],
     "tensorboard": Annotated[
-        bool, typer.Option("--tensorboard", help="Write TensorBoard's event files into the run's folder too.")
+        bool,
+        of_saving("--tensorboard", help="Write TensorBoard's event files into the run's folder too."),
+    ],
+    "precision": Annotated[
+        str | None,
+        of_machine(metavar="NAME", help="auto, float32 or mixed_bfloat16.", default="auto", autocompletion=PRECISIONS),
     ],
     "deterministic": Annotated[
-        bool, typer.Option("--deterministic", help="The same bits every time on a GPU too; on a CPU they are anyway.")
+        bool,
+        of_machine("--deterministic", help="The same bits every time on a GPU too; on a CPU they are anyway."),
     ],
     "devices": Annotated[
         int | None,
-        typer.Option(metavar="N", help="Accelerators of this host that share every batch. [default: all, on JAX]"),
+        of_machine(metavar="N", help="Accelerators of this host that share every batch.", default="all, on JAX"),
     ],
-    "seed": Annotated[int | None, typer.Option(metavar="N", help="Decides every random choice. [default: 0]")],
     "backend": Backend,
 }
 Config = Annotated[
     Path | None,
-    typer.Option(
-        "--config", metavar="FILE", help="Options from a run's config.json, or from JSON or YAML; others come first."
-    ),
+    of_recipe(metavar="FILE", help="Options from a run's config.json, or from JSON or YAML; others come first."),
 ]
 
 

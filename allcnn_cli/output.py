@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
-# More columns than any table needs: a terminal may fold lines, but nothing is cut.
+#: Characters in a line that every terminal has room for.
+WIDTH = 80
+# More than any table needs: outside a terminal nothing is folded.
 _WIDE = 4000
 
 
 def complain(text: str) -> None:
-    """Write plain text to standard error."""
-    print(legible(text), file=sys.stderr, flush=True)
+    """Write text to standard error. In a terminal the word "error:" at its beginning is red."""
+    rest = text.removeprefix("error:")
+    if rest == text or not sys.stderr.isatty():
+        print(legible(text), file=sys.stderr, flush=True)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True).print(Text.assemble(("error:", "red"), legible(rest)), soft_wrap=True)
 
 
 def legible(text: str) -> str:
@@ -70,28 +81,47 @@ def show(text: str = "") -> None:
     print(legible(text))
 
 
+def show_sentence(text: str, mark: str = "") -> None:
+    """Write a line of prose after a mark; in a terminal it goes on below itself."""
+    if sys.stdout.isatty():
+        text = "\n".join(textwrap.wrap(text, shutil.get_terminal_size().columns - len(mark)))
+    show(textwrap.indent(text, " " * len(mark)).replace(" " * len(mark), mark, 1) if mark else text)
+
+
 def show_json(document: dict[str, Any]) -> None:
     """Write the one JSON document of a command; what JSON cannot hold, such as infinity, becomes null."""
     print(json.dumps(_plain(document), indent=1, allow_nan=False))
 
 
 def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, total: bool = False) -> None:
-    """Write a table; the first `left` columns are text, the others figures. `total`: the last row is a sum."""
+    """Write a table; the first `left` columns are text, the others figures. `total`: the last row is a sum.
+
+    In a terminal that is too narrow texts go over several lines.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for index, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if index < left else "right", no_wrap=True, overflow="fold")
+        text = index < left
+        table.add_column(heading, justify="left" if text else "right", no_wrap=not text, overflow="fold")
     for index, row in enumerate(rows):
         table.add_row(*map(legible, row), end_section=total and index == len(rows) - 2)
     # File names and specs may hold brackets and colons, which would be taken for markup and emoji.
-    console = Console(width=_WIDE, markup=False, emoji=False, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else _WIDE, markup=False, emoji=False, highlight=False)
     with console.capture() as capture:
         console.print(table)
     # Rich fills every line up with spaces.
     print("\n".join(line.rstrip() for line in capture.get().rstrip().splitlines()))
+
+
+def table_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """How many characters a line of `show_table` takes if nothing is folded."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, cells)) for cells in zip(headings, *rows, strict=True)]
+    return sum(widths) + 2 * (len(widths) - 1)
 
 
 def percent(value: float | None, missing: str = "-") -> str:

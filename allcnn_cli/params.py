@@ -12,7 +12,7 @@ import typer
 from allcnn.errors import InputError
 from allcnn.specs import ZOO, LayerShape, Network, layer_shapes, resolve
 from allcnn_cli import options
-from allcnn_cli.output import percent, show, show_json, show_table
+from allcnn_cli.output import percent, show, show_json, show_sentence, show_table
 
 # Of the JSON document: those of a published network, and those of a layer.
 _PUBLISHED_KEYS = ("published_parameters", "published_parameters_millions", "published_error_percent", "source")
@@ -75,23 +75,31 @@ class _Account:
 
 def params(
     networks: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL|SPEC]...", help="Names or texts. [default: every published]")
+        list[str] | None,
+        typer.Argument(
+            metavar="MODEL|SPEC",
+            help="Names or texts. [dim]\\[default: every published][/]",
+            autocompletion=options.NETWORKS,
+        ),
     ] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="Show every layer.")] = False,
+    layers: Annotated[bool, options.option("--layers", help="Show every layer.")] = False,
     classes: Annotated[
-        int | None, typer.Option("--classes", metavar="N", help="[default: the published network's, else 10]")
+        int | None,
+        options.option("--classes", metavar="N", help="Number of classes.", default="the published network's, else 10"),
     ] = None,
     input_text: Annotated[
         str | None,
-        typer.Option("--input", metavar="HxW", help="Image size: 64, 64x48 or 64,48,3. [default: its own, else 32x32]"),
+        options.option(
+            "--input", metavar="HxW", help="Image size: 64, 64x48 or 64,48,3.", default="its own, else 32x32"
+        ),
     ] = None,
+    wide: options.Wide = False,
     as_json: options.Json = False,
 ) -> None:
     """Count parameters and multiply-adds of networks.
 
     Exactly, by arithmetic, beside what was published.
 
-    \b
     Examples:
       allcnn params
       allcnn params all-c "D.2-96C3-96C3/2-NC1-GAP" --layers
@@ -103,7 +111,7 @@ def params(
     elif layers:
         _show_layers(accounts)
     else:
-        _show_networks(accounts)
+        _show_networks(accounts, wide)
 
 
 def _account(text: str, input_shape: tuple[int, ...] | None, classes: int | None) -> _Account:
@@ -123,7 +131,7 @@ def _input_shape(text: str) -> tuple[int, ...]:
     return height, width, sizes[2] if len(sizes) == 3 else 3
 
 
-def _show_networks(accounts: Sequence[_Account]) -> None:
+def _show_networks(accounts: Sequence[_Account], wide: bool) -> None:
     notes: dict[str, int] = {}
     rows = []
     for account in accounts:
@@ -132,23 +140,24 @@ def _show_networks(accounts: Sequence[_Account]) -> None:
         rows.append(
             (
                 network.name if network else account.spec,
-                network.published_name if network else "-",
+                *((network.published_name if network else "-",) if wide else ()),
                 f"{account.parameters:,}",
                 (published.published_parameters if published else None) or "-",
                 percent(published.published_error_percent) if published else "-",
                 f"{account.multiply_adds:,}",
-                f"{account.receptive_field:,}",
+                *((f"{account.receptive_field:,}",) if wide else ()),
                 ",".join(map(str, sorted(marks))),
             )
         )
-    headings = ("network", "published as", "parameters", "published", "error %", "multiply-adds", "field", "notes")
-    show_table(headings, rows, left=2)
+    names = ("network", "published as") if wide else ("network",)
+    figures = ("parameters", "published", "error %", "multiply-adds", *(("field",) if wide else ()), "notes")
+    show_table((*names, *figures), rows, left=len(names))
     show()
-    show(
-        '"published" and "error %" are the publication\'s; "field" is what a position of the last map sees, in pixels.'
-    )
+    show('"published" and "error %" are the publication\'s.')
+    if wide:
+        show('"field" is what a position of the last map sees, in pixels.')
     for note, number in notes.items():
-        show(f"{number:>3}  {note}")
+        show_sentence(note, f"{number:>3}  ")
 
 
 def _show_layers(accounts: Sequence[_Account]) -> None:
@@ -175,9 +184,11 @@ def _show_layers(accounts: Sequence[_Account]) -> None:
         headings = ("layer", "token", "output", "parameters", "multiply-adds", "field", "stride")
         show_table(headings, rows, left=2, total=True)
         if account.published and account.published.published_parameters:
-            show(f"published: {account.published.published_parameters} parameters ({account.published.source})")
+            show_sentence(
+                f"published: {account.published.published_parameters} parameters ({account.published.source})"
+            )
         for note in account.notes:
-            show(f"note: {note}")
+            show_sentence(f"note: {note}")
 
 
 def _sizes(shape: Sequence[int]) -> str:

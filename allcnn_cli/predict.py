@@ -7,27 +7,32 @@ from typing import Annotated
 
 import typer
 
+from allcnn.waiting import waiting
 from allcnn_cli import options
 from allcnn_cli.output import only_results_on_stdout, percent, show_json, show_table
 
 
 def predict(
     saved: options.SavedModel,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files of any size.")],
-    top: Annotated[int, typer.Option("--top", min=1, metavar="N", help="How many classes to show for an image.")] = 5,
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE|DIR", help="Image files of any size, or folders of them.")
+    ],
+    top: Annotated[int, options.option("--top", min=1, metavar="N", help="How many classes to show for an image.")] = 5,
     as_json: options.Json = False,
     backend: options.Backend = None,
 ) -> None:
     """Show the likeliest classes of images.
 
-    \b
-    Example:
+    Each is brought to the network's size as in training.
+
+    Examples:
       allcnn predict runs/strided-a-cifar10-paper-lr0.05-seed0 cat.jpg --top 3
+      allcnn predict runs/strided-a-cifar10-paper-lr0.05-seed0 ~/photographs --json
     """
     from allcnn.backend import choose_backend
 
     choose_backend(backend)
-    with only_results_on_stdout():
+    with only_results_on_stdout(), waiting("looking at the images"):
         from allcnn.errors import printable
         from allcnn.evaluation import predict as predict_images
         from allcnn.models.saved import find_model_file, read_card

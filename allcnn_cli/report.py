@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allcnn.errors import InputError, RunError
+from allcnn.errors import InputError, RunError, one_of
+from allcnn.waiting import waiting
 from allcnn_cli import options
-from allcnn_cli.output import complain, show
+from allcnn_cli.output import WIDTH, complain, show
 
 if TYPE_CHECKING:
     from allcnn.tables import Table
@@ -21,28 +22,42 @@ _SUFFIXES = {".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json"}
 
 
 def report(
-    paths: Annotated[list[Path], typer.Argument(metavar="RUNS...", help="Run folders, or folders that hold them.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="RUNS", help="Run folders, or folders that hold them.")],
     table: Annotated[
-        str | None, typer.Option("--table", metavar="NAME", help="3 or 4 of the paper, review, or lr. [default: 3]")
+        str | None,
+        options.option(
+            "--table",
+            metavar="NAME",
+            help="3 or 4 of the paper, review, or lr.",
+            default="3",
+            autocompletion=options.one_of("allcnn.reports.report:TABLES"),
+        ),
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option("--format", metavar="FORM", help=f"{', '.join(_FORMATS)}. [default: by --output, else terminal]"),
+        options.option(
+            "--format",
+            metavar="NAME",
+            help="terminal, markdown, latex, csv or json.",
+            default="by --output, else terminal",
+            autocompletion=options.one_of("allcnn.tables:FORMATS"),
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write the table here: .md, .tex, .csv, .json."),
+        options.option("--output", "-o", metavar="FILE", help="Write the table here: .md, .tex, .csv, .json."),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with curves and pictures, too.")
+        Path | None, options.option("--html", metavar="FILE", help="Write a page with curves and pictures, too.")
     ] = None,
+    wide: options.Wide = False,
     as_json: options.Json = False,
 ) -> None:
     """Put runs beside the published results.
 
-    Table 3 and 4 are the paper's, "review" is the review's; "lr" is the whole search for the learning rate.
+    Table 3 and 4 are the paper's, "review" is the review's;
+    "lr" is the whole search for the learning rate.
 
-    \b
     Examples:
       allcnn report runs/ --table 3
       allcnn report runs/ --table 4 --format latex -o table4.tex
@@ -54,23 +69,24 @@ def report(
     from allcnn.runs.collected import collect_runs
 
     if table is not None and table not in TABLES:
-        raise InputError(f'--table "{table}"; expected one of: {", ".join(TABLES)}.')
+        raise InputError(f'--table "{table}"; {one_of(table, TABLES)}')
     runs, problems = collect_runs(paths)
     for problem in problems:
         complain(f"left out: {problem}")
     if not runs:
         raise RunError(f"none of the {len(problems)} runs found can be read; nothing to report.")
     if table is not None or html is None or output is not None or as_json:
-        _write(report_table(runs, table or "3"), form, output)
+        _write(report_table(runs, table or "3"), form, output, wide)
     if html is not None:
         from allcnn.page import write_page
 
-        write_page(runs, html, announce=complain, folders=paths)
+        with waiting("drawing the page"):
+            write_page(runs, html, announce=complain, folders=paths)
 
 
 def _form(form: str | None, output: Path | None, as_json: bool) -> str:
     if form is not None and form not in _FORMATS:
-        raise InputError(f'--format "{form}"; expected one of: {", ".join(_FORMATS)}.')
+        raise InputError(f'--format "{form}"; {one_of(form, _FORMATS)}')
     if as_json and form not in (None, "json"):
         raise InputError(f"--json and --format {form} contradict each other; expected one of them.")
     if as_json:
@@ -78,14 +94,15 @@ def _form(form: str | None, output: Path | None, as_json: bool) -> str:
     return form or (_SUFFIXES.get(output.suffix.lower(), "terminal") if output else "terminal")
 
 
-def _write(table: Table, form: str, output: Path | None) -> None:
+def _write(table: Table, form: str, output: Path | None, wide: bool) -> None:
     from allcnn.tables import FORMATS, terminal
 
     if output is not None and form == "terminal":
         expected = ", ".join(_SUFFIXES)
         raise InputError(f"{output}: its form is not known by its name; expected {expected}, or --format beside it.")
-    if form == "terminal" and sys.stdout.isatty():
-        text = terminal(table, max(40, shutil.get_terminal_size().columns))
+    if form == "terminal":
+        columns = max(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+        text = terminal(table, columns if sys.stdout.isatty() else None, None if wide else columns)
     else:
         text = FORMATS[form](table)
     if output is None:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from allcnn.errors import AllcnnError, InputError, Interrupted
 from allcnn_cli import options
-from allcnn_cli.output import complain, only_results_on_stdout, percent, show, show_json, show_table
+from allcnn_cli.output import (
+    WIDTH,
+    complain,
+    only_results_on_stdout,
+    percent,
+    show_json,
+    show_sentence,
+    show_table,
+    table_width,
+)
 
 if TYPE_CHECKING:
     from allcnn.sweep import RateFigures, SweepResult
@@ -20,45 +27,53 @@ def sweep(
     *,
     models: Annotated[
         str | None,
-        typer.Option("--models", metavar="NAMES", help="paper, review (twelve networks each), or NAME,NAME,..."),
+        options.of_network(
+            metavar="NAMES",
+            help="paper, review (twelve networks each), or NAME,NAME,...",
+            autocompletion=options.one_of("allcnn.specs:ZOO", "paper", "review"),
+        ),
     ] = None,
+    asked: dict[str, Any],
     learning_rates: Annotated[
         str | None,
-        typer.Option(
+        options.of_recipe(
             "--lrs",
             metavar="RATES",
-            help="Learning rates, joined by commas. [default: 0.25,0.1,0.05,0.01; recipe fast: its own]",
+            help="Learning rates, joined by commas.",
+            default="0.25,0.1,0.05,0.01; recipe fast: its own",
         ),
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option("--seeds", metavar="SEEDS", help="Seeds, joined by commas. [default: 0]")
+        str | None, options.of_recipe(metavar="SEEDS", help="Seeds, joined by commas.", default="0")
     ] = None,
+    config: options.Config = None,
     runs_dir: Annotated[
-        Path, typer.Option("--runs-dir", metavar="DIR", help="Where the runs' folders lie, or shall lie.")
+        Path, options.of_saving(metavar="DIR", help="Where the runs' folders lie, or shall lie.")
     ] = Path("runs"),
-    jobs: Annotated[int, typer.Option("--jobs", metavar="N", help="How many runs at a time, here.")] = 1,
     retry_failed: Annotated[
         bool,
-        typer.Option(
+        options.of_saving(
             "--retry-failed", help="Begin diverged, dead and unreadable runs anew, their folders moved aside."
         ),
     ] = False,
+    jobs: Annotated[int, options.of_machine(metavar="N", help="How many runs at a time, here.")] = 1,
     ray: options.Ray = None,
-    gpus_per_run: Annotated[float, typer.Option("--gpus-per-run", metavar="N", help="GPUs that Ray gives a run.")] = 0,
-    cpus_per_run: Annotated[float, typer.Option("--cpus-per-run", metavar="N", help="CPUs that Ray gives a run.")] = 1,
-    config: options.Config = None,
-    asked: dict[str, Any],
+    gpus_per_run: Annotated[float, options.of_machine(metavar="N", help="GPUs that Ray gives a run.")] = 0,
+    cpus_per_run: Annotated[float, options.of_machine(metavar="N", help="CPUs that Ray gives a run.")] = 1,
+    workers_per_run: Annotated[
+        int, options.of_machine(metavar="N", help="Workers of a run on Ray, each with as many CPUs and GPUs.")
+    ] = 1,
     as_json: options.Json = False,
 ) -> None:
     """Search the learning rate of networks, over several seeds.
 
-    Stopped in any way, the same command goes on: finished runs are kept, unfinished ones resumed.
+    Stopped in any way, the same command goes on:
+    finished runs are kept, unfinished ones resumed.
 
-    \b
     Examples:
-      allcnn sweep --models strided-a,all-c --lrs 0.05,0.01 --seeds 0,1,2 --data-dir ~/cifar
-      allcnn sweep --models paper --epochs 20 --validation 0.1 --jobs 2 --runs-dir search
-      allcnn sweep --models review --recipe review --ray 10.0.0.1:6379 --gpus-per-run 1 --runs-dir /shared/runs
+      allcnn sweep --models strided-a,all-c --lrs 0.05,0.01 --seeds 0,1,2
+      allcnn sweep --models paper --epochs 20 --validation 0.1 --jobs 2
+      allcnn sweep --models review --recipe review --ray --gpus-per-run 1
     """
     if models is None:
         raise InputError("no network was given; expected --models paper, review, or names such as all-c,strided-b.")
@@ -74,8 +89,8 @@ def sweep(
                 models, rates, seed_numbers,
                 config=config, runs_dir=runs_dir, jobs=jobs,
                 ray=False if ray is None else options.ray_address(ray) or True,
-                gpus_per_run=gpus_per_run, cpus_per_run=cpus_per_run, retry_failed=retry_failed,
-                progress=True, announce=complain, **asked,
+                gpus_per_run=gpus_per_run, cpus_per_run=cpus_per_run, workers_per_run=workers_per_run,
+                retry_failed=retry_failed, progress=True, announce=complain, **asked,
             )  # fmt: skip
         except Interrupted as stop:
             said = str(stop).removesuffix("; the same call goes on.")
@@ -109,27 +124,43 @@ def _this_command() -> str:
 def _show(result: SweepResult) -> None:
     held_out = result.chosen_by == "validation_error"
     seeds = max(figures.runs for row in result.table for figures in row.rates)
-    rows = [
-        (
-            row.model,
-            *(_entry(figures, held_out, figures is row.best) for figures in row.rates),
-            f"{row.best.learning_rate:g}" if row.best else "-",
-            percent(row.best.test_error if row.best else None),
-        )
-        for row in result.table
-    ]
-    headings = ["network", *(f"lr {figures.learning_rate:g}" for figures in result.table[0].rates)]
-    show_table([*headings, "best lr", "test error"], rows)
+    headings, rows = _table(result, held_out)
+    narrow = table_width(headings, rows) > WIDTH
+    if narrow:
+        headings, rows = _table(result, held_out, narrow)
+    show_table(headings, rows)
     what = "errors on the images held out" if held_out else "test errors of the last epoch"
     chosen = "chosen by them" if held_out else "chosen by them, as in the paper"
     over = f", means over {seeds} seeds" if seeds > 1 else ""
-    show(f"Percent: {what}{over}. *: the best learning rate, {chosen}.")
+    show_sentence(f"Percent: {what}{over}. *: the best learning rate, {chosen}.")
+    if narrow:
+        show_sentence(f"(n/m): n of m runs finished. `allcnn report {result.runs_dir} --table lr` shows deviations.")
     for run in result.runs:
         if run.status in ("diverged", "dead"):
-            show(f"{run.name}: {run.status}: {run.reason}")
+            show_sentence(f"{run.name}: {run.status}: {run.reason}")
 
 
-def _entry(figures: RateFigures, held_out: bool, best: bool) -> str:
+def _table(result: SweepResult, held_out: bool, narrow: bool = False) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows; the narrow table leaves out deviations, and what can be seen of the starred entries."""
+    headings = ["network", *(f"lr {figures.learning_rate:g}" for figures in result.table[0].rates)]
+    rows = [
+        [row.model, *(_entry(figures, held_out, figures is row.best, narrow) for figures in row.rates)]
+        for row in result.table
+    ]
+    if not narrow:
+        headings.append("best lr")
+    if not narrow or held_out:
+        headings.append("test error")
+    for row, cells in zip(result.table, rows, strict=True):
+        last = {
+            "best lr": f"{row.best.learning_rate:g}" if row.best else "-",
+            "test error": percent(row.best.test_error if row.best else None),
+        }
+        cells += [text for heading, text in last.items() if heading in headings]
+    return headings, rows
+
+
+def _entry(figures: RateFigures, held_out: bool, best: bool, narrow: bool) -> str:
     """The mean and deviation of what finished, and how many did not."""
     mean = figures.validation_error if held_out else figures.test_error
     deviation = figures.validation_deviation if held_out else figures.test_deviation
@@ -137,5 +168,7 @@ def _entry(figures: RateFigures, held_out: bool, best: bool) -> str:
     lost = ", ".join(status if figures.runs == 1 else f"{count} {status}" for status, count in others)
     if mean is None:
         return lost
-    spread = f" ± {deviation:.2f}" if deviation is not None else ""
+    if narrow and lost:
+        lost = f"{figures.runs - sum(count for _, count in others)}/{figures.runs}"
+    spread = f" ± {deviation:.2f}" if deviation is not None and not narrow else ""
     return f"{mean:.2f}{spread}{f' ({lost})' if lost else ''}{' *' if best else '  '}"

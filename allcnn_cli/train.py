@@ -6,8 +6,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from allcnn.errors import InputError
 from allcnn_cli import options
 from allcnn_cli.output import complain, only_python_on_stdout, only_results_on_stdout, percent, show, show_json
@@ -19,72 +17,64 @@ if TYPE_CHECKING:
 @options.of_a_run()
 def train(
     *,
-    model: Annotated[
-        str | None, typer.Option("--model", metavar="NAME", help="A network's name; `allcnn params` lists them.")
-    ] = None,
-    spec: Annotated[
-        str | None, typer.Option("--spec", metavar="TEXT", help="A network of your own, such as 96C3-96C3/2-NC1-GAP.")
-    ] = None,
-    config: options.Config = None,
+    model: options.Model = None,
+    spec: options.OwnSpec = None,
     asked: dict[str, Any],
-    hosts: Annotated[
-        str | None,
-        typer.Option(
-            "--hosts", metavar="ADDR", help="Several hosts: host 0's NAME:PORT, or auto in SLURM and Open MPI."
-        ),
-    ] = None,
-    host_index: Annotated[
-        int | None, typer.Option("--host-index", metavar="I", help="Which host this is, from 0.")
-    ] = None,
-    host_count: Annotated[
-        int | None, typer.Option("--host-count", metavar="N", help="How many hosts there are.")
-    ] = None,
-    ray: options.Ray = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", metavar="N", help="How many workers Ray places. [default: 1]")
-    ] = None,
-    min_workers: Annotated[
-        int | None, typer.Option("--min-workers", metavar="N", help="Go on with as few. [default: --workers]")
-    ] = None,
-    cpus_per_worker: Annotated[
-        float | None, typer.Option("--cpus-per-worker", metavar="N", help="CPUs that Ray gives a worker. [default: 1]")
-    ] = None,
-    gpus_per_worker: Annotated[
-        float | None, typer.Option("--gpus-per-worker", metavar="N", help="GPUs that Ray gives a worker. [default: 0]")
-    ] = None,
-    max_restarts: Annotated[
-        int | None,
-        typer.Option("--max-restarts", metavar="N", help="How often lost workers are made again. [default: 100]"),
-    ] = None,
+    config: options.Config = None,
     run_dir: Annotated[
         Path | None,
-        typer.Option(
-            "--run-dir",
+        options.of_saving(
             metavar="DIR",
-            help="The folder to write. [default: runs/{model}-{data}-{recipe}-lr{lr}-seed{seed}]",
+            help="The folder to write.",
+            default="runs/{model}-{data}-{recipe}-lr{lr}-seed{seed}",
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in the folder; what is left out is the run's own.")
+        bool,
+        options.of_saving("--resume", help="Go on with the run in the folder; what is left out is the run's own."),
     ] = False,
     allow: Annotated[
         list[str] | None,
-        typer.Option(
-            "--allow",
+        options.of_saving(
             metavar="KEY",
             help="Resume though this differs: epochs, backend, precision or machine. May be given again.",
+            autocompletion=options.one_of("allcnn.training.identity:ALLOWED"),
         ),
+    ] = None,
+    hosts: Annotated[
+        str | None,
+        options.of_machine(metavar="ADDRESS", help="Several hosts: host 0's NAME:PORT, or auto in SLURM and Open MPI."),
+    ] = None,
+    host_index: Annotated[int | None, options.of_machine(metavar="N", help="Which host this is, from 0.")] = None,
+    host_count: Annotated[int | None, options.of_machine(metavar="N", help="How many hosts there are.")] = None,
+    ray: options.Ray = None,
+    workers: Annotated[
+        int | None, options.of_machine(metavar="N", help="How many workers Ray places.", default="1")
+    ] = None,
+    min_workers: Annotated[
+        int | None, options.of_machine(metavar="N", help="Go on with as few.", default="--workers")
+    ] = None,
+    cpus_per_worker: Annotated[
+        float | None, options.of_machine(metavar="N", help="CPUs that Ray gives a worker.", default="1")
+    ] = None,
+    gpus_per_worker: Annotated[
+        float | None, options.of_machine(metavar="N", help="GPUs that Ray gives a worker.", default="0")
+    ] = None,
+    max_restarts: Annotated[
+        int | None,
+        options.of_machine(metavar="N", help="How often lost workers are made again.", default="100"),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Train a network and leave a run folder with the model.
 
-    \b
+    A run that was stopped, in any way, goes on with --resume.
+
     Examples:
       allcnn train --model strided-b --dataset digits
       allcnn train --model strided-a --lr 0.05 --epochs 3 --data-dir ~/cifar
       allcnn train --resume --run-dir runs/strided-a-cifar10-paper-lr0.05-seed0
-      allcnn train --model all-c --data-dir /shared/cifar --run-dir /shared/all-c --ray --workers 2 --gpus-per-worker 1
+      allcnn train --model all-c --data-dir /shared/cifar --ray --workers 2
     """
     if model is not None and spec is not None:
         raise InputError("both --model and --spec were given; expected one of them.")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from allcnn.waiting import waiting
 from allcnn_cli import options
 from allcnn_cli.output import complain, only_results_on_stdout, show, show_json
 
@@ -17,31 +16,39 @@ if TYPE_CHECKING:
 def visualize(
     saved: options.SavedModel,
     layer: Annotated[
-        str | None, typer.Option("--layer", metavar="NAME", help="The strongest patches of a layer's units: conv6.")
+        str | None, options.option("--layer", metavar="NAME", help="The strongest patches of a layer's units: conv6.")
     ] = None,
     units: Annotated[
-        str | None, typer.Option("--units", metavar="LIST", help="Which, such as 0-9 or 3,5,8-12. [default: 0-9]")
+        str | None, options.option("--units", metavar="LIST", help="Which, such as 0-9 or 3,5,8-12.", default="0-9")
     ] = None,
-    top: Annotated[int, typer.Option("--top", min=1, metavar="K", help="How many images for a unit.")] = 10,
+    top: Annotated[int, options.option("--top", min=1, metavar="N", help="How many images for a unit.")] = 10,
     method: Annotated[
-        str, typer.Option("--method", metavar="KIND", help="guided, deconvnet or backpropagation.")
+        str,
+        options.option(
+            "--method",
+            metavar="NAME",
+            help="guided, deconvnet or backpropagation.",
+            autocompletion=options.one_of("allcnn.visualize.graph:METHODS"),
+        ),
     ] = "guided",
     images: Annotated[
         list[Path] | None,
-        typer.Option("--image", metavar="FILE", help="All methods on images of your own; may be given again."),
+        options.option("--image", metavar="FILE", help="All methods on images of your own; may be given again."),
     ] = None,
     figures: Annotated[
         str | None,
-        typer.Option(
+        options.option(
             "--figures",
             metavar="LIST",
-            help="Of the paper: 2, 3, 4, 5, 6; of the review: review-3, review-4. [default: those the network has]",
+            help="Of the paper: 2, 3, 4, 5, 6; of the review: review-3, review-4.",
+            default="those the network has",
+            autocompletion=options.one_of("allcnn.visualize.draw:FIGURES"),
         ),
     ] = None,
     random_weights: Annotated[
-        bool, typer.Option("--random-weights", help="Beside each picture the same one of shuffled weights.")
+        bool, options.option("--random-weights", help="Beside each picture the same one of shuffled weights.")
     ] = False,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the PNG files go.")] = Path(
+    output: Annotated[Path, options.option("--output", "-o", metavar="DIR", help="Where the PNG files go.")] = Path(
         "figures"
     ),
     dataset: options.OwnDataset = None,
@@ -53,7 +60,9 @@ def visualize(
 ) -> None:
     """Draw what a trained network learned, as the paper's figures do.
 
-    \b
+    All figures that the network has; or the strongest patches of one layer;
+    or every method on images of your own.
+
     Examples:
       allcnn visualize runs/strided-a-cifar10-paper-lr0.05-seed0 -o figures
       allcnn visualize ckpt.keras --layer conv3 --units 0-9 --top 10 -o figures
@@ -62,7 +71,7 @@ def visualize(
     from allcnn.backend import choose_backend
 
     choose_backend(backend)
-    with only_results_on_stdout():
+    with only_results_on_stdout(), waiting("drawing"):
         from allcnn.visualize.draw import draw_saved
 
         drawn = draw_saved(

@@ -20,12 +20,20 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # JAX's programs are compiled in a third of the time. They run once or twice, on little.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
+# Would colour the help, take colours away or change the width of tables.
+for name in ("GITHUB_ACTIONS", "FORCE_COLOR", "PY_COLORS", "NO_COLOR", "COLUMNS", "TERMINAL_WIDTH"):
+    os.environ.pop(name, None)
 # Whatever the user's is: tests neither read nor write it.
 os.environ["ALLCNN_CACHE"] = tempfile.mkdtemp(prefix="allcnn-tests-")
 atexit.register(shutil.rmtree, os.environ["ALLCNN_CACHE"], ignore_errors=True)
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTOGRAPHS = ("cifar10-jpeg.tar.gz", "cifar10-head.npz", "cifar100-head.npz")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """A process more than cores, since some tests wait; no more than four, for each holds a TensorFlow."""
+    return min((os.cpu_count() or 1) + 1, 4)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -13,7 +13,7 @@ ON_TENSORFLOW = os.environ["KERAS_BACKEND"] == "tensorflow"
 
 pytestmark = [
     pytest.mark.skipif(not ON_TENSORFLOW, reason="this session is the other backend's"),
-    pytest.mark.skipif(find_spec("jax") is None, reason='JAX is not installed: pip install "allcnn[jax]"'),
+    pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed: pip install jax"),
 ]
 
 

@@ -37,7 +37,10 @@ def test_precision(precision, on, expected) -> None:
 def test_an_unknown_precision_lists_the_known() -> None:
     with pytest.raises(InputError) as caught:
         resolve_precision("float16", CPU)
-    assert str(caught.value) == 'unknown precision "float16"; expected one of: auto, float32, mixed_bfloat16.'
+    assert str(caught.value) == (
+        'unknown precision "float16"; expected one of: auto, float32, mixed_bfloat16. '
+        "Did you mean float32 or mixed_bfloat16?"
+    )
 
 
 @pytest.mark.parametrize(("on", "expected"), [(CPU, False), (FAST_CPU, False), (GPU, True), (JAX_CPU, True)])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+from allcnn.data import Dataset
+from allcnn.data.streamed import as_images
 from allcnn.errors import CheckpointError, DataError, InputError
 from allcnn.evaluation import BATCH_SIZE, evaluate, predict, probabilities
 from allcnn.models.build import build_model
-from allcnn.models.saved import ModelCard, save_model
+from allcnn.models.saved import ModelCard, open_saved, save_model
 
 NAMES = ("red", "green", "blue")
 
@@ -176,3 +179,105 @@ def test_one_picture_costs_one_picture(saved_colours, tmp_path, monkeypatch) -> 
     )
     predict(saved_colours, tmp_path / "leaf.png")
     assert sizes == [1]
+
+
+def test_tensorflow_does_not_warn_of_many_models(caplog) -> None:
+    for filters in range(1, 8):
+        probabilities(build_model(f"{filters}C1-NC1-GAP", (2, 2, 3), 3), IMAGES, 7)
+    assert caplog.records == []
+
+
+OTHER = np.zeros((7, 3, 3, 3), np.uint8)
+
+
+def dataset(**changes) -> Dataset:
+    parts = {
+        "name": "colours", "train_images": IMAGES, "train_labels": LABELS, "test_images": IMAGES, "test_labels": LABELS,
+        "class_names": NAMES, "source": "by hand", "layout": "folders", "resize": "none",
+    }  # fmt: skip
+    return Dataset(**{**parts, **changes})
+
+
+def test_a_data_set_brings_labels_and_names(colours, saved_colours) -> None:
+    wanted = evaluate(colours, IMAGES, LABELS, NAMES).as_dict()
+    assert evaluate(colours, dataset()).as_dict() == evaluate(saved_colours, dataset()).as_dict() == wanted
+    for model, changes, message in (
+        (colours, {"class_names": ("a", "b")}, "knows 3 classes; the data set colours has 2"),
+        (saved_colours, {"class_names": ("a", "b", "c")}, "was trained on 3 classes .red, green, blue.; the data set"),
+        (colours, {"train_images": OTHER, "test_images": OTHER}, "the images are .3, 3, 3.; the model takes"),
+    ):
+        with pytest.raises(InputError, match=message):
+            evaluate(model, dataset(**changes))
+    with pytest.raises(InputError, match="labels were given beside the data set colours, which has its own"):
+        evaluate(colours, dataset(), LABELS)
+    with pytest.raises(InputError, match="the images have no labels; expected them as the next argument"):
+        evaluate(colours, IMAGES)
+
+
+@pytest.fixture
+def colour_folders(tmp_path):
+    """Folders of images of the three colours, train/CLASS/* and test/CLASS/*, two green ones among the red."""
+    folder = tmp_path / "colours"
+    for split in ("train", "test"):
+        for name, pixels in (("red", (RED, RED, GREEN, GREEN)), ("green", (GREEN,)), ("blue", (BLUE,))):
+            (folder / split / name).mkdir(parents=True)
+            for index, pixel in enumerate(pixels):
+                Image.new("RGB", (2, 2), pixel).save(folder / split / name / f"{index}.png")
+    return folder
+
+
+def test_a_folder_is_a_data_set(colours, colour_folders, tmp_path) -> None:
+    names = ("blue", "green", "red")
+    model = build_model("NC1:linear-GAP", (2, 2, 3), 3)
+    kernel = np.eye(3, dtype=np.float32)[:, ::-1].reshape(1, 1, 3, 3) / 100
+    model.get_layer("conv1").set_weights([kernel, np.zeros(3)])
+    card = ModelCard("", "NC1:linear-GAP", "colours", "", names, (2, 2, 3), "none", "none", "paper", 12)
+    path = tmp_path / "model.keras"
+    save_model(model, replace(card, data_dir=str(colour_folders)), path)
+    for result in (
+        evaluate(model, colour_folders), evaluate(path, str(colour_folders)), evaluate(path), evaluate(open_saved(path))
+    ):  # fmt: skip
+        assert (result.errors, result.images, result.class_names) == (2, 6, names)
+    with pytest.raises(InputError, match="which does not say what it was trained on"):
+        evaluate(model)
+    with pytest.raises(DataError, match="there is no such folder"):
+        evaluate(path, tmp_path / "nowhere")
+
+
+def test_folders_are_seen_in_the_order_of_names(saved_colours, colour_folders) -> None:
+    found = predict(saved_colours, [colour_folders / "test", colour_folders / "train" / "red" / "0.png"], top=1)
+    names = ["blue/0.png", "green/0.png", *(f"red/{index}.png" for index in range(4))]
+    assert [one.image for one in found] == [
+        *(str(colour_folders / "test" / name) for name in names), str(colour_folders / "train" / "red" / "0.png")
+    ]  # fmt: skip
+    assert [one.classes[0][0] for one in found] == ["blue", "green", "red", "red", "green", "green", "red"]
+    (colour_folders / "none").mkdir()
+    with pytest.raises(InputError, match="none: holds no images; expected files ending in .bmp, "):
+        predict(saved_colours, colour_folders / "none")
+
+
+def test_arrays_of_any_size_are_predicted(saved_colours, colours) -> None:
+    large = np.full((9, 7, 3), GREEN, np.uint8)
+    assert [one.image for one in predict(colours, IMAGES)] == [f"image {index}" for index in range(7)]
+    for images in (IMAGES[2], [IMAGES[2]], large, [large], large[None], IMAGES[2].astype(np.float32)):
+        (found,) = predict(saved_colours, images, top=1)
+        assert (found.image, found.classes[0][0]) == ("image 0", "green")
+    assert predict(colours, IMAGES[2])[0].classes[0][0] == "1"
+    assert predict(open_saved(saved_colours), as_images(IMAGES))[6].classes[0][0] == "green"
+    for images, message in (
+        (large.astype(np.float32), r"image 0 is float32 of shape \(9, 7, 3\); expected uint8 of shape \(height, width"),
+        (IMAGES[:0], "no images given"),
+        ([np.zeros((4, 4), np.uint8)], r"image 0 is uint8 of shape \(4, 4\)"),
+        (dataset(), "the images are a Dataset; expected files, folders or arrays"),
+    ):
+        with pytest.raises(InputError, match=message):
+            predict(saved_colours, images)
+
+
+def test_results_are_shown_in_short(colours) -> None:
+    result = evaluate(colours, IMAGES, LABELS, NAMES)
+    assert repr(result) == f"Evaluation(57.14 % error: 4 of 7 images, cross-entropy {result.cross_entropy:.4f})"
+    assert '<td style="text-align:left">green</td>' in result._repr_html_() and "66.67" in result._repr_html_()
+    (one,) = predict(colours, IMAGES[:1])
+    assert repr(one).startswith("Prediction(image 0: 0 77.83 %, 1 ") and len(repr(one)) < 60
+    assert "image 0</caption>" in one._repr_html_()

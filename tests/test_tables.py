@@ -9,11 +9,12 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import pytest
 
 from allcnn.reports.report import TABLES, report_table
-from allcnn.tables import Column, Table, csv_text, json_text, latex, markdown, tabulate, terminal, value
+from allcnn.tables import Column, Table, csv_text, facts_html, json_text, latex, markdown, tabulate, terminal, value
 
 ODD = tabulate(
     "odd",
@@ -63,6 +64,25 @@ def test_terminal() -> None:
         "some words",
     ]
     assert terminal(table).splitlines()[-2:] == ['  1  100% "sure" [x](y)…', "a remark of some words"]
+
+
+def test_spare_columns_are_left_out_of_a_terminal_that_is_too_narrow() -> None:
+    columns = [
+        Column("name", value("name", ""), left=True),
+        Column("first", value("first", ""), spare=True),
+        Column("last", value("last", ""), spare=True),
+    ]
+    table = tabulate("odd", "a title", columns, [({"name": "all-c", "first": 1, "last": 2}, ["note"])])
+
+    def headings(width: int | None) -> list[str]:
+        return terminal(table, columns_width=width).splitlines()[2].split()
+
+    assert headings(None) == headings(25) == ["name", "first", "last", "notes"]
+    assert headings(24) == headings(19) == ["name", "first", "notes"]
+    assert headings(18) == headings(5) == ["name", "notes"]
+    assert (
+        terminal(table, columns_width=5).splitlines()[-1] == "Left out for their width: first, last. --wide shows them."
+    )
 
 
 def test_markdown() -> None:
@@ -156,3 +176,15 @@ def test_json_has_stable_keys(tables) -> None:
         expected = KEYS_OF_LR if table.name == "lr" else f"{KEYS[table.name]} {MEASURED}"
         assert {tuple(row) for row in document["rows"]} == {tuple(expected.split())}
     assert json.loads(json_text(ODD))["rows"][-1]["notes"] == ['100% "sure" [x](y)…', "twice"]
+
+
+def test_a_table_shows_itself() -> None:
+    assert repr(ODD) == "Table('odd': 3 rows of name, error, notes)"
+    assert str(ODD) == terminal(ODD)
+    shown = ODD._repr_html_()
+    document = ElementTree.fromstring(f"<div>{shown}</div>")
+    assert [cell.text for cell in document.iter("th")] == ["name", "error", "notes", "first", "second"]
+    assert [cell.text for cell in document.iter("td")][:3] == ["[1] x_y | *bold* <b>", "10.35", "1"]
+    assert "colo" not in shown.replace("colspan", "")  # the notebook's own, light or dark
+    facts = facts_html("a & b", {"one": 1, "none": None})
+    assert "a &amp; b" in facts and "one" in facts and "none" not in facts

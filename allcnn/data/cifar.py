@@ -16,6 +16,7 @@ from allcnn.data.layouts import CLASSES, Layout, stream_checksum
 from allcnn.data.pickles import load_pickle
 from allcnn.errors import DataError, printable
 from allcnn.files import open_file
+from allcnn.waiting import waiting
 
 _SIDE = 32
 _PIXELS = 3 * _SIDE * _SIDE
@@ -26,6 +27,7 @@ _LARGEST_FILE = 1 << 28
 _Batch = tuple[np.ndarray, np.ndarray]  # (n, 3072) uint8 pixels, (n,) int32 labels
 
 
+@waiting("reading the images")
 def read_layout(layout: Layout, path: Path) -> Dataset:
     """Read a layout's folder, or its official archive unopened, as 32x32 images.
 

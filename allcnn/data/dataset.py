@@ -16,11 +16,14 @@ from allcnn.data.images import ResizeRule, fits_memory
 from allcnn.data.layouts import CLASSES
 from allcnn.data.streamed import EncodedImages, Images, StreamedImages, as_images, part_of
 from allcnn.errors import DataError, printable
+from allcnn.tables import facts_html
 
 #: A picture of single images takes this many bytes of a streamed data set into memory.
 HELD_BYTES = 1 << 30
 
 _LONGEST_NAME = 255
+# Names that a notebook shows of a data set.
+_SHOWN_CLASSES = 10
 #: Control characters, halves of characters (undecodable bytes), and what ends a line.
 _NOT_IN_NAMES = {"Cc", "Cs", "Zl", "Zp"}
 # ImageNet's classes are called by their WordNet ids.
@@ -83,6 +86,25 @@ class Dataset:
                 f"{self.source}: training images are {self.train_images.shape[1:]}, "
                 f"test images {self.test_images.shape[1:]}; expected the same size for both."
             )
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.train_images):,} training and {len(self.test_images):,} test images"
+        height, width, _ = self.image_shape
+        streamed = ", streamed" if self.streamed else ""
+        return f"Dataset({self.name}: {counts} of {height}x{width}, {self.classes} classes{streamed})"
+
+    def _repr_html_(self) -> str:
+        shown = ", ".join(self.class_names[:_SHOWN_CLASSES]) + (", ..." if self.classes > _SHOWN_CLASSES else "")
+        return facts_html(
+            f"Dataset {self.name}",
+            {
+                "training images": f"{len(self.train_images):,}",
+                "test images": f"{len(self.test_images):,}",
+                "image": f"{self.image_shape} uint8" + (", decoded when needed" if self.streamed else ""),
+                "classes": f"{self.classes}: {shown}",
+                "source": self.source,
+            },
+        )
 
     @property
     def classes(self) -> int:

@@ -144,7 +144,7 @@ def _list_split(split: Path) -> list[_Class]:
         folders = sorted(entry for entry in split.iterdir() if entry.is_dir() and not entry.name.startswith("."))
         classes = []
         for entry in folders:  # one class at a time: Path objects are large
-            files = _image_files(entry)
+            files = image_files(entry)
             sizes = np.array([_size(path) for path in files], np.int64)
             classes.append((entry.name, TextList(path.relative_to(split).as_posix() for path in files), sizes))
         return classes
@@ -152,8 +152,8 @@ def _list_split(split: Path) -> list[_Class]:
         raise DataError(f"{printable(error.filename or split)}: cannot be read ({error.strerror}).") from None
 
 
-def _image_files(folder: Path) -> list[Path]:
-    """The images of a class, in order: by name, those in folders further down included. Raises OSError."""
+def image_files(folder: Path) -> list[Path]:
+    """The images in a folder, in order: by name, those in folders further down included. Raises OSError."""
 
     def refuse(error: OSError) -> None:
         raise error

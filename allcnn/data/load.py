@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,8 @@ from allcnn.data.download import find_or_download
 from allcnn.data.folders import holds_image_folders, list_image_folders
 from allcnn.data.images import ResizeRule, check_image_size, check_memory, fit_to_size
 from allcnn.data.tfds import find_prepared, holds_prepared, list_prepared
-from allcnn.errors import DataError, InputError, printable
+from allcnn.errors import DataError, InputError, did_you_mean, nearest, printable
+from allcnn.waiting import waiting
 
 #: What can be loaded by its name alone; beside these there is "tfds:NAME".
 DATASETS = ("cifar10", "cifar100", "digits")
@@ -74,7 +74,8 @@ def load_data(
         if mirror is not None:
             raise InputError(f"{dataset}: a mirror was given, but prepared data sets are only read.\nLeave it out.")
         path = find_prepared(str(dataset).strip()[len(TFDS) :], data_dir)
-        return replace(list_prepared(path).load(rule, stream, skip_damaged), found_in=str(path))
+        with waiting("reading the images"):
+            return replace(list_prepared(path).load(rule, stream, skip_damaged), found_in=str(path))
     name = _dataset_name(dataset)
     if name == "digits":
         if data_dir is not None or mirror is not None:
@@ -95,6 +96,7 @@ def load_data(
         raise DataError(f"{printable(error.filename or path)}: cannot be read ({error.strerror}).") from None
 
 
+@waiting("reading the images")
 def _read(name: str, path: Path, rule: ResizeRule, stream: bool, skip_damaged: bool) -> Dataset:
     if path.is_file():
         return _resized(read_layout(layouts.layout_of_archive(name, path), path), rule.size)
@@ -112,8 +114,7 @@ def _dataset_name(dataset: str) -> str:
     name = str(dataset).strip().lower().replace("-", "").replace("_", "")
     if name in DATASETS:
         return name
-    near = difflib.get_close_matches(name, DATASETS, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
+    hint = did_you_mean(nearest(name, DATASETS))
     raise InputError(
         f"unknown data set {dataset!r}; expected one of {', '.join(DATASETS)}, {TFDS}NAME.{hint}\n"
         "For images of your own, pass their folder with --data-dir."
@@ -156,6 +157,7 @@ def _nothing_found(name: str, path: Path) -> str:
     return f"{printable(path)}: no data set found. Looked for {', '.join(looked_for)}.\n{hint}"
 
 
+@waiting("reading the images")
 def _read_digits() -> Dataset:
     """The handwritten digits that come with scikit-learn, 8x8: 1438 training and 359 test images.
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from allcnn.data.dataset import Listing, files_digest, published_name
 from allcnn.data.folders import read_class_index
-from allcnn.errors import CheckpointError, DataError, InputError, printable
+from allcnn.errors import CheckpointError, DataError, InputError, install_hint, printable
 from allcnn.files import cache_folder, open_file, read_arrays, write_arrays
 
 _INFO, _FEATURES = "dataset_info.json", "features.json"
@@ -97,10 +97,7 @@ def list_prepared(folder: Path) -> Listing:
     """
     where = printable(folder)
     if find_spec("tensorflow_datasets") is None:
-        raise InputError(
-            f"{where}: TensorFlow Datasets, which prepared it, is not installed.\n"
-            'Install it with: pip install "allcnn[tfds]"'
-        )
+        raise InputError(f"{where}: TensorFlow Datasets, which prepared it, is not installed.\n{install_hint('tfds')}")
     _refuse_foreign_features(folder / _FEATURES)
     try:
         import tensorflow_datasets as tfds

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from allcnn.errors import InputError
+from allcnn.backend import import_keras_quietly
+from allcnn.errors import InputError, one_of
 from allcnn.preprocessing.field import field_layers, network_shape
 from allcnn.specs import resolve
 from allcnn.specs.layers import ACTIVATIONS, Activation, Conv, Dense, Dropout, GlobalAverage, Norm, Pool, Spec
@@ -78,6 +79,7 @@ def build_model(
     if classes is None:
         classes = network.classes if network else 10
     options = LayerOptions(initializer, class_bias, seed, weight_decay, decay_biases, dtype)
+    import_keras_quietly()
     layers = make_layers(spec, network_shape(input_shape, field), classes, options)
 
     import keras
@@ -121,7 +123,7 @@ class LayerOptions:
 def check_initializer(name: str) -> None:
     """Refuse an initializer that is not one of `INITIALIZERS`. Raises InputError."""
     if name not in INITIALIZERS:
-        raise InputError(f'unknown initializer "{name}"; expected one of: {", ".join(INITIALIZERS)}.')
+        raise InputError(f'unknown initializer "{name}"; {one_of(name, INITIALIZERS)}')
 
 
 def make_layers(

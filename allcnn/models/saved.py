@@ -14,12 +14,14 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from os import PathLike, fspath
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from allcnn.errors import CheckpointError
-from allcnn.files import SEAL_BYTES, atomic_path, check_seal, read_file, seal_of
+from allcnn.backend import import_keras_quietly
+from allcnn.errors import CheckpointError, InputError
+from allcnn.files import SEAL_BYTES, atomic_path, cache_folder, check_seal, read_file, seal_of
 
 if TYPE_CHECKING:
     import keras
@@ -46,6 +48,8 @@ _CODE = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", 
 
 # What Keras puts before its message: a description of what it was doing.
 _PREAMBLE = re.compile(r".*(?:Exception encountered:|Example error message for object)", re.DOTALL)
+# At a shell a Path of "hf://" has lost a slash.
+_ON_HUB = re.compile(r"hf:/{1,2}(.+)")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -95,20 +99,26 @@ def seal_archive(path: Path) -> None:
     path.write_bytes(content + seal_of(content))
 
 
-def load_model(path: str | Path) -> keras.Model:
-    """Load a saved model, or a run folder's, in Keras's safe mode: raw RGB images -> class probabilities.
+def load_model(path: str | PathLike[str]) -> keras.Model:
+    """Load a saved model in Keras's safe mode: raw RGB images -> class probabilities.
+
+    Args:
+        path: a .keras file, a run (its folder, or what `allcnn.train` returned), or "hf://OWNER/NAME", a model on the
+            Hugging Face Hub (`fetch_from_hub`).
 
     Raises:
         CheckpointError: there is no such file, it is damaged, it is not a Keras model, or it asks for other classes
             than Keras's and allcnn's.
+        InputError: huggingface_hub is needed and not installed.
     """
     return open_saved(path).model
 
 
-def open_saved(path: str | Path) -> SavedModel:
-    """Load a saved model and its card; `path` is a .keras file or a run folder. Raises CheckpointError."""
+def open_saved(path: str | PathLike[str]) -> SavedModel:
+    """Load a saved model and its card; args and errors as `load_model`."""
     path = find_model_file(path)
     config, card = _read_texts(path)
+    import_keras_quietly()
     import keras
 
     import allcnn.models.layers  # noqa: F401  (registers p-norm pooling)
@@ -130,23 +140,74 @@ def open_saved(path: str | Path) -> SavedModel:
     return SavedModel(path, model, card)
 
 
-def find_model_file(path: str | Path) -> Path:
-    """The .keras file that a path means: itself, or `model.keras` in a run folder.
+def find_model_file(path: str | PathLike[str]) -> Path:
+    """The .keras file that a path means: itself, `model.keras` in a run folder, or a fetched one.
 
     Raises:
         CheckpointError: there is none.
+        InputError: as `fetch_from_hub`.
     """
+    if on_hub := _ON_HUB.fullmatch(fspath(path)):
+        return fetch_from_hub(on_hub.group(1))
     path = Path(path).expanduser()
     if path.is_dir():
         if not (path / MODEL_FILE).is_file():
-            raise CheckpointError(
-                f"{path}: the folder holds no {MODEL_FILE}; a run writes it when it ends or is interrupted.\n"
-                f"If this run was killed, go on with: allcnn train --resume --run-dir {quote(str(path))}"
-            )
+            raise CheckpointError(f"{path}: {_why_no_model(path)}")
         path = path / MODEL_FILE
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; expected a .keras file or a run folder.")
     return path
+
+
+def _why_no_model(folder: Path) -> str:
+    """What a folder without a model is, and what to do."""
+    runs = sorted(path.parent for path in folder.glob(f"*/{MODEL_FILE}"))
+    if runs:
+        names = " or ".join(quote(str(run)) for run in runs[:3])
+        return (
+            f"holds {len(runs)} run{'s' * (len(runs) > 1)} and is none itself; expected one of them, such as {names}.\n"
+            f"For all of them in one table: allcnn report {quote(str(folder))}"
+        )
+    return (
+        f"the folder holds no {MODEL_FILE}; a run writes it when it ends or is interrupted.\n"
+        f"If this run was killed, go on with: allcnn train --resume --run-dir {quote(str(folder))}"
+    )
+
+
+def fetch_from_hub(name: str) -> Path:
+    """Fetch "OWNER/NAME" from the Hugging Face Hub; gives the .keras file, which `open_saved` checks as any other.
+
+    The repository holds `model.keras`, or the members of such a file, as Keras writes them there. Those are packed into
+    a file in the cache folder.
+
+    Raises:
+        InputError: huggingface_hub is not installed.
+        CheckpointError: there is no such repository, it cannot be reached, or it holds no model.
+    """
+    members = (_CONFIG_MEMBER, "metadata.json", _WEIGHTS_MEMBER, CARD_MEMBER)
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise InputError(
+            f"hf://{name}: huggingface_hub, which fetches it, is not installed. "
+            "Install it with: pip install huggingface_hub"
+        ) from None
+    try:
+        folder = Path(snapshot_download(repo_id=name, allow_patterns=[MODEL_FILE, *members]))
+    except Exception as error:  # the hub's own errors, and those of the connection
+        raise CheckpointError(f"hf://{name}: cannot be fetched: {in_short(error)}") from None
+    if (folder / MODEL_FILE).is_file():
+        return folder / MODEL_FILE
+    found = [member for member in members if (folder / member).is_file()]
+    if _CONFIG_MEMBER not in found or _WEIGHTS_MEMBER not in found:
+        raise CheckpointError(f"hf://{name}: holds no {MODEL_FILE}, nor the members of a .keras file.")
+    packed = cache_folder() / "hub" / f"{name.replace('/', '--')}.keras"
+    with atomic_path(packed) as temporary:
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for member in found:
+                archive.write(folder / member, member)
+        seal_archive(temporary)
+    return packed
 
 
 def read_card(path: Path) -> ModelCard | None:

@@ -1,6 +1,6 @@
 """Numbers for pixels: fitted preprocessings as stock Keras layers, and augmentation given its draws."""
 
-from allcnn.errors import InputError
+from allcnn.errors import InputError, one_of
 from allcnn.preprocessing.base import Centered, ChannelMean, Preprocessing, Scaled, Standardized, Unchanged
 from allcnn.preprocessing.whitening import ContrastNormalization, ZCAWhitening
 
@@ -17,7 +17,7 @@ def make_preprocessing(kind: str) -> Preprocessing:
         InputError: an unknown name.
     """
     if kind not in PREPROCESSINGS:
-        raise InputError(f'unknown preprocessing "{kind}"; expected one of: {", ".join(PREPROCESSINGS)}.')
+        raise InputError(f'unknown preprocessing "{kind}"; {one_of(kind, PREPROCESSINGS)}')
     return PREPROCESSINGS[kind]()
 
 

@@ -11,6 +11,7 @@ from allcnn.data.streamed import Images, as_images
 from allcnn.errors import CheckpointError
 from allcnn.files import cache_folder, read_arrays, write_arrays
 from allcnn.preprocessing import Preprocessing, make_preprocessing
+from allcnn.waiting import waiting
 
 _FORMAT = 2
 # Part of the name of a cached fit. Changes whenever a fit would give other numbers, so that an old cache is not taken
@@ -46,6 +47,7 @@ def load_preprocessing(path: Path) -> Preprocessing:
         raise CheckpointError(f"{path}: does not hold a fitted preprocessing ({error}).") from None
 
 
+@waiting("fitting the preprocessing")
 def fit_preprocessing(kind: str, images: Images) -> Preprocessing:
     """Fit a preprocessing to training images (n, height, width, 3), or take it from the cache.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from allcnn.data.order import DRAWS
-from allcnn.errors import InputError
+from allcnn.errors import InputError, one_of
 from allcnn.preprocessing.base import ChannelScaling, Preprocessing
 from allcnn.preprocessing.field import field_layers, network_shape
 
@@ -19,7 +19,7 @@ def check_augmentation(augmentation: str) -> None:
     """Refuse a name that is none of an augmentation with pictures to show. Raises InputError."""
     shown = [name for name, draws in DRAWS.items() if not draws.on_host]
     if augmentation not in shown:
-        raise InputError(f'no augmentation "{augmentation}" to show; expected one of: {", ".join(shown)}.')
+        raise InputError(f'no augmentation "{augmentation}" to show; {one_of(augmentation, shown)}')
 
 
 def augmented_versions(

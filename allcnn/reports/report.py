@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from allcnn.errors import InputError
+from allcnn.errors import InputError, one_of
 from allcnn.reports.comparison import Candidate, PublishedEntry, compare, count_text, images_note, recipe_notes
 from allcnn.reports.summaries import Search, Trial, search_results
 from allcnn.runs.collected import CollectedRun
@@ -24,7 +24,7 @@ def report_table(runs: Sequence[CollectedRun], table: str = "3") -> Table:
         InputError: there is no such table.
     """
     if table not in TABLES:
-        raise InputError(f'unknown table "{table}"; expected one of: {", ".join(TABLES)}.')
+        raise InputError(f'unknown table "{table}"; {one_of(table, TABLES)}')
     return TABLES[table](search_results(runs))
 
 
@@ -47,11 +47,11 @@ def table_3(searches: Sequence[Search]) -> Table:
     columns = [
         Column("model", value("published_name", ""), left=True),
         Column("paper", value("published_error_percent")),
-        Column("params", lambda values: f"≈ {values['published_parameters']}"),
+        Column("params", lambda values: f"≈ {values['published_parameters']}", spare=True),
         Column("review", value("review_error_percent")),
         Column("measured", _error("measured_error_percent", missing="missing")),
         Column("n", _seeds),
-        Column("lr", value("learning_rate", "g")),
+        Column("lr", value("learning_rate", "g"), spare=True),
         Column("diff.", value("difference", "+.2f")),
     ]
     found = compare(searches, entries)
@@ -87,7 +87,7 @@ def table_4(searches: Sequence[Search]) -> Table:
     columns = [
         Column("method", value("method", ""), left=True),
         Column("paper", value("published_error_percent")),
-        Column("params", value("published_parameters", "")),
+        Column("params", value("published_parameters", ""), spare=True),
         Column("measured", ours(_error("measured_error_percent", missing="missing"))),
         Column("diff.", ours(value("difference", "+.2f"))),
     ]
@@ -132,11 +132,11 @@ def review_table(searches: Sequence[Search]) -> Table:
     columns = [
         Column("model", value("published_name", ""), left=True),
         Column("review", value("review_error_percent")),
-        Column("its min", value("review_minutes")),
+        Column("its min", value("review_minutes"), spare=True),
         Column("its lr", value("review_learning_rate", "g")),
         Column("measured", _error("measured_error_percent", missing="missing")),
         Column("n", _seeds),
-        Column("min", value("minutes")),
+        Column("min", value("minutes"), spare=True),
         Column("lr", value("learning_rate", "g")),
     ]
     found = compare(searches, entries)
@@ -158,8 +158,8 @@ def search_table(searches: Sequence[Search]) -> Table:
     """Every learning rate of every search, with the errors of its finished runs and a count of the others."""
     columns = [
         Column("network", lambda values: values["network"] or _shortened(values["spec"]), left=True),
-        Column("data set", _augmented, left=True),
-        Column("epochs", _length),
+        Column("data set", _augmented, left=True, spare=True),
+        Column("epochs", _length, spare=True),
         Column("lr", value("learning_rate", "g")),
         Column("n", value("n", "")),
         Column("test %", _error("test_error_percent")),

@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from allcnn.backend import BACKENDS
 from allcnn.data.dataset import Dataset
 from allcnn.device import PRECISIONS
-from allcnn.errors import InputError, is_whole
+from allcnn.errors import InputError, did_you_mean, is_whole, nearest, one_of
 from allcnn.files import read_file
 from allcnn.runs.recipe import OPTIONS, RECIPES, Recipe, recipe_for, write_number
 from allcnn.specs import ZOO, Network, Spec, resolve
@@ -59,7 +58,7 @@ class RunConfig:
         save_every: save the training state every so many steps too; None: only after each epoch.
         patience: epochs in a row on the plateau of guessing after which the run is given up; None: five, and no fewer
             than 1,000 steps.
-        tensorboard: write the figures of every epoch as TensorBoard's event files too (extra `allcnn[tensorboard]`).
+        tensorboard: write the figures of every epoch as TensorBoard's event files too (needs the package tensorboard).
         deterministic: the same bits every time on a GPU too; on a CPU they are anyway. It holds for the whole process.
         devices: how many of this host's accelerators share every batch; None: on JAX all of them, elsewhere one. More
             than one takes JAX. The images of a batch, their order and the learning rate are the same for any number;
@@ -96,8 +95,7 @@ class RunConfig:
             ("backend", self.backend, (*BACKENDS, None)),
         ):
             if value not in expected:
-                names = ", ".join(name for name in expected if name)
-                raise InputError(f'unknown {what} "{value}"; expected one of: {names}.')
+                raise InputError(f'unknown {what} "{value}"; {one_of(value, filter(None, expected))}')
         if not is_whole(self.seed) or not 0 <= self.seed < 2**32:
             raise InputError(f"the seed must be a whole number from 0 to {2**32 - 1}; got {self.seed}.")
         if not (_number(self.validation) and 0 <= self.validation < 1):
@@ -161,9 +159,10 @@ class RunConfig:
         own = {field.name for field in fields(self)}
         if unknown := next((name for name in given if name not in own and name not in _NUMBERS), None):
             names = sorted({*own, *_NUMBERS} - {"numbers"})
-            near = get_close_matches(unknown, names, n=1)
-            expected = f"did you mean {near[0]}?" if near else f"expected one of: {', '.join(names)}."
-            raise InputError(f'a run has no option "{unknown}"; {expected}')
+            hint = did_you_mean(nearest(unknown, names))
+            raise InputError(
+                f'a run has no option "{unknown}"' + (f".{hint}" if hint else f"; {one_of(unknown, names)}")
+            )
         numbers = {_NUMBERS[name]: value for name, value in given.items() if name not in own}
         mine = {name: value for name, value in given.items() if name in own}
         if isinstance(self.recipe, Recipe) and mine.get("recipe") == self.recipe.name:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from difflib import get_close_matches
 from numbers import Real
 from typing import Any
 
-from allcnn.errors import InputError, is_whole
+from allcnn.errors import InputError, did_you_mean, is_whole, nearest, one_of
 from allcnn.models.build import DEFAULT_CLASS_BIAS, DEFAULT_INITIALIZER, check_initializer
 from allcnn.preprocessing import PREPROCESSINGS
 
@@ -28,7 +27,7 @@ _JOINED_LATER: dict[str, Any] = {
 
 def _one_of(what: str, value: str, expected: tuple[str, ...]) -> None:
     if value not in expected:
-        raise InputError(f'unknown {what} "{value}"; expected one of: {", ".join(expected)}.')
+        raise InputError(f'unknown {what} "{value}"; {one_of(value, expected)}')
 
 
 def _at_least_one(what: str, value: int | None) -> None:
@@ -55,9 +54,8 @@ def check_number(name: str, without: Collection[str] = ()) -> None:
     """Refuse what is no number of a recipe, or is one that is set in another way. Raises InputError."""
     names = [field.name for field in fields(Recipe) if field.name not in ("name", "unit", *without)]
     if name not in names:
-        near = get_close_matches(name, [*names, "epochs", "steps"], n=1)
-        expected = f"did you mean {near[0]}?" if near else f"expected one of: {', '.join(names)}."
-        raise InputError(f'a recipe has no number "{name}"; {expected}')
+        hint = did_you_mean(nearest(name, [*names, "epochs", "steps"]))
+        raise InputError(f'a recipe has no number "{name}"' + (f".{hint}" if hint else f"; {one_of(name, names)}"))
 
 
 def learning_rate_after(position: int, base: float, milestones: Sequence[int], multiplier: float = 0.1) -> float:
@@ -320,7 +318,7 @@ def recipe_for(name: str, dataset: str, image_shape: tuple[int, int, int] = (32,
         InputError: an unknown recipe.
     """
     if name not in RECIPES:
-        raise InputError(f'unknown recipe "{name}"; expected one of: {", ".join(RECIPES)}.')
+        raise InputError(f'unknown recipe "{name}"; {one_of(name, RECIPES)}')
     recipe = RECIPES[name]
     if dataset == "digits":
         recipe = recipe.with_overrides(**(_DIGITS_FAST if name == "fast" else _DIGITS))

@@ -3,7 +3,6 @@
 from allcnn.specs.derive import all_convolutional as all_convolutional
 from allcnn.specs.derive import convpool as convpool
 from allcnn.specs.derive import strided as strided
-from allcnn.specs.language import parse as parse
 from allcnn.specs.layers import ACTIVATIONS as ACTIVATIONS
 from allcnn.specs.layers import Activation as Activation
 from allcnn.specs.layers import Conv as Conv
@@ -24,4 +23,6 @@ from allcnn.specs.shapes import layer_shapes as layer_shapes
 from allcnn.specs.zoo import ZOO as ZOO
 from allcnn.specs.zoo import Network as Network
 from allcnn.specs.zoo import PublishedError as PublishedError
+from allcnn.specs.zoo import list_models as list_models
+from allcnn.specs.zoo import parse as parse
 from allcnn.specs.zoo import resolve as resolve

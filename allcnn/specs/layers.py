@@ -11,7 +11,7 @@ from dataclasses import InitVar, dataclass, replace
 from operator import index
 from typing import Any
 
-from allcnn.errors import SpecError
+from allcnn.errors import SpecError, nearest
 
 MAX_LAYERS = 1_000
 MAX_FILTERS = 65_536
@@ -290,11 +290,9 @@ def _check_activation(activation: Any) -> None:
 
 
 def _nearest_activation(name: str) -> str:
-    from difflib import get_close_matches
-
     alias = {"swish": ["silu"], "hard_swish": ["hard_silu"]}.get(name.lower())
-    nearest = alias or get_close_matches(name.lower(), ACTIVATIONS, n=1, cutoff=0.7)
-    return f'did you mean ":{nearest[0]}"?' if nearest else f"known are {', '.join(ACTIVATIONS)}"
+    near = alias or nearest(name, ACTIVATIONS)
+    return f'did you mean ":{near[0]}"?' if near else f"known are {', '.join(ACTIVATIONS)}"
 
 
 def _width_text(width: int | None) -> str:

@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from allcnn.errors import InputError, SpecError
+from allcnn.errors import InputError, SpecError, did_you_mean, nearest
+from allcnn.specs import language
 from allcnn.specs.derive import all_convolutional, convpool, strided
-from allcnn.specs.language import MAX_CHARACTERS, is_token, parse
+from allcnn.specs.language import MAX_CHARACTERS, is_token
 from allcnn.specs.layers import Spec, shortened
 
 
@@ -138,7 +140,7 @@ _REVIEW_NOTES = {
 _LARGE = Network(
     "large-all",
     "Large ALL-CNN",
-    parse(
+    language.parse(
         "[v :leaky_relu(0.33)] 320C2-320C2-320C2/2-640C2-D.1-640C2-D.1-640C2/2-960C2-D.2-960C2-D.2-960C2/2-"
         "1280C2-D.3-1280C2-D.3-1280C2/2-1600C2-D.4-1600C2-D.4-1600C2/2-1920C2-D.5-1920C1-D.5-NC1:linear-GAP"
     ),
@@ -158,7 +160,7 @@ _LARGE = Network(
 _IMAGENET = Network(
     "imagenet-all-b",
     "ALL-CNN-B (ImageNet)",
-    parse("96C11/4-96C1-96C3/2v-256C5-256C1-256C3/2v-384C3-384C1-384C3/2v-D.5-1024C3-1024C1-NC1-GAP"),
+    language.parse("96C11/4-96C1-96C3/2v-256C5-256C1-256C3/2v-384C3-384C1-384C3/2v-D.5-1024C3-1024C1-NC1-GAP"),
     (224, 224, 3),
     1000,
     (PublishedError("imagenet", "crop-mirror", 41.2, "section 3.3"),),
@@ -179,7 +181,7 @@ def _paper_networks() -> Iterator[Network]:
         yield Network(
             name,
             published_name,
-            _DERIVE[variant](parse(_BASE[base])),
+            _DERIVE[variant](language.parse(_BASE[base])),
             (32, 32, 3),
             10,
             (PublishedError("cifar10", "none", error, "Table 3"), *_OTHER_ERRORS.get(name, ())),
@@ -197,7 +199,7 @@ def _review_networks() -> Iterator[Network]:
         yield Network(
             f"review-{name}",
             f"{published_name} (review)",
-            parse(_REVIEW[name]),
+            language.parse(_REVIEW[name]),
             (32, 32, 3),
             10,
             (PublishedError("cifar10", "none", error, "review, Table 2"),),
@@ -212,6 +214,24 @@ def _review_networks() -> Iterator[Network]:
 ZOO: dict[str, Network] = {
     network.name: network for network in (*_paper_networks(), *_review_networks(), _LARGE, _IMAGENET)
 }
+
+
+def list_models(filter: str = "*") -> list[str]:
+    """The names of the published networks, in the order of `ZOO`; those that match a pattern such as "all-*"."""
+    return fnmatch.filter(ZOO, filter)
+
+
+def parse(network: str) -> Spec:
+    """The network that a text in the spec language or a published network's name means.
+
+    Raises:
+        SpecError, InputError: as `resolve`.
+
+    Example:
+        >>> str(parse("strided-b")) == str(parse("D.2-96C5-96C1/2-D.5-192C5-192C1/2-D.5-192C3v-192C1-NC1-GAP"))
+        True
+    """
+    return resolve(network)[0]
 
 
 def resolve(model: str | Spec | Network) -> tuple[Spec, Network | None]:
@@ -233,7 +253,7 @@ def resolve(model: str | Spec | Network) -> tuple[Spec, Network | None]:
     if (name := _SPELLINGS.get(_plain(model))) is not None:
         return ZOO[name].spec, ZOO[name]
     try:
-        return parse(model), None
+        return language.parse(model), None
     except SpecError:
         if not model.strip() or _meant_as_text(model):
             raise
@@ -248,14 +268,10 @@ def _meant_as_text(text: str) -> bool:
 
 
 def _unknown(name: str) -> InputError:
-    from difflib import get_close_matches
-
-    matches = get_close_matches(_plain(name), _SPELLINGS, n=6, cutoff=0.5)
-    nearest = list(dict.fromkeys(_SPELLINGS[spelling] for spelling in matches))[:3]
-    suggestion = f"the nearest are {', '.join(nearest)}. " if nearest else ""
+    near = dict.fromkeys(_SPELLINGS[spelling] for spelling in nearest(_plain(name), _SPELLINGS))
     shown = shortened(name if name.isprintable() else repr(name)[1:-1], 60)
     return InputError(
-        f'unknown network "{shown}": {suggestion}`allcnn params` lists every name; '
+        f'unknown network "{shown}".{did_you_mean(list(near))} `allcnn params` lists every name; '
         "a network of your own is a text such as 96C3-96C3/2-NC1-GAP"
     )
 

@@ -177,7 +177,7 @@ class SweepDisplay:
 
     def _table(self) -> Table:
         rows = self.board.table
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
         table.add_column("network", no_wrap=True)
         for rate in dict.fromkeys(figures.learning_rate for row in rows for figures in row.rates):
             table.add_column(f"lr {rate:g}", justify="right", no_wrap=True)

@@ -52,9 +52,12 @@ class Cell:
         """Where its process writes what it says."""
         return self.folder.path.parent / "logs" / f"{self.name}.log"
 
-    def command(self, allow: Sequence[str] = ()) -> list[str]:
-        """`allcnn train` for this run: to begin it, or to go on where it was begun. allow: as in `train`."""
-        command = ["train", *self.asked.as_command_line(), "--devices", "1", "--run-dir", str(self.folder.path)]
+    def command(self, allow: Sequence[str] = (), where: Sequence[str] = ("--devices", "1")) -> list[str]:
+        """`allcnn train` for this run: to begin it, or to go on where it was begun.
+
+        allow: as in `train`; where: options that say on what it trains.
+        """
+        command = ["train", *self.asked.as_command_line(), *where, "--run-dir", str(self.folder.path)]
         if self.folder.holds_run():
             command += ["--resume", *(word for key in allow for word in ("--allow", key))]
         return command

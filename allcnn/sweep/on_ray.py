@@ -1,7 +1,8 @@
-"""The runs of a grid on a Ray cluster: a task a run, made again on another node when its worker dies.
+"""The runs of a grid on a Ray cluster: a task a run, or several workers a run.
 
-The task makes the same process as a sweep without Ray, on the folder that all nodes share; made again, it goes on
-from the run's own training state there.
+A task makes the same process as a sweep without Ray, on the folder that all nodes share. When its node is lost it is
+made again on another, and goes on from the run's own training state. A run of several workers is `allcnn train --ray`,
+in a process here.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from typing import Any
 
+from allcnn.errors import InputError
 from allcnn.processes import python_path
-from allcnn.ray_cluster import check_room, connected
+from allcnn.ray_cluster import check_room, connected, count_rooms
 from allcnn.sweep.grid import Cell
-from allcnn.sweep.workers import make_run
+from allcnn.sweep.workers import LocalPool, make_run
+from allcnn.training.on_ray import Workers
 
 # A run crashes in its process, which leaves the worker alive: a dead worker means a lost node, and costs at most the
 # epoch that was on its way. Nodes that are lent and taken back may be lost often in a run of days.
@@ -61,4 +64,41 @@ class RayPool:
         if self.tasks:
             self.stop()
             self.ray.wait(self.tasks, num_returns=len(self.tasks), timeout=30)
+        self.connection.close()
+
+
+class WorkersPool(LocalPool):
+    """A process of `allcnn train --ray` a run, as many at a time as the cluster has room for at the start.
+
+    Raises:
+        InputError: Ray is not installed, no cluster answers at the address, or it has no room for the workers of a run.
+    """
+
+    waiting_for = RayPool.waiting_for
+
+    def __init__(self, address: str | None, workers: Workers):
+        self.connection = ExitStack()
+        ray = self.connection.enter_context(connected(address))
+        try:
+            rooms = count_rooms(ray.nodes(), workers.needs)
+            if rooms < workers.workers:
+                raise InputError(
+                    f"the Ray cluster has room for {rooms} workers, and a run needs {workers.workers} "
+                    "(--workers-per-run, --cpus-per-run, --gpus-per-run)."
+                )
+            where = ray.get_runtime_context().gcs_address
+        except BaseException:
+            self.connection.close()
+            raise
+        super().__init__(rooms // workers.workers)
+        self.where = [
+            "--ray", where, "--workers", f"{workers.workers}", "--cpus-per-worker", f"{workers.cpus_per_worker:g}",
+            "--gpus-per-worker", f"{workers.gpus_per_worker:g}",
+        ]  # fmt: skip
+
+    def submit(self, cell: Cell) -> Future[str | None]:
+        return self.threads.submit(make_run, cell, ("machine",), {}, lambda: self.stops, self.where)
+
+    def close(self) -> None:
+        super().close()
         self.connection.close()

@@ -33,6 +33,7 @@ def sweep(
     ray: str | bool = False,
     gpus_per_run: float = 0,
     cpus_per_run: float = 1,
+    workers_per_run: int = 1,
     retry_failed: bool = False,
     progress: bool = False,
     announce: Callable[[str], None] | None = None,
@@ -53,7 +54,8 @@ def sweep(
         jobs: how many runs at a time, here.
         ray: hand the runs to a Ray cluster: True for RAY_ADDRESS or the one on this machine, which is started if there
             is none, or an address. `runs_dir` and `data_dir` must then be the same folders on all nodes.
-        gpus_per_run, cpus_per_run: what Ray sets aside for a run.
+        gpus_per_run, cpus_per_run: what Ray sets aside for a run, or for each of its workers.
+        workers_per_run: the workers of each run on Ray, on JAX.
         retry_failed: begin diverged, dead and unreadable runs anew; their folders are moved aside, not deleted.
         progress: show it on standard error.
         announce: called with lines worth telling a person.
@@ -74,11 +76,15 @@ def sweep(
     asked = RunConfig().with_config(config).with_options(**options)
     if asked.data_dir is not None:
         asked = asked.with_options(data_dir=Path(asked.data_dir).resolve())  # as the processes find it
+    if workers_per_run != 1:
+        if not ray or asked.backend not in (None, "jax"):
+            raise InputError(f"a run has {workers_per_run} workers on Ray and JAX only; expected --ray --backend jax.")
+        asked = asked.with_options(backend="jax")
     grid = make_grid(models, learning_rates, seeds, runs_dir, asked)
     for note in grid.notes:
         announce(note)
     with only_sweep(runs_dir):
-        pool = _pool(jobs, ray, gpus_per_run, cpus_per_run)
+        pool = _pool(jobs, ray, gpus_per_run, cpus_per_run, workers_per_run)
         try:
             announce_other_runs(grid, runs_dir, announce)
             board = Board(grid, "validation_error" if grid.validation else "test_error")
@@ -89,12 +95,16 @@ def sweep(
     return SweepResult(runs_dir, board.chosen_by, runs, table_of(runs, board.chosen_by))
 
 
-def _pool(jobs: int, ray: str | bool, gpus_per_run: float, cpus_per_run: float) -> Pool:
+def _pool(jobs: int, ray: str | bool, gpus_per_run: float, cpus_per_run: float, workers_per_run: int) -> Pool:
     if not ray:
         return LocalPool(jobs)
-    from allcnn.sweep.on_ray import RayPool
+    from allcnn.sweep.on_ray import RayPool, WorkersPool
+    from allcnn.training.on_ray import Workers
 
-    return RayPool(ray if isinstance(ray, str) else None, gpus_per_run, cpus_per_run)
+    address = ray if isinstance(ray, str) else None
+    if workers_per_run == 1:
+        return RayPool(address, gpus_per_run, cpus_per_run)
+    return WorkersPool(address, Workers(workers_per_run, cpus_per_worker=cpus_per_run, gpus_per_worker=gpus_per_run))
 
 
 def _to_do(board: Board, retry_failed: bool, announce: Callable[[str], None]) -> list[Cell]:

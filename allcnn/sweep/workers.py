@@ -66,13 +66,14 @@ def make_run(
     allow: Sequence[str],
     environment: Mapping[str, str | None],
     stops: Callable[[], int] = lambda: 0,
+    where: Sequence[str] = ("--devices", "1"),
 ) -> str | None:
     """Make a run in a process and wait for it; gives why it failed, None where it did not.
 
     Whoever began it stops it, once.
 
     Args:
-        allow: what may differ from the run that is gone on with, as in `train`.
+        allow, where: as in `Cell.command`.
         environment: changes to this process's own, None taking a name away.
         stops: how often it was asked to end. Once, it saves its state; twice, it leaves; then it is killed.
     """
@@ -81,7 +82,7 @@ def make_run(
         time.sleep(_POLL_SECONDS)
     if holder or stops():
         return f"{holder} was at work on it, and still is after {_LOCK_SECONDS:g} s" if holder else "it was stopped"
-    process, begun_at = spawn(cell.command(allow), cell.log, environment)
+    process, begun_at = spawn(cell.command(allow, where), cell.log, environment)
     heard, kill_at = 0, float("inf")
     try:
         while process.poll() is None:

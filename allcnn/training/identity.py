@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from allcnn.errors import InputError, RunError
+from allcnn.errors import InputError, RunError, one_of
 from allcnn.runs.recipe import Recipe
 
 #: What two runs must share to be one, by the words that a person would use for it.
@@ -54,7 +54,7 @@ def check_allowed(keys: Sequence[str]) -> tuple[str, ...]:
     """The keys of `--allow`. Raises InputError for an unknown one."""
     for key in keys:
         if key not in ALLOWED:
-            raise InputError(f'unknown difference "{key}" to allow; expected one of: {", ".join(ALLOWED)}.')
+            raise InputError(f'unknown difference "{key}" to allow; {one_of(key, ALLOWED)}')
     return tuple(keys)
 
 

@@ -56,6 +56,7 @@ from allcnn.training.plan import RunPlan
 from allcnn.training.progress import ProgressDisplay
 from allcnn.training.spread import settle
 from allcnn.training.stopping import StopRequest
+from allcnn.waiting import waiting
 
 # Reading the loss waits for the accelerator, so it is looked at by the clock and not every step.
 _LOOK_SECONDS = 2.0
@@ -296,7 +297,7 @@ class TrainingLoop:
         """Make the models and put them where the state left them; gives the images to take batches from."""
         folder = self.plan.folder
         self.steps_before = self.steps_saved = state.steps_done if state else 0
-        with self.spread.in_turn():
+        with waiting("preparing the run"), self.spread.in_turn():
             preprocessing = self._fit_preprocessing()
             self._make_final(preprocessing)
             if self.plan.stored is None:
@@ -305,7 +306,8 @@ class TrainingLoop:
             if not folder.preprocessing.exists():  # a resumed run read it from there
                 save_preprocessing(preprocessing, folder.preprocessing)
         self.spread.see(folder, folder.config, folder.preprocessing, steps_done=self.steps_before)
-        self._make_training(preprocessing, state)
+        with waiting("making the network"):
+            self._make_training(preprocessing, state)
 
         batch_size = self.order.images_per_batch
         self.record = RunRecord(
@@ -340,6 +342,7 @@ class TrainingLoop:
         plan = self.plan
         return part_of(plan.data.train_images, plan.kept) if len(plan.held) else plan.data.train_images
 
+    @waiting("preprocessing the images")
     def _images(self, preprocessing: Preprocessing) -> Images | None:
         """The images to take batches from, preprocessed once where they fit; None where the accelerator has them."""
         if self.plan.data.streamed:

@@ -27,6 +27,7 @@ from allcnn.runs.lock import holder_of
 from allcnn.training.outcome import TrainingResult, resume_line
 from allcnn.training.plan import RunPlan
 from allcnn.training.spread import LOST, refuse_backend
+from allcnn.training.stopping import StopRequest
 
 # How long room for all workers is waited for; a node that is lost goes from Ray's books within this time.
 _ROOM_SECONDS = 30.0
@@ -116,11 +117,11 @@ def train_on_ray(
 
     Raises:
         InputError: no cluster, no room there, or another backend than JAX; what the run itself refuses.
-        HostError: workers were lost too often; Interrupted: Ctrl-C, once the state is saved everywhere.
+        HostError: workers were lost too often; Interrupted: Ctrl-C or SIGTERM, once the state is saved everywhere.
     """
     refuse_backend(plan, True, plan.asked.backend or "jax")
     folder = plan.folder
-    with connected(address) as ray:
+    with connected(address) as ray, StopRequest() as stop:
         check_room(ray.nodes(), workers.needs, "--cpus-per-worker, --gpus-per-worker")
         steps, in_vain = -1, 0
         for _ in range(workers.max_restarts + 1):
@@ -128,7 +129,7 @@ def train_on_ray(
             try:
                 if group.count < workers.workers:
                     announce(f"there is room for {group.count} of {workers.workers} workers.")
-                lost = group.run()
+                lost = group.run(stop)
             finally:
                 group.close()
             if lost is None:
@@ -184,8 +185,11 @@ class _Group:
             allowed = dict.fromkeys([*plan.allow, "machine"])  # another node may be another machine
             self.command += ["--resume", *(word for key in allowed for word in ("--allow", key))]
 
-    def run(self) -> str | None:
-        """Run to the end; gives which worker was lost, None where none was. Raises what a worker refused."""
+    def run(self, stop: StopRequest) -> str | None:
+        """Run to the end; gives which worker was lost, None where none was.
+
+        Raises what a worker refused, and Interrupted where a stop was asked for.
+        """
         begun = []
         for index, actor in enumerate(self.actors):
             try:
@@ -199,18 +203,17 @@ class _Group:
         shown = begun[0]
         codes: dict[int, int | None] = {}
         until = float("inf")
-        try:
-            while running and time.monotonic() < until:
-                done, _ = self.ray.wait(list(running), timeout=_POLL_SECONDS)
-                shown = _show(self.logs[0], shown)
-                for task in done:
-                    codes[running[task]] = self._code(task)
-                    del running[task]
-                if until == float("inf") and any(code != 0 for code in codes.values()):
-                    until = time.monotonic() + _TOGETHER_SECONDS
-        except KeyboardInterrupt:
-            self._stop(running)
-            raise Interrupted(f"interrupted. Go on with:\n{resume_line(self.folder)}") from None
+        while running and time.monotonic() < until:
+            done, _ = self.ray.wait(list(running), timeout=_POLL_SECONDS)
+            shown = _show(self.logs[0], shown)
+            for task in done:
+                codes[running[task]] = self._code(task)
+                del running[task]
+            if until == float("inf") and any(code != 0 for code in codes.values()):
+                until = time.monotonic() + _TOGETHER_SECONDS
+            if stop.asked:
+                self._stop(running)
+                raise Interrupted(f"interrupted. Go on with:\n{resume_line(self.folder)}")
         if not running and set(codes.values()) == {0}:
             return None
         for index, code in codes.items():

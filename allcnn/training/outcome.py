@@ -16,6 +16,7 @@ from allcnn.files import write_text
 from allcnn.models.saved import ModelCard
 from allcnn.runs.folder import Row, RunFolder, metrics_digest, write_json
 from allcnn.runs.table import ResultRow, result_row, table_markdown
+from allcnn.tables import duration, facts_html
 from allcnn.training.plan import RunPlan
 
 # What of the last row of metrics.csv is a result and not a measure of the machine.
@@ -43,6 +44,35 @@ class TrainingResult:
     table: str
     test_top5_error: float | None = None
     damaged_images: int = 0
+
+    def __repr__(self) -> str:
+        return (
+            f"TrainingResult({self.run_dir}: {self.status}, {self.epochs} epochs, test error {self.test_error:.2f} %)"
+        )
+
+    def _repr_html_(self) -> str:
+        def percent(error: float | None) -> str | None:
+            return None if error is None else f"{error:.2f} %"
+
+        return facts_html(
+            f"{self.run_dir}: {self.status}",
+            {
+                "test error": percent(self.test_error),
+                "published": percent(self.published_error),
+                "top-5 error": percent(self.test_top5_error),
+                "held-out error": percent(self.validation_error),
+                "train error": percent(self.train_error),
+                "loss": f"{self.loss:.4f}",
+                "epochs": self.epochs,
+                "training": duration(self.seconds),
+                "parameters": f"{self.parameters:,}",
+                "damaged images": self.damaged_images or None,
+            },
+        )
+
+    def __fspath__(self) -> str:
+        """The run's folder: whatever takes the path of a run takes its result."""
+        return str(self.run_dir)
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values, for JSON."""
@@ -90,6 +120,7 @@ def write_summary(plan: RunPlan, status: str, rows: Sequence[Row], of_epochs: in
         "parameters": plan.parameters,
         "epochs": len(rows),
         "of_epochs": of_epochs,
+        "test_images": len(plan.data.test_images),
         "published_error": result_row_of(plan).published_error_percent,
         **{key: last[key] for key in _RESULTS if last.get(key) is not None},
         "seconds": _training_seconds(rows),

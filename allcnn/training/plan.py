@@ -18,7 +18,7 @@ from allcnn.data.dataset import Dataset
 from allcnn.data.load import load_data
 from allcnn.data.order import DRAWS, hold_out
 from allcnn.device import Device
-from allcnn.errors import InputError, RunError
+from allcnn.errors import InputError, RunError, install_hint
 from allcnn.preprocessing.field import network_shape
 from allcnn.preprocessing.whitening import refuse_large
 from allcnn.runs.config import KEPT, RunConfig, options_of_run
@@ -130,7 +130,7 @@ def plan_run(
         raise InputError("no run to resume was named; expected --run-dir DIR.")
     spec, network = asked.spec, asked.network
     if asked.tensorboard and find_spec("tensorboard") is None:
-        raise InputError('TensorBoard is not installed. Install it with: pip install "allcnn[tensorboard]"')
+        raise InputError(f"TensorBoard is not installed. {install_hint('tensorboard')}")
 
     data = load_images(asked)
     published, recipe = asked.settle_recipe(data.name, data.image_shape)

@@ -1,4 +1,4 @@
-"""What a person sees of a training run: bars in a terminal, one plain line an epoch elsewhere."""
+"""What a person sees of a training run: a line an epoch, and in a terminal or notebook bars below them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from typing import TextIO
 
 import keras
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
@@ -21,6 +21,42 @@ from allcnn.training.stopping import write_note
 _REFRESH_SECONDS = 0.2
 
 
+def is_watched() -> bool:
+    """Whether a person sees standard error as it is written: in a terminal or a notebook."""
+    console = Console(file=sys.stderr)
+    return console.is_terminal or console.is_jupyter
+
+
+class NotebookLive:
+    """Rich's `Live` for notebooks, which needs no ipywidgets: one output, replaced again and again."""
+
+    def __init__(self, picture: RenderableType):
+        self.picture = picture
+
+    def start(self) -> None:
+        from IPython.display import display
+
+        self.output = display(_shown_by_notebooks(self.picture), display_id=True)
+
+    def refresh(self) -> None:
+        self.update(self.picture)
+
+    def update(self, picture: RenderableType, refresh: bool = True) -> None:
+        self.picture = picture
+        self.output.update(_shown_by_notebooks(picture))
+
+    def stop(self) -> None:
+        from IPython.display import HTML
+
+        self.output.update(HTML(""))
+
+
+def _shown_by_notebooks(picture: RenderableType) -> Table:
+    grid = Table.grid()
+    grid.add_row(picture)
+    return grid
+
+
 class ProgressDisplay(keras.callbacks.Callback):
     """Shows epoch, batch, loss, error, images per second, and the time left for the epoch and for the run.
 
@@ -28,7 +64,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         steps_per_epoch, batch_size: in steps and images.
         epochs: how many the run has.
         steps_done: how many were done before, in a run that goes on.
-        stream: where to; standard error by default. Not a terminal: one line an epoch.
+        stream: where to; standard error by default. Neither a terminal nor a notebook: no bars.
 
     loss is the cross-entropy, without the penalty; errors are percent.
     """
@@ -48,10 +84,11 @@ class ProgressDisplay(keras.callbacks.Callback):
         # What this process has not done, and its rates do not count.
         self.done_before = steps_done
         self.begun = 0.0
+        self.headed = False
         self.console = Console(file=stream or sys.stderr)
-        self.live: Live | None = None
+        self.live: Live | NotebookLive | None = None
         self.lock = threading.Lock()
-        if self.console.is_terminal:
+        if self.console.is_terminal or self.console.is_jupyter:
             # Keras reads every step's figures off the accelerator for a callback that has this method; in a thread of
             # its own, so that training does not wait for them, where the callback says that it bears that.
             self.on_train_batch_end = self._show_step
@@ -62,8 +99,11 @@ class ProgressDisplay(keras.callbacks.Callback):
         self.epoch_bar, self.epoch_task = _bar("epoch", self.steps_per_epoch)
         self.run_bar, self.run_task = _bar("run", self.epochs * self.steps_per_epoch)
         self.figures = Text("the first step compiles the network ...", style="dim")
-        if self.console.is_terminal:
+        if self.console.is_jupyter:
+            self.live = NotebookLive(self._picture())
+        elif self.console.is_terminal:
             self.live = Live(self._picture(), console=self.console, auto_refresh=False, transient=True)
+        if self.live:
             self.live.start()
             self.live.refresh()
 
@@ -95,6 +135,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         self.figures = Text.assemble(
             ("loss ", "dim"), _figure(loss, ".4f"), ("   error ", "dim"), _figure(error, ".2f"), " %",
             (f"   {rate * self.batch_size:,.0f} images/s", "dim"),
+            ("   measuring and saving ..." if done == self.steps_per_epoch else "", "dim"),
         )  # fmt: skip
         self.epoch_bar.update(self.epoch_task, completed=done, left=duration((self.steps_per_epoch - done) / rate))
         self.epoch_bar.update(self.epoch_task, description=f"epoch {self.epoch + 1}/{self.epochs}")
@@ -104,7 +145,15 @@ class ProgressDisplay(keras.callbacks.Callback):
             self.live.update(self._picture(), refresh=True)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        self.console.print(self._epoch_line(epoch, logs or {}), highlight=False, soft_wrap=True)
+        columns = self._columns(epoch, logs or {})
+        widths = {heading: max(least, len(heading)) for heading, (least, _) in columns.items()}
+        if not self.headed:
+            self.headed = True
+            self._print("  ".join(f"{heading:>{width}}" for heading, width in widths.items()))
+        self._print("  ".join(f"{figure:>{widths[heading]}}" for heading, (_, figure) in columns.items()))
+
+    def _print(self, line: str) -> None:
+        self.console.print(line, highlight=False, soft_wrap=True)
 
     def on_train_end(self, logs: dict | None = None) -> None:
         self.close()
@@ -112,7 +161,7 @@ class ProgressDisplay(keras.callbacks.Callback):
     def say(self, line: str) -> None:
         """Show a line above the bars, from a signal handler too: what else writes to the terminal would tear them."""
         if self.live:
-            self.console.print(line, highlight=False, soft_wrap=True)
+            self._print(line)
         else:
             write_note(line)
 
@@ -122,25 +171,30 @@ class ProgressDisplay(keras.callbacks.Callback):
             self.live.stop()
             self.live = None
 
-    def _epoch_line(self, epoch: int, logs: dict) -> str:
+    def _columns(self, epoch: int, logs: dict) -> dict[str, tuple[int, str]]:
+        """Of an epoch's line, by its headings: the least width, and the figure. 80 characters with all of them."""
         # Read before the test pass's seconds are taken out of the logs, or after: both give the training rate.
         seconds = time.perf_counter() - self.epoch_begun - logs.get("test_seconds", 0.0)
         steps_of_run = (epoch + 1) * self.steps_per_epoch
         rate = (steps_of_run - self.done_before) / (time.perf_counter() - self.begun)
         left = (self.epochs * self.steps_per_epoch - steps_of_run) / rate
-        loss = logs.get("cross_entropy", logs.get("loss"))
-        parts = [
-            f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}",
-            f"lr {logs.get('learning_rate', float(self.model.optimizer.learning_rate)):.3g}",
-            f"loss {_figure(loss, '.4f')}",
-            f"train error {_figure(_train_error(logs), '.2f')} %",
-            f"test error {_figure(logs.get('test_error'), '.2f')} %",
-        ]
+        of_epoch = (self.steps_per_epoch - self.first_step) * self.batch_size / seconds
+        learning_rate = logs.get("learning_rate", float(self.model.optimizer.learning_rate))
+        columns = {
+            "epoch": (2 * len(str(self.epochs)) + 1, f"{epoch + 1}/{self.epochs}"),
+            "lr": (
+                6,
+                f"{learning_rate:.3g}" if learning_rate >= 0.001 else f"{learning_rate:.1e}".replace("e-0", "e-"),
+            ),
+            "loss": (6, _figure(logs.get("cross_entropy", logs.get("loss")), ".4f")),
+            "train error": (0, _figure(_train_error(logs), ".2f", " %")),
+            "test error": (0, _figure(logs.get("test_error"), ".2f", " %")),
+        }
         if logs.get("validation_error") is not None:
-            parts.append(f"held-out error {logs['validation_error']:.2f} %")
-        parts.append(f"{(self.steps_per_epoch - self.first_step) * self.batch_size / seconds:,.0f} images/s")
-        parts.append(f"{duration(left)} left" if epoch + 1 < self.epochs else "done")
-        return "  ".join(parts)
+            columns["held-out"] = (0, _figure(logs["validation_error"], ".2f", " %"))
+        columns["images/s"] = (0, f"{of_epoch:,.0f}")
+        columns["left"] = (9, duration(left) if epoch + 1 < self.epochs else "done")
+        return columns
 
     def _picture(self) -> Group:
         grid = Table.grid()
@@ -150,8 +204,8 @@ class ProgressDisplay(keras.callbacks.Callback):
 
 def _bar(description: str, total: int) -> tuple[Progress, TaskID]:
     progress = Progress(
-        TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]} left"),
-        auto_refresh=False,
+        TextColumn("{task.description:<14}"), BarColumn(bar_width=30), MofNCompleteColumn(),
+        TextColumn("{task.fields[left]} left"), auto_refresh=False,
     )  # fmt: skip
     return progress, progress.add_task(description, total=total, left="?")
 
@@ -160,5 +214,5 @@ def _train_error(logs: dict) -> float | None:
     return 100.0 * (1.0 - logs["accuracy"]) if "accuracy" in logs else None
 
 
-def _figure(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+def _figure(value: float | None, form: str, unit: str = "") -> str:
+    return "-" if value is None else format(value, form) + unit

@@ -31,7 +31,7 @@ def train(
     hosts: str | None = None,
     host_index: int | None = None,
     host_count: int | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     announce: Callable[[str], None] | None = None,
     **options: Any,
@@ -52,7 +52,7 @@ def train(
             host 0, this one's number from 0, and how many there are; or "auto" alone, in SLURM or Open MPI. All must
             see the same `run_dir`, which host 0 alone writes to, and be told the same. Each returns host 0's result.
             They meet through `jax.distributed`, which ends the processes of the others when one is lost.
-        progress: show it on standard error.
+        progress: show it, on standard error or in the notebook; None: in a terminal and in a notebook, not in a log.
         callbacks: further Keras callbacks.
         announce: called with lines worth telling a person.
 
@@ -83,14 +83,15 @@ def train(
         for note in plan.notes:
             announce(note)
         from allcnn.training.loop import TrainingLoop
+        from allcnn.training.progress import is_watched
 
-        return TrainingLoop(plan, announce).train(progress, callbacks)
+        return TrainingLoop(plan, announce).train(is_watched() if progress is None else progress, callbacks)
 
 
 def _train_with_others(
     plan: RunPlan,
     hosts: dict[str, Any],
-    progress: bool,
+    progress: bool | None,
     callbacks: Sequence[keras.callbacks.Callback],
     announce: Callable[[str], None],
 ) -> TrainingResult:
@@ -98,10 +99,12 @@ def _train_with_others(
     spread.connect(hosts, plan.asked.devices)
     load_keras(plan.asked.deterministic)
     from allcnn.training.loop import FollowingLoop, TrainingLoop
+    from allcnn.training.progress import is_watched
 
     with spread.shared(plan, resume_line(plan.folder)):
         if not spread.is_first():
             return FollowingLoop(plan, lambda line: None, together=True).train(False, callbacks)
         for note in plan.notes:
             announce(note)
-        return TrainingLoop(plan, announce, together=True).train(progress, callbacks)
+        shown = is_watched() if progress is None else progress
+        return TrainingLoop(plan, announce, together=True).train(shown, callbacks)

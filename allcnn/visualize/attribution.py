@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from allcnn.errors import InputError
+from allcnn.tables import facts_html
 from allcnn.visualize.graph import METHODS, Graph
 
 if TYPE_CHECKING:
     import keras
+    from matplotlib.figure import Figure
 
 #: Where in its feature map a unit is looked at, if not at a given place: where it is largest.
 STRONGEST = "strongest"
+_PLOTTED_IN_A_ROW = 8
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,42 @@ class Attribution:
     maps: np.ndarray
     activations: np.ndarray
     positions: np.ndarray | None
+
+    def __repr__(self) -> str:
+        return f"Attribution({len(self.maps)} maps of {self.maps.shape[1:]})"
+
+    def _repr_html_(self) -> str:
+        places = None if self.positions is None else self.positions.shape
+        about = {"maps": self.maps.shape, "activations": self.activations.shape, "positions": places}
+        return facts_html("Attribution; plot() draws it", about)
+
+    def plot(self, images: np.ndarray | None = None) -> Figure:
+        """The maps as pictures, each on its own scale with zero grey, beside their images if those are given.
+
+        Args:
+            images: raw, (n, height, width, 3), 0..255.
+
+        Raises:
+            InputError: maps of other than 1 or 3 channels, or images of another number or size than theirs.
+        """
+        from allcnn.visualize.figures import Panel, as_grid, image_pictures, plotted, signal_pictures
+
+        channels = self.maps.shape[-1]
+        if self.maps.ndim != 4 or channels not in (1, 3):
+            raise InputError(f"maps of shape {self.maps.shape} are no pictures; expected 1 or 3 channels.")
+        pictures = signal_pictures(np.repeat(self.maps, 3 // channels, axis=-1))
+        title = "Attribution, each map on its own scale"
+        if images is None:
+            return plotted([[Panel("", as_grid(pictures, min(len(pictures), _PLOTTED_IN_A_ROW)))]], title)
+        images = np.asarray(images)
+        check_shape(images, (None, None, 3))
+        if images.shape != pictures.shape:
+            raise InputError(
+                f"images of shape {images.shape} beside maps of {self.maps.shape}; expected as many alike."
+            )
+        labels = [f"image {index}" for index in range(len(images))]
+        beside = np.stack([image_pictures(images), pictures], axis=1)
+        return plotted([[Panel("", beside, labels, ["image", "map"])]], title)
 
 
 class Attributor:

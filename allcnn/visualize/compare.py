@@ -31,6 +31,9 @@ class Comparison:
     positions: np.ndarray | None
     maps: dict[tuple[str, bool], np.ndarray]
 
+    def __repr__(self) -> str:
+        return f"Comparison({self.layer or 'classes'}: {len(self.units)} images, {len(self.maps)} ways back)"
+
 
 def compare_methods(
     model: keras.Model,

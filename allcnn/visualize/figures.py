@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from allcnn.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _DPI = 150
 # Of one picture, in inches, between these by how many stand side by side.
@@ -53,6 +57,26 @@ def as_grid(pictures: np.ndarray, columns: int) -> np.ndarray:
 
 def draw(rows: Sequence[Sequence[Panel]], title: str, path: Path) -> None:
     """Write a figure of panels, row by row, to a PNG file, in one step."""
+    figure = compose(rows, title)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def plotted(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
+    """The figure itself, which a notebook shows, whether or not pyplot is loaded."""
+    figure = compose(rows, title)
+
+    def as_png() -> bytes:
+        content = io.BytesIO()
+        figure.savefig(content, format="png")
+        return content.getvalue()
+
+    figure._repr_png_ = as_png  # type: ignore[attr-defined]
+    return figure
+
+
+def compose(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
+    """Panels, row by row, as a figure of matplotlib."""
     from matplotlib.figure import Figure
 
     widest = max(sum(panel.tiles.shape[1] for panel in row) for row in rows)
@@ -72,8 +96,7 @@ def draw(rows: Sequence[Sequence[Panel]], title: str, path: Path) -> None:
             axis.imshow(mosaic, interpolation="nearest")
             axis.set_title(panel.title, fontsize=8)
             _label(axis, panel, mosaic.shape)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+    return figure
 
 
 def _mosaic(tiles: np.ndarray) -> np.ndarray:

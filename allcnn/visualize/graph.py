@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from allcnn.errors import InputError
+from allcnn.errors import InputError, nearest, one_of
 
 if TYPE_CHECKING:
     import keras
@@ -29,7 +28,7 @@ _RELU_OPERATIONS = {"Relu": None, "Relu6": 6.0}
 def check_method(method: str) -> str:
     """Raises InputError for a method that is not one of `METHODS`."""
     if method not in METHODS:
-        raise InputError(f'unknown method "{method}"; expected one of: {", ".join(METHODS)}.')
+        raise InputError(f'unknown method "{method}"; {one_of(method, METHODS)}')
     return method
 
 
@@ -144,7 +143,7 @@ class Graph:
             return inner[0]
         if inner:
             raise InputError(f'several layers are named "{name}"; expected one of: {", ".join(inner)}.')
-        near = get_close_matches(name, names, n=3, cutoff=0.5) or names[:20]
+        near = nearest(name, names) or names[:20]
         raise InputError(f'the model has no layer "{name}"; expected, for example: {", ".join(near)}.')
 
     def output(self, name: str | None) -> Any:

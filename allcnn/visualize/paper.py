@@ -103,10 +103,9 @@ class TrainedNetwork:
 
 def patch_pictures(found: Patches) -> tuple[np.ndarray, list[np.ndarray]]:
     """Patches as pictures (units, k, height, width, 3), NaN outside the image, and each kind of reconstruction so."""
-    assert found.reconstructions is not None  # noqa: S101  (a method was given)
     outside = np.where(found.inside[..., None], 0.0, np.nan).astype(np.float32)
-    channels = range(0, found.reconstructions.shape[-1], 3)
-    signals = [signal_pictures(found.reconstructions[..., first : first + 3]) + outside for first in channels]
+    back = np.empty(0) if found.reconstructions is None else found.reconstructions
+    signals = [signal_pictures(back[..., first : first + 3]) + outside for first in range(0, back.shape[-1], 3)]
     return image_pictures(found.patches) + outside, signals
 
 

@@ -12,12 +12,14 @@ import numpy as np
 from allcnn.device import physical_memory
 from allcnn.errors import InputError
 from allcnn.evaluation import BATCH_SIZE, probabilities
+from allcnn.tables import facts_html
 from allcnn.visualize.attribution import STRONGEST, Attributor, check_shape
 from allcnn.visualize.graph import METHODS, Graph
 from allcnn.visualize.receptive import ReceptiveField, preprocessed_image, receptive_field
 
 if TYPE_CHECKING:
     import keras
+    from matplotlib.figure import Figure
 
 #: Images in one batch of reconstructions, which take three times the memory of a batch that is only looked at.
 RECONSTRUCTED_AT_ONCE = 64
@@ -48,6 +50,39 @@ class Patches:
     patches: np.ndarray
     reconstructions: np.ndarray | None
     field: ReceptiveField
+
+    def __repr__(self) -> str:
+        units, most = self.images.shape
+        height, width = self.field.size
+        back = f", {self.method} reconstructions" if self.reconstructions is not None else ""
+        return f"Patches({self.layer}: {units} units, {most} patches of {height}x{width} for each{back})"
+
+    def _repr_html_(self) -> str:
+        units, most = self.images.shape
+        height, width = self.field.size
+        about = {
+            "layer": self.layer, "units": units, "patches of each": most, "receptive field": f"{height}x{width}",
+            "reconstructions": self.method,
+        }  # fmt: skip
+        return facts_html("Patches; plot() draws them", about)
+
+    def plot(self) -> Figure:
+        """A row for each unit: what came back from its strongest patches, and these, as raw images 0..255.
+
+        Raises:
+            InputError: patches of other than 3 channels.
+        """
+        from allcnn.visualize.figures import Panel, plotted
+        from allcnn.visualize.paper import patch_pictures
+
+        if self.patches.shape[-1] != 3:
+            raise InputError(f"patches of {self.patches.shape[-1]} channels are no pictures; expected 3.")
+        patches, signals = patch_pictures(self)
+        labels = [f"unit {unit}" for unit in self.units]
+        titles = [str(self.method), "un-whitened"][: len(signals)] + ["image"]
+        rows = [labels, *[()] * len(signals)]
+        panels = [Panel(*panel) for panel in zip(titles, [*signals, patches], rows, strict=True)]
+        return plotted([panels], f"the strongest patches for units of {self.layer}")
 
     @cached_property
     def inside(self) -> np.ndarray:

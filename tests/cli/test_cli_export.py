@@ -18,7 +18,7 @@ def run(digits_run, tmp_path):
 
 def test_a_run_goes_to_onnx_and_its_class_names_with_it(allcnn, run) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install onnxruntime")
-    pytest.importorskip("tf2onnx", reason='tf2onnx is not installed: pip install "allcnn[export]"')
+    pytest.importorskip("tf2onnx", reason="tf2onnx is not installed: pip install tf2onnx onnx")
     result = allcnn("export", run, "--format", "onnx")
     assert (result.code, result.err) == (0, "")
     path = run / "model.onnx"
@@ -49,3 +49,21 @@ def test_whatever_backend_is_set_tensorflow_does_it_quietly(run, run_python) -> 
     assert document["inputs"] == [{"name": "image", "shape": [None, 32, 32, 3], "dtype": "float32"}]
     assert document["outputs"] == [{"name": "probabilities", "shape": [None, 10], "dtype": "float32"}]
     assert document["card"]["model"].startswith("spec-")
+
+
+def test_a_model_that_whitens_says_how_much_of_it_that_is(allcnn, run, monkeypatch) -> None:
+    from allcnn.export import Export, Tensor
+
+    image = Tensor("image", (None, 32, 32, 3), "float32")
+    exported = Export(run / "model.tflite", "litert", 41_314_234, (image,), (), {}, whitening_bytes=37_761_024)
+    monkeypatch.setattr("allcnn.export.export_model", lambda *arguments: exported)
+    assert allcnn("export", run, "--format", "litert").out.splitlines()[1] == (
+        "  37.8 MB of it is the whitening matrix; a run with --preprocessing standardize makes one of 3.6 MB"
+    )
+
+
+def test_a_card_lies_beside_the_model(allcnn, run) -> None:
+    result = allcnn("export", run, "--format", "card")
+    assert result.out == f"{run / 'README.md'}: {(run / 'README.md').stat().st_size:,} bytes\n"
+    text = (run / "README.md").read_text(encoding="utf-8")
+    assert " of 359 images, after epoch 2, the last |" in text and "| trained on | digits, 1,438 images; " in text

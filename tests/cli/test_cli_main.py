@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from allcnn.errors import Interrupted, TrainingError
+from allcnn_cli.main import main
 
 COMMANDS = ("train", "eval", "predict", "params", "data", "bench", "sweep", "visualize", "report", "export")
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,11 +31,79 @@ def test_help_says_in_a_line_what_a_command_does_and_shows_an_example(allcnn, co
     outcome = allcnn(command, "--help")
     assert outcome.code == 0
     assert outcome.err == ""
-    summary = outcome.out.splitlines()[2].strip()
-    assert summary.endswith(".") and len(summary) < 75
-    assert f"      allcnn {command} "[2:] in outcome.out
+    lines = outcome.out.splitlines()
+    summary = lines[3].strip()
+    assert summary.endswith(".") and len(summary) < 70
+    assert f"\n   allcnn {command}" in outcome.out
+    assert max(map(len, lines)) <= 80 and "…" not in outcome.out
+    assert "\x1b" not in outcome.out
     # The overview shows the summary whole.
     assert summary in allcnn("--help").out
+
+
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_options_of_a_run_stand_in_panels(allcnn, command):
+    lines = allcnn(command, "--help").out.splitlines()
+    titles = [line.split()[1] for line in lines if line.startswith("╭─")]
+    assert titles == ["Options", "Network", "Data", "Recipe", "Saving", "Machine"]
+
+
+def test_help_keeps_brackets(allcnn):
+    assert 'pip install "allcnn[export]"' in allcnn("export", "--help").out
+    assert "[default: 32]" in allcnn("train", "--help").out
+
+
+def test_help_says_when_a_run_is_given_up(allcnn):
+    help = " ".join(allcnn("train", "--help").out.replace("│", "").split())
+    assert "after N epochs in a row with a training loss within 1 % of guessing's, ln(classes)." in help
+    assert "[default: 5, or as many as 1,000 steps take]" in help
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("no_color, word", [(None, "\x1b[31merror:\x1b[0m"), ("1", "error:")])
+def test_in_a_terminal_the_word_error_is_red(monkeypatch, no_color, word):
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", no_color)
+    assert main(["params", "al-c", "[b]"]) == 2
+    assert stream.getvalue().startswith(f'{word} unknown network "al-c". Did you mean all-c? ')
+
+
+@pytest.mark.parametrize(
+    "words, completed",
+    [
+        ("train --model strid", ["strided-a", "strided-b", "strided-c"]),
+        ("sweep --models all-a,large", ["all-a,large-all"]),
+        ("sweep --models p", ["paper"]),
+        ("params imag", ["imagenet-all-b"]),
+        ("train --recipe ", ["paper", "review", "imagenet", "large", "fast"]),
+        ("train --augment flip", ["flip-shift", "flip-reflect"]),
+        ("train --preprocessing gcn", ["gcn-zca", "gcn"]),
+        ("train --initializer he", ["he_uniform", "he_normal"]),
+        ("train --allow e", ["epochs"]),
+        ("data cif", ["cifar10", "cifar100"]),
+        ("eval m.keras --backend j", ["jax"]),
+        ("bench --precision f", ["float32"]),
+        ("export m.keras --format o", ["onnx"]),
+        ("report runs --format m", ["markdown"]),
+        ("report runs --table l", ["lr"]),
+        ("visualize m.keras --method g", ["guided"]),
+        ("visualize m.keras --figures review-3,review-4", ["review-3,review-4"]),
+    ],
+)
+def test_names_are_completed(allcnn, monkeypatch, words, completed):
+    monkeypatch.setenv("_ALLCNN_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"allcnn {words}")
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split(" "))))
+    outcome = allcnn()
+    assert (outcome.code, outcome.out.split(), outcome.err) == (0, completed, "")
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command not in ("params", "report", "export")])
@@ -44,7 +114,7 @@ def test_commands_that_use_keras_take_a_backend(allcnn, command):
 def test_without_a_command_the_help_goes_to_standard_error(allcnn):
     code, out, err = allcnn()
     assert (code, out) == (2, "")
-    assert err.startswith("Usage: allcnn") and "train " in err
+    assert err.split()[:2] == ["Usage:", "allcnn"] and "train " in err
 
 
 def test_version(allcnn):

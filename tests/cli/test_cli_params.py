@@ -12,17 +12,22 @@ def test_lists_every_published_network_with_both_counts(allcnn):
     assert (outcome.code, outcome.err) == (0, "")
     rows = {line.split()[0]: line.split() for line in outcome.out.splitlines() if line.split()[:1]}
     assert set(ZOO) <= set(rows)
-    assert rows["all-c"][1:7] == ["ALL-CNN-C", "1,369,738", "1.4", "M", "9.08", "270,798,336"]
-    assert rows["c"][1:8] == ["Model", "C", "954,730", "1.3", "M", "9.74", "228,331,008"]
+    assert rows["all-c"][1:6] == ["1,369,738", "1.4", "M", "9.08", "270,798,336"]
+    assert rows["c"][1:6] == ["954,730", "1.3", "M", "9.74", "228,331,008"]
+    table = outcome.out[: outcome.out.index("\n\n")].splitlines()
+    assert len(table) == len(ZOO) + 2 and max(map(len, table)) <= 80
     assert "Table 3 prints 1.3 M parameters; Table 1's network has 0.95 M." in outcome.out
     assert "Table 3 prints 1.4 M parameters, Table 4 1.3 M for the same network; it has 1.37 M." in outcome.out
 
 
 def test_nothing_is_cut_off_when_piped(allcnn, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
-    outcome = allcnn("params", "review-convpool-a", "large-all")
-    assert "review-convpool-a   ConvPool-CNN-A (review)" in outcome.out
+    spec = "-".join(["2C3"] * 40 + ["NC1-GAP"])
+    outcome = allcnn("params", "review-convpool-a", "large-all", spec, "--wide")
+    assert "review-convpool-a" in outcome.out and "ConvPool-CNN-A (review)" in outcome.out
     assert "26,468,979,200" in outcome.out
+    assert spec in outcome.out
+    assert "field" in outcome.out
     assert "…" not in outcome.out
 
 

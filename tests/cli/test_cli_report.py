@@ -26,6 +26,28 @@ def test_every_table_is_at_most_80_columns_wide(allcnn, digits_run) -> None:
         assert rows and max(map(len, rows)) <= 80
 
 
+def test_a_wider_table_leaves_out_columns_until_asked(allcnn, write_run, tmp_path) -> None:
+    for seed, error in enumerate((10.0, 10.4)):
+        for rate in (0.05, 0.01):
+            write_run(
+                "review-convpool-a", error, lr=rate, seed=seed, validation=0.1, dataset="a_folder_with_a_long_name"
+            )
+    for seed in (2, 3):
+        write_run(
+            "review-convpool-a", None, lr=0.25, seed=seed, validation=0.1, dataset="a_folder_with_a_long_name",
+            status="diverged", reason="no number",
+        )  # fmt: skip
+
+    def rule_and_text(*more: str) -> tuple[int, str]:
+        out = allcnn("report", tmp_path / "runs", "--table", "lr", *more).out
+        return len(next(line for line in out.splitlines() if line.startswith("─"))), out
+
+    width, out = rule_and_text()
+    assert width <= 80 and "Left out for their width: data set, epochs. --wide shows them.\n" in out
+    width, out = rule_and_text("--wide")
+    assert width > 80 and "Left out" not in out and "a_folder_with_a_long_name" in out
+
+
 def test_table_lr_shows_the_run(allcnn, digits_run) -> None:
     document = allcnn("report", digits_run, "--table", "lr", "--json").document
     (row,) = document["rows"]

@@ -52,6 +52,14 @@ def test_wrong_input_is_refused_before_keras_loads(run_python, arguments):
     assert not {"keras", "tensorflow", "jax"} & set(line.split())
 
 
+@pytest.mark.parametrize("words", ["allcnn train --model s", "allcnn train --recipe ", "allcnn visualize m --method "])
+def test_completing_names_loads_no_keras(run_python, words):
+    asked = {"_ALLCNN_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    line = run_python("-c", LOADED.format(arguments=[]), **asked).stderr.splitlines()[-1]
+    assert line.endswith("code: 0")
+    assert not {"keras", "tensorflow", "jax"} & set(line.split())
+
+
 def test_tables_of_finished_runs_load_no_keras(run_python, digits_run):
     line = loaded(run_python, ["report", str(digits_run), "--table", "lr"])
     assert line.endswith("code: 0")

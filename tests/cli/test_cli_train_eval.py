@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from allcnn.models.saved import read_card
+from allcnn_cli.eval import _labels as labels_of
 
 SMALL = ("train", "--spec", "8C3/2-NC1-GAP", "--dataset", "digits")
 
@@ -31,7 +32,9 @@ def test_train_says_how_it_ended_and_what_comes_next(allcnn, tmp_path):
     assert lines[1].endswith(", 314 parameters")
     assert lines[2:] == [f"model            {run / 'model.keras'}", f"next             allcnn eval {run}"]
     assert "the learning rate drops after 1, 1, 1 instead of 23, 29, 35.\n" in outcome.err
-    assert "epoch 1/1  lr 0.02  loss " in outcome.err
+    *_, heading, epoch = outcome.err.splitlines()
+    assert heading == "epoch      lr    loss  train error  test error  images/s       left"
+    assert epoch.startswith("  1/1    0.02  ") and epoch.endswith("  done") and len(epoch) == len(heading)
 
 
 def test_train_with_json_writes_one_document(allcnn, tmp_path):
@@ -42,7 +45,9 @@ def test_train_with_json_writes_one_document(allcnn, tmp_path):
     assert document["validation_error"] == float(last_row(tmp_path / "run")["validation_error"])
     assert document["parameters"] == 314
     assert document["status"] == "finished"
-    assert "epoch 1/1" in outcome.err
+    *_, heading, epoch = outcome.err.splitlines()
+    assert heading.split()[-3:] == ["held-out", "images/s", "left"]
+    assert f"{document['test_error']:.2f} %  {document['validation_error']:>6.2f} %  " in epoch and len(epoch) < 80
 
 
 def test_every_option_reaches_the_run(allcnn, tmp_path):
@@ -72,12 +77,12 @@ def test_resume_needs_only_the_folder(allcnn, digits_run):
     assert outcome.document["test_error"] == float(before["test_error"])
 
 
-def test_eval_prints_the_error_of_the_run_to_the_last_digit(allcnn, digits_run):
+def test_eval_measures_the_error_of_the_run_to_the_last_digit(allcnn, digits_run):
     error = last_row(digits_run)["test_error"]
     for path in (digits_run, digits_run / "model.keras"):
         outcome = allcnn("eval", path)
         assert (outcome.code, outcome.err) == (0, "")
-        assert f"\nerror {error} % (" in outcome.out
+        assert f"\nerror {float(error):.2f} % (" in outcome.out
     document = allcnn("eval", digits_run, "--json").document
     assert repr(document["error_percent"]) == error
     assert document["same_data_as_trained"] is True
@@ -93,6 +98,34 @@ def test_eval_shows_classes_and_confusion(allcnn, digits_run):
     wrong = 100 * (27 - confusion[0][0]) / 27
     assert ["0", "27", f"{wrong:.2f}"] in lines
     assert ["0", *map(str, confusion[0])] in lines
+
+
+def test_names_beside_and_above_a_confusion_matrix():
+    names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    assert labels_of(names, digits=4) == ([*names], ["airpl", "autom", *names[2:]])
+    # All alike once they are cut.
+    alike = tuple(f"class number {number} of them" for number in range(8))
+    beside, above = labels_of(alike, digits=3)
+    assert beside[0] == "1 class number 0 of t…" and above == list("12345678")
+    digits = [str(number) for number in range(18)]
+    assert labels_of(tuple(digits), digits=2) == (digits, digits)
+    # Figures, or numbers of classes, that do not fit.
+    assert labels_of(names, digits=6) is None
+    assert labels_of(tuple(map(str, range(100))), digits=1) is None
+    assert labels_of(("only",), digits=1) == (["only"], ["only"])
+
+
+def test_predict_takes_folders(allcnn, digits_run, picture_folder):
+    document = allcnn("predict", digits_run, picture_folder / "test", "--json", "--top", "1").document
+    names = [str(picture_folder / "test" / name) for name in ("dark/0.png", "dark/1.png", "light/0.png", "light/1.png")]
+    assert [one["image"] for one in document["predictions"]] == names
+
+
+@pytest.mark.parametrize("command", ["eval {}", "predict {} x.png", "export {} --format onnx", "visualize {} -o x"])
+def test_a_folder_of_runs_is_named_as_one(allcnn, digits_run, command):
+    outcome = allcnn(*command.format(digits_run.parent).split())
+    assert (outcome.code, outcome.out) == (2, "")
+    assert f"expected one of them, such as {digits_run}.\n" in outcome.err
 
 
 @pytest.mark.slow

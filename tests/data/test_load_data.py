@@ -21,7 +21,8 @@ def message(*arguments, kind=DataError, **options) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("cifar", " Did you mean cifar10?"), ("digit", " Did you mean digits?"), ("imagenet", "")]
+    ("name", "hint"),
+    [("cifar", " Did you mean cifar10 or cifar100?"), ("digit", " Did you mean digits?"), ("imagenet", "")],
 )
 def test_unknown_name(name, hint):
     assert message(name, kind=InputError) == (
@@ -182,3 +183,8 @@ def test_pieces_that_do_not_fit(changes, found):
     with pytest.raises(DataError) as error:
         dataset(**changes)
     assert str(error.value).startswith(f"here: {found}")
+
+
+def test_a_data_set_is_shown_in_short(digits):
+    assert repr(digits) == "Dataset(digits: 1,438 training and 359 test images of 32x32, 10 classes)"
+    assert "10: 0, 1, 2" in digits._repr_html_() and len(digits._repr_html_()) < 1000

@@ -18,7 +18,7 @@ import allcnn
 from allcnn.data import load_data
 from allcnn.data import tfds as ours
 from allcnn.data.pipeline import BatchOrder, training_batches
-from allcnn.errors import DataError, InputError, Interrupted
+from allcnn.errors import DataError, InputError, Interrupted, install_hint
 from allcnn.evaluation import evaluate_saved
 from allcnn_cli.main import main
 
@@ -164,7 +164,7 @@ def test_what_is_not_prepared(tmp_path, prepared, monkeypatch):
     path.write_text(path.read_text().replace("array_record", "tfrecord"))
     assert message(data_dir=prepared).startswith(f"{prepared}: is prepared as tfrecord; expected array_record")
     monkeypatch.setattr(ours, "find_spec", lambda _: None)
-    assert message(data_dir=prepared, kind=InputError).endswith('Install it with: pip install "allcnn[tfds]"')
+    assert message(data_dir=prepared, kind=InputError).endswith(install_hint("tfds"))
 
 
 @pytest.mark.parametrize("known", [False, True])

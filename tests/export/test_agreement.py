@@ -82,7 +82,7 @@ def assert_agree(found, exact, keras_errors) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_onnxruntime_gives_what_keras_gives(networks, name, tmp_path) -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install onnxruntime")
-    pytest.importorskip("tf2onnx", reason='tf2onnx is not installed: pip install "allcnn[export]"')
+    pytest.importorskip("tf2onnx", reason="tf2onnx is not installed: pip install tf2onnx onnx")
     model, pixels, exact, keras_errors = networks[name]
     exported = export_model(model, "onnx", tmp_path / "model.onnx")
     assert_agree(run_onnx(exported.path, pixels, SIZES), exact, keras_errors)

@@ -12,15 +12,16 @@ import pytest
 from runtimes import run_litert
 
 import allcnn
-from allcnn.errors import AllcnnError, CheckpointError, InputError
+from allcnn.errors import AllcnnError, CheckpointError, InputError, install_hint
 from allcnn.export import FORMATS, export_model
 from allcnn.models.build import build_model
 from allcnn.models.saved import open_saved
+from allcnn.preprocessing import make_preprocessing
 
 CAFE = "caf\N{LATIN SMALL LETTER E WITH ACUTE}"
 needs_onnx = pytest.mark.skipif(
     not all(map(allcnn.export.find_spec, ("onnx", "tf2onnx"))),
-    reason='tf2onnx or onnx is not installed: pip install "allcnn[export]"',
+    reason="tf2onnx or onnx is not installed: pip install tf2onnx onnx",
 )
 EVERY_FORMAT = [pytest.param(name, marks=needs_onnx if name == "onnx" else ()) for name in FORMATS]
 
@@ -119,7 +120,10 @@ def patch_writer(monkeypatch, form, write) -> None:
 
 
 def test_wrong_formats_and_outputs_are_refused(saved, tmp_path) -> None:
-    refused('unknown format "tflite"; expected one of: onnx, saved_model, litert.', saved, "tflite")
+    refused(
+        'unknown format "tflite"; expected one of: onnx, saved_model, litert, card. Did you mean litert?',
+        saved, "tflite",
+    )  # fmt: skip
     no_file = tmp_path / "none.keras"
     message = f"{no_file}: no such file; expected a .keras file or a run folder."
     refused(message, no_file, "litert", kind=CheckpointError)
@@ -151,8 +155,7 @@ def test_what_appears_during_the_conversion_stays(saved, monkeypatch) -> None:
 
 def test_a_missing_package_is_named(saved, monkeypatch) -> None:
     monkeypatch.setattr("allcnn.export.find_spec", lambda name: None if name == "tf2onnx" else name)
-    message = 'ONNX needs tf2onnx, which is not installed. Install it with: pip install "allcnn[export]"'
-    refused(message, saved, "onnx")
+    refused(f"ONNX needs tf2onnx, which is not installed. {install_hint('export')}", saved, "onnx")
 
 
 def test_another_backend_that_already_runs_is_refused(saved, monkeypatch) -> None:
@@ -210,3 +213,11 @@ def test_a_failed_conversion_is_one_line_and_leaves_nothing(saved, form, monkeyp
     refused(said, saved, form, kind=AllcnnError)
     assert [path.name for path in saved.parent.iterdir()] == ["ckpt.keras"]
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_whitening_matrix_is_measured(saved, tmp_path) -> None:
+    assert export_model(saved, "saved_model").whitening_bytes == 0
+    images = np.random.default_rng(0).integers(0, 256, (40, 6, 6, 3)).astype(np.uint8)
+    model = build_model("NC1-GAP", (6, 6, 3), 3, preprocessing=make_preprocessing("gcn-zca").adapt(images))
+    exported = export_model(model, "saved_model", tmp_path / "whitened")
+    assert exported.whitening_bytes == 4 * (108 * 108 + 108) < exported.bytes

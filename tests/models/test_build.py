@@ -267,3 +267,9 @@ def test_bfloat16_ends_in_float32() -> None:
 def test_only_stock_layers_but_for_norm_pooling() -> None:
     model = build_model("D.2-8C5p1-BN-MP2-AP2-8C3:leaky_relu(0.3)-:relu-NC1-GAP")
     assert all(type(layer).__module__.startswith("keras.") for layer in model.layers)
+
+
+def test_the_first_model_of_a_program_is_built_quietly(run_python) -> None:
+    program = "import allcnn\nprint(allcnn.build_model('NC1-GAP', (4, 4, 3)).count_params())"
+    result = run_python("-c", program, TF_CPP_MIN_LOG_LEVEL=None)
+    assert (result.stdout, result.stderr) == ("40\n", "")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import zipfile
 from dataclasses import asdict, replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 
-from allcnn.errors import CheckpointError
+from allcnn.errors import CheckpointError, InputError
 from allcnn.models.build import build_model
 from allcnn.models.saved import CARD_MEMBER, ModelCard, load_model, open_saved, save_model, seal_archive
 from allcnn.preprocessing import make_preprocessing
@@ -110,6 +113,62 @@ def test_missing(tmp_path) -> None:
         "the folder holds no model.keras; a run writes it when it ends or is interrupted.\n"
         f"If this run was killed, go on with: allcnn train --resume --run-dir {tmp_path}"
     )
+
+
+def test_a_folder_of_runs_is_not_a_run(saved, tmp_path) -> None:
+    _, path = saved
+    runs = tmp_path / "my runs"
+    for name in ("b", "a"):
+        (runs / name).mkdir(parents=True)
+        (runs / name / "model.keras").write_bytes(path.read_bytes())
+    assert refusal(runs) == (
+        f"holds 2 runs and is none itself; expected one of them, such as '{runs}/a' or '{runs}/b'.\n"
+        f"For all of them in one table: allcnn report '{runs}'"
+    )
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A stand-in for the download: folder/OWNER/NAME is what the hub has."""
+
+    def snapshot_download(repo_id: str, allow_patterns: list[str]) -> str:
+        if not (tmp_path / "hub" / repo_id).is_dir():
+            raise OSError(f"404 {repo_id}")
+        assert "model.keras" in allow_patterns and "*" not in "".join(allow_patterns)
+        return str(tmp_path / "hub" / repo_id)
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(snapshot_download=snapshot_download))
+    monkeypatch.setenv("ALLCNN_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "hub" / "me" / "net").mkdir(parents=True)
+    return tmp_path / "hub" / "me" / "net"
+
+
+def test_a_model_on_the_hub_is_read_as_safely_as_a_file(saved, hub) -> None:
+    model, file = saved
+    wanted = model.predict_on_batch(IMAGES[:2])
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(hub)  # as Keras lays a model out there
+    for path in ("hf://me/net", Path("hf://me/net")):
+        opened = open_saved(path)
+        assert opened.card == CARD and np.array_equal(opened.model.predict_on_batch(IMAGES[:2]), wanted)
+    config = hub / "config.json"
+    config.write_text(config.read_text().replace('"class_name": "Conv2D"', '"class_name": "Lambda"'))
+    with pytest.raises(CheckpointError, match="holds a Lambda, which runs code that comes with the file; refused"):
+        load_model("hf://me/net")
+    config.unlink()
+    with pytest.raises(CheckpointError) as caught:
+        load_model("hf://me/net")
+    assert str(caught.value) == "hf://me/net: holds no model.keras, nor the members of a .keras file."
+    (hub / "model.keras").write_bytes(file.read_bytes())
+    assert np.array_equal(load_model("hf://me/net").predict_on_batch(IMAGES[:2]), wanted)
+
+
+def test_what_cannot_be_fetched_says_so(hub, monkeypatch) -> None:
+    with pytest.raises(CheckpointError, match="^hf://me/other: cannot be fetched: 404 me/other$"):
+        load_model("hf://me/other")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(InputError, match="not installed. Install it with: pip install huggingface_hub$"):
+        load_model("hf://me/net")
 
 
 NO_ZIP = "not a saved model, or one cut short; expected a .keras file, a zip archive."

@@ -101,5 +101,6 @@ def test_an_unknown_name_lists_the_known() -> None:
     with pytest.raises(InputError) as caught:
         make_preprocessing("zca")
     assert str(caught.value) == (
-        'unknown preprocessing "zca"; expected one of: gcn-zca, none, scale, center, gcn, standardize, channel-mean.'
+        'unknown preprocessing "zca"; expected one of: gcn-zca, none, scale, center, gcn, standardize, channel-mean. '
+        "Did you mean gcn-zca?"
     )

@@ -48,4 +48,7 @@ def test_whitened_images_are_shown_on_their_own_scale() -> None:
 def test_no_such_augmentation() -> None:
     with pytest.raises(InputError) as caught:
         augmented_versions(IMAGES, make_preprocessing("none").adapt(IMAGES), "flip")
-    assert str(caught.value) == 'no augmentation "flip" to show; expected one of: flip-shift, flip-reflect, large.'
+    assert str(caught.value) == (
+        'no augmentation "flip" to show; expected one of: flip-shift, flip-reflect, large. '
+        "Did you mean flip-shift or flip-reflect?"
+    )

@@ -63,8 +63,8 @@ def test_defaults_of_the_data_set_and_of_large_images() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"bach_size": 3}, 'a run has no option "bach_size"; did you mean batch_size?'),
-        ({"tset_every": 3}, 'a run has no option "tset_every"; did you mean test_every?'),
+        ({"bach_size": 3}, 'a run has no option "bach_size". Did you mean batch_size?'),
+        ({"tset_every": 3}, 'a run has no option "tset_every". Did you mean test_every or save_every?'),
         ({"colour": "red"}, 'a run has no option "colour"; expected one of: alternate_flips, augmentation, backend, '),
         ({"length": 3}, 'a run has no option "length"'),
         ({"backend": "torch"}, 'unknown backend "torch"; expected one of: tensorflow, jax.'),

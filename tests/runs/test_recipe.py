@@ -139,10 +139,11 @@ KINDS = "gcn-zca, none, scale, center, gcn, standardize, channel-mean"
     ("changes", "message"),
     [
         ({"unit": "hours"}, 'unknown unit "hours"; expected one of: epochs, steps.'),
-        ({"preprocessing": "zca"}, f'unknown preprocessing "zca"; expected one of: {KINDS}.'),
+        ({"preprocessing": "zca"}, f'unknown preprocessing "zca"; expected one of: {KINDS}. Did you mean gcn-zca?'),
         (
             {"augmentation": "flip"},
-            'unknown augmentation "flip"; expected one of: none, flip-shift, flip-reflect, crop-mirror, large.',
+            'unknown augmentation "flip"; expected one of: none, flip-shift, flip-reflect, crop-mirror, large. '
+            "Did you mean flip-shift or flip-reflect?",
         ),
         ({"length": 0}, "the number of epochs must be a whole number of at least 1; got 0."),
         ({"length": 2.5}, "the number of epochs must be a whole number of at least 1; got 2.5."),
@@ -211,7 +212,7 @@ def test_settings_are_read_from_text_by_the_type_of_the_number() -> None:
     ("text", "message"),
     [
         ("label_smoothing", "--set label_smoothing: expected NAME=VALUE, such as label_smoothing=0.1."),
-        ("smoothing=0.1", 'a recipe has no number "smoothing"; did you mean label_smoothing?'),
+        ("smoothing=0.1", 'a recipe has no number "smoothing". Did you mean label_smoothing?'),
         ("momentum=high", "--set momentum=high: expected a number, such as 0.9."),
         ("shuffle=yes", "--set shuffle=yes: expected true or false, such as true."),
         ("milestones=1;2", "--set milestones=1;2: expected whole numbers joined by commas, such as 200,250,300."),

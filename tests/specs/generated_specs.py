@@ -19,9 +19,9 @@ from allcnn.specs import (
     count_multiply_adds,
     count_parameters,
     layer_shapes,
-    parse,
     strided,
 )
+from allcnn.specs.language import parse
 
 LONGEST_MESSAGE = 600
 

@@ -9,7 +9,8 @@ from generated_specs import EDITED, GOOD, NEARLY, RAW, SETTINGS, compare_with_ke
 from hypothesis import HealthCheck, given, settings
 
 from allcnn.errors import InputError, SpecError
-from allcnn.specs import layer_shapes, parse, resolve
+from allcnn.specs import layer_shapes, resolve
+from allcnn.specs.language import parse
 
 # The same examples every time; the long form with new ones is tests/studies/fuzz_specs.py.
 bounded = settings(

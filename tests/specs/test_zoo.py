@@ -118,7 +118,7 @@ def test_an_unknown_name_suggests_the_nearest(typed: str, suggested: str) -> Non
         resolve(typed)
     message = str(caught.value)
     assert not isinstance(caught.value, SpecError)
-    assert message.startswith(f'unknown network "{typed}": the nearest are ')
+    assert message.startswith(f'unknown network "{typed}". Did you mean ')
     for piece in (suggested, "`allcnn params` lists every name", "96C3-96C3/2-NC1-GAP"):
         assert piece in message
 

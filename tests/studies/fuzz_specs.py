@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "specs"))
 from generated_specs import EDITED, GOOD, NEARLY, RAW, SETTINGS, compare_with_keras, examine, examine_derived  # noqa: E402
 
-from allcnn.specs import parse  # noqa: E402
+from allcnn.specs.language import parse  # noqa: E402
 
 MOST_PARAMETERS = 2_000_000
 #: No text may take longer, in seconds of the processor. A tenth is usual at most; what went wrong once took a minute.

@@ -149,7 +149,7 @@ def work(work: dict) -> None:
         # The start with which the figures were measured; how a rounding error grows depends on the way taken.
         recipe = Recipe(
             "study", length=200, milestones=(), learning_rate=work["learning_rate"], batch_size=work["batch_size"],
-            augmentation="flip-shift", preprocessing="gcn-zca", initializer="lecun_normal",
+            augmentation="flip-shift", preprocessing=work.get("preprocessing", "gcn-zca"), initializer="lecun_normal",
         )  # fmt: skip
         train(work["model"], recipe=recipe, callbacks=[OffThePlateau()], patience=200, test_every=1000, **run)
         return

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("ray", reason='Ray is not installed: pip install "allcnn[ray]"')
+pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
 sys.path.append(str(Path(__file__).resolve().parents[1] / "studies"))
 
 import ray_node_loss
@@ -23,6 +24,35 @@ def test_a_run_of_a_killed_node_goes_on_on_the_other(tmp_path) -> None:
     assert len(kill["half done"]) == 2 and len(kill["resumed"]) == 1
     log = (tmp_path / "runs" / "logs" / f"{kill['resumed'][0]}.log").read_text()
     assert "--resume --allow machine" in log and "resuming after" in log
+
+
+def test_a_run_of_two_workers(tmp_path) -> None:
+    from ray.cluster_utils import Cluster
+
+    from allcnn_cli.main import main
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        for _ in range(2):
+            cluster.add_node(num_cpus=1)
+        command = ["sweep", "--models", "8C3/2-NC1:linear-GAP", "--lrs", "0.05", "--dataset", "digits"]
+        command += ["--epochs", "1", "--batch-size", "40", "--runs-dir", str(tmp_path), "--ray", cluster.address]
+        assert main([*command, "--workers-per-run", "2"]) == 0
+        assert main([*command, "--workers-per-run", "3"]) == 2
+    finally:
+        cluster.shutdown()
+    (folder,) = tmp_path.glob("*-lr0.05-seed0")
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["hosts"], config["devices"], config["backend"]) == (2, 1, "jax")
+    assert json.loads((folder / "summary.json").read_text())["status"] == "finished"
+
+
+def test_several_workers_need_ray_and_jax(capsys) -> None:
+    from allcnn_cli.main import main
+
+    for more in ([], ["--ray", "--backend", "tensorflow"]):
+        assert main(["sweep", "--models", "a", "--dataset", "digits", "--workers-per-run", "2", *more]) == 2
+        assert "a run has 2 workers on Ray and JAX only" in capsys.readouterr().err
 
 
 def test_what_no_node_could_ever_run_is_refused_at_once(tmp_path) -> None:

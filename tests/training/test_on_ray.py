@@ -16,8 +16,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "studies"))
 
 @pytest.mark.slow
 def test_a_run_that_lost_a_worker_goes_on_by_itself(tmp_path) -> None:
-    pytest.importorskip("ray", reason='Ray is not installed: pip install "allcnn[ray]"')
-    pytest.importorskip("jax", reason='JAX is not installed: pip install "allcnn[jax]"')
+    pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
+    pytest.importorskip("jax", reason="JAX is not installed: pip install jax")
     import ray_workers
     from ray.cluster_utils import Cluster
 
@@ -27,7 +27,7 @@ def test_a_run_that_lost_a_worker_goes_on_by_itself(tmp_path) -> None:
     finally:
         cluster.shutdown()
     assert "worker 1 (node " in said and ") was lost; going on from step " in said
-    assert "resuming after " in said and "epoch 6/6" in said and "{" not in said
+    assert "resuming after " in said and "  6/6  " in said and "{" not in said
     assert (tmp_path / "run" / "model.keras").exists()
 
 

@@ -44,9 +44,11 @@ def test_a_run_leaves_its_folder_and_repeats_and_resumes_to_the_same_bits(stripe
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6, 7]
     # ceil(200 * 7 / 350) = 4, ceil(250 * 7 / 350) = 5, ceil(300 * 7 / 350) = 6 epochs at the full rate.
     assert [row["learning_rate"] for row in rows] == [0.05] * 4 + [0.005, 0.0005, 0.00005]
-    measured = allcnn.evaluate(whole, stripes.test_images, stripes.test_labels)
+    measured = allcnn.evaluate(result, stripes)
     assert measured.error_percent == rows[-1]["test_error"] == result.test_error
     assert json.loads((whole / "summary.json").read_text())["test_error"] == result.test_error
+    assert repr(result) == f"TrainingResult({whole}: finished, 7 epochs, test error {result.test_error:.2f} %)"
+    assert '<td style="text-align:left">7</td>' in result._repr_html_() and "published" not in result._repr_html_()
     assert f"{result.test_error:.2f}" in (whole / "table.md").read_text()
     config = json.loads((whole / "config.json").read_text())
     assert config["spec"] == SPEC and config["digest"] == stripes.digest and config["precision"] == "float32"

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from small_models import PATCHES, A, B, image, kernel, splitting_model
 
-from allcnn.visualize.attribution import Attributor, backpropagation, deconvnet, guided_backpropagation
+from allcnn.errors import InputError
+from allcnn.visualize.attribution import Attribution, Attributor, backpropagation, deconvnet, guided_backpropagation
 from allcnn.visualize.graph import METHODS
 
 FUNCTIONS = {"backpropagation": backpropagation, "deconvnet": deconvnet, "guided": guided_backpropagation}
@@ -160,3 +161,19 @@ def test_preprocessing_inside_by_hand() -> None:
     assert np.abs(behind.maps).max() > 0.01
     np.testing.assert_allclose(behind.maps, direct.maps, rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(raw.maps, behind.maps / images.std(axis=(0, 1, 2)), rtol=1e-4, atol=1e-7)
+
+
+def test_maps_are_plotted_as_pictures() -> None:
+    found = backpropagation(splitting_model(), PATCHES, 0, "look")
+    assert repr(found) == "Attribution(1 maps of (4, 4, 1))" and "(1, 4, 4, 1)" in found._repr_html_()
+    figure = found.plot()
+    (axes,) = figure.axes
+    shown = axes.images[0].get_array()
+    # The largest signal, -3, is black; 1 is lighter than the grey of zero by a third of that.
+    assert shown.min() == 0 and shown.max() == pytest.approx(0.5 + 0.5 / 3, abs=0.01)
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert found.plot(np.zeros((1, 4, 4, 3), np.uint8)).axes
+    with pytest.raises(InputError, match=r"images of shape \(2, 4, 4, 3\) beside maps of \(1, 4, 4, 1\)"):
+        found.plot(np.zeros((2, 4, 4, 3), np.uint8))
+    with pytest.raises(InputError, match=r"maps of shape \(1, 4, 4, 2\) are no pictures; expected 1 or 3 channels"):
+        Attribution(np.zeros((1, 4, 4, 2)), found.activations, None).plot()

@@ -62,7 +62,7 @@ def test_maps_agree_with_numpy(name, samples) -> None:
 
 
 @pytest.mark.skipif(os.environ["KERAS_BACKEND"] != "tensorflow", reason="this session is the other backend's")
-@pytest.mark.skipif(find_spec("jax") is None, reason='JAX is not installed: pip install "allcnn[jax]"')
+@pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed: pip install jax")
 @pytest.mark.slow
 def test_jax_agrees_with_tensorflow(samples, run_python, tmp_path) -> None:
     names = ("all-c", "c")

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from matplotlib.text import Text
 
 from allcnn import build_model
 from allcnn.errors import InputError
@@ -261,3 +262,13 @@ def test_what_would_not_fit_in_memory_is_refused_before_the_pass(exact, images, 
     monkeypatch.setattr(module, "physical_memory", lambda: 20_000)
     with pytest.raises(InputError, match=r"5 x 10 patches of 9 x 9 need .* Ask for fewer units, or a smaller k"):
         strongest_patches(exact, images, "conv3")
+
+
+def test_patches_are_plotted_with_what_came_back(exact, images) -> None:
+    found = strongest_patches(exact, images, "conv2", k=3, units=[0, 4])
+    assert repr(found) == "Patches(conv2: 2 units, 3 patches of 5x5 for each, guided reconstructions)"
+    assert "5x5" in found._repr_html_()
+    texts = " ".join(text.get_text() for text in found.plot().findobj(Text))
+    assert "units of conv2" in texts and "unit 4" in texts and "guided" in texts
+    without = strongest_patches(exact, images, "conv2", k=3, units=[0], method=None).plot()
+    assert "guided" not in " ".join(text.get_text() for text in without.findobj(Text))
