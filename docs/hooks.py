@@ -68,8 +68,8 @@ def _command(name, command, plain) -> str:
         heading = getattr(parameter, "rich_help_panel", None) or ("Arguments" if argument else "Options")
         names = [parameter.metavar or parameter.name.upper()] if argument else parameter.opts
         said = ", ".join(names) + (f" {parameter.metavar}" if parameter.metavar and not argument else "")
-        cells = [text.replace("|", "\\|") for text in (said, plain(parameter.help or ""))]
-        panels.setdefault(heading, []).append(f"| `{cells[0]}` | {cells[1]} |")
+        about = plain(parameter.help or "").replace("|", "\\|")
+        panels.setdefault(heading, []).append(f"| `{said}` | {about} |")
     for heading, rows in panels.items():
         parts += [f"\n| {heading} | |\n|---|---|", *rows]
     return "\n".join(parts) + "\n"
