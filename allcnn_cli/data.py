@@ -183,13 +183,14 @@ def _write_samples(
     loaded: Dataset, path: Path, kind: str | None, augmentation: str | None, field: int | None
 ) -> dict[str, Any]:
     """Write the sheet of samples; gives what it shows."""
+    import numpy as np
+
     from allcnn.backend import load_keras
-    from allcnn.files import atomic_path
     from allcnn.preprocessing.field import network_shape
     from allcnn.preprocessing.store import fit_preprocessing
-    from allcnn.preprocessing.versions import augmented_versions
+    from allcnn.preprocessing.versions import augmented_versions, to_visible
     from allcnn.runs.recipe import recipe_for
-    from allcnn.visualize.samples import draw_samples, draw_stacks, pick_samples
+    from allcnn.visualize.samples import draw_stacks, pick_samples
 
     recipe = recipe_for("large" if augmentation == "large" else "paper", loaded.name, loaded.image_shape)
     kind = kind or recipe.preprocessing
@@ -197,14 +198,18 @@ def _write_samples(
     network_shape(loaded.image_shape, field)  # refuses a field that is too small before anything is fitted
     complain(f"fitting {kind} to {len(loaded.train_images):,} training images ...")
     load_keras()
-    images = loaded.train_images[pick_samples(loaded.train_labels)]
+    chosen = pick_samples(loaded.train_labels)
+    images = loaded.train_images[chosen]
     preprocessing = fit_preprocessing(kind, loaded.train_images)
     if augmentation is None:
-        sheet = draw_samples(images, preprocessing.apply(images))
+        stacks = np.stack([images, to_visible(preprocessing.apply(images))], axis=1)
+        rows = ["image", kind]
     else:
-        sheet = draw_stacks(augmented_versions(images, preprocessing, augmentation, field))
-    with atomic_path(path) as temporary:
-        sheet.save(temporary, format="PNG")
+        stacks = augmented_versions(images, preprocessing, augmentation, field)
+        rows = ["unchanged", *(f"{augmentation} {number}" for number in range(1, stacks.shape[1]))]
+    names = [loaded.class_names[label] for label in loaded.train_labels[chosen]]
+    title = f"{loaded.name}: training images, {kind}" + (f", {augmentation}" if augmentation else "")
+    draw_stacks(stacks, names, rows, title, path)
     return {
         "preprocessing": kind,
         **({"augmentation": augmentation, "field": field} if augmentation is not None else {}),

@@ -48,9 +48,18 @@ def visualize(
     random_weights: Annotated[
         bool, options.option("--random-weights", help="Beside each picture the same one of shuffled weights.")
     ] = False,
-    output: Annotated[Path, options.option("--output", "-o", metavar="DIR", help="Where the PNG files go.")] = Path(
+    output: Annotated[Path, options.option("--output", "-o", metavar="DIR", help="Where the files go.")] = Path(
         "figures"
     ),
+    form: Annotated[
+        str,
+        options.option(
+            "--format",
+            metavar="NAME",
+            help="png, or pdf for print.",
+            autocompletion=options.one_of("allcnn.visualize.figures:FORMATS"),
+        ),
+    ] = "png",
     dataset: options.OwnDataset = None,
     data_dir: options.OwnDataDir = None,
     image_size: options.OwnImageSize = None,
@@ -76,7 +85,7 @@ def visualize(
 
         drawn = draw_saved(
             saved, output, layer=layer, units=units, top=top, method=method, images=images or (),
-            figures=figures, random_weights=random_weights, dataset=dataset, data_dir=data_dir,
+            figures=figures, random_weights=random_weights, form=form, dataset=dataset, data_dir=data_dir,
             image_size=image_size, mirror=mirror, announce=complain,
         )  # fmt: skip
     if as_json:

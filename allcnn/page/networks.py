@@ -203,6 +203,7 @@ def _strongest(inspected: Inspected) -> dict[str, Any] | str:
     Raises:
         InputError: the network is not one that signals can be sent back through.
     """
+    from allcnn.visualize.figures import Caption, tinted
     from allcnn.visualize.paper import TrainedNetwork, patch_pictures
 
     network = TrainedNetwork(inspected.saved)
@@ -211,20 +212,25 @@ def _strongest(inspected: Inspected) -> dict[str, Any] | str:
     top = min(TOP, len(images))
     found = network.strongest_patches(images, layer, top, None, "guided", most=_CANDIDATES)
     patches, signals = patch_pictures(found)
-    rows = [patches, *signals]
+    rows = [tinted(pictures) for pictures in (patches, *signals)]
     firing = [index for index in range(len(found.units)) if found.activations[index, 0] > 0][:UNITS]
     if not firing:
         return f"None of the first {len(found.units)} units of {layer} responds to any image."
 
-    def unit(index: int) -> tuple[Picture, str]:
+    def classes(image: int) -> str:
+        true, guess = (inspected.class_names[int(labels[image])] for labels in (inspected.labels, inspected.guesses))
+        return Caption(true, guess, 100 * float(inspected.chances[image].max())).in_lines()
+
+    def unit(index: int) -> tuple[Picture, str, list[str]]:
         number, activations = found.units[index], found.activations[index]
         shown = _picture(_sheet(np.stack([row[index] for row in rows])), f"patches of unit {number}")
-        return shown, f"unit {number}: activations {activations[0]:.3g} to {activations[-1]:.3g}"
+        says = f"unit {number}, activations {activations[0]:.3g} to {activations[-1]:.3g}"
+        return shown, says, [classes(image) for image in found.images[index]]
 
     return {
         "layer": layer, "top": top, "searched": len(images), "field": found.field.size,
         "whitened": network.is_whitened, "silent": len(firing) < min(UNITS, len(found.units)),
-        "units": [unit(index) for index in firing],
+        "overhang": not found.inside[firing].all(), "units": [unit(index) for index in firing],
     }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from allcnn.files import write_text
 from allcnn.page.figures import curves, spaced
 from allcnn.page.networks import networks
 from allcnn.page.overview import names_of, overview
-from allcnn.reports.report import TABLES, report_table
+from allcnn.reports.report import TABLES, measured_only, report_table
 from allcnn.runs.collected import CollectedRun
 
 _HERE = Path(__file__).parent
@@ -44,8 +44,8 @@ def write_page(
         runs: as `allcnn.runs.collected.collect_runs` gives them.
         path: the HTML file; replaced if it is there.
         announce: called with lines worth telling a person.
-        folders: where the runs were collected, for the command that makes the page again; by default the folder that
-            holds all of them.
+        folders: where the runs were collected, as they were given, for the command that makes the page again; by
+            default the folder that holds all of them.
 
     Raises:
         InputError: no runs, or a path that is a folder.
@@ -69,8 +69,8 @@ def write_page(
         "style": _text("page.css"),
         "made": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "installed": ", ".join(f"{name} {found}" for name in _PACKAGES if (found := _version(name))),
-        "command": _command(folders or [os.path.commonpath([run.folder.path.absolute() for run in runs])], path),
-        "tables": filled,
+        "command": _command(folders or [_common_folder(runs)], path),
+        "tables": [measured_only(one) for one in filled],
         "empty": [one.title for one in tables if one not in filled],
         "runs": overview(runs, names),
         "key": key,
@@ -122,16 +122,21 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _command(folders: Sequence[str | Path], page: Path) -> str:
-    """The command that makes the page again, given in the current folder if that holds all folders of runs.
+def _common_folder(runs: Sequence[CollectedRun]) -> Path:
+    """The folder that holds all runs, from the current one if it is inside."""
+    folder = Path(os.path.commonpath([run.folder.path.absolute() for run in runs]))
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
-    Else it is given in the folder that does. No other folder is named: a page is passed on, and should not tell how
-    somebody's folders are called.
-    """
-    given = [Path(os.path.abspath(folder)) for folder in folders]
-    here = Path.cwd()
-    if not all(folder.is_relative_to(here) for folder in given):
-        here = Path(os.path.commonpath([folder.parent for folder in given]))
-    page = Path(os.path.abspath(page))
-    target = page.relative_to(here) if page.is_relative_to(here) else page.name
-    return shlex.join(["allcnn", "report", *(str(folder.relative_to(here)) for folder in given), "--html", str(target)])
+
+def _command(folders: Sequence[str | Path], page: Path) -> str:
+    """The command that makes the page again in the folder where it was made, with paths as they were given."""
+    return " ".join(["allcnn report", *map(_in_shell, folders), "--html", _in_shell(page)])
+
+
+def _in_shell(path: str | Path) -> str:
+    """A path for a shell. The home folder, which a shell puts into paths, is ~: a page is passed on."""
+    path = Path(path)
+    if path.is_absolute() and path.is_relative_to(Path.home()):
+        inside = path.relative_to(Path.home())
+        return f"~/{shlex.quote(str(inside))}" if inside.parts else "~"
+    return shlex.quote(str(path))

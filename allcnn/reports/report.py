@@ -179,6 +179,26 @@ def search_table(searches: Sequence[Search]) -> Table:
     return tabulate("lr", "The search for the learning rate", columns, rows, remarks)
 
 
+def measured_only(table: Table) -> Table:
+    """The table without the networks that no run has finished for, if they are more than half; a remark counts them.
+
+    A part of the table in which nothing is measured is left out with them.
+    """
+    ours = [row for row in table.rows if row.values["network"] and "measured_error_percent" in row.values]
+    missing = [row for row in ours if not row.values["n"]]
+    if 2 * len(missing) <= len(ours):
+        return table
+    rows = []
+    for _, part in table.parts():
+        kept = [row for row in part if not any(row is other for other in missing)]
+        rows += kept if any(row.values["n"] for row in part) else []
+    columns = [column for column in table.columns if column.heading != "notes"]
+    remark = f"No run has finished for {len(missing)} of the {len(ours)} networks; `--table {table.name}` lists them."
+    return tabulate(
+        table.name, table.title, columns, [(row.values, row.notes) for row in rows], [remark, *table.remarks]
+    )
+
+
 def _searched(search: Search, trial: Trial) -> Values:
     test, validation = trial.test, trial.validation
     return {

@@ -1,4 +1,4 @@
-"""A saved model and what was asked for -> PNG files."""
+"""A saved model and what was asked for -> PNG or PDF files."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from allcnn.evaluation import load_own_data
 from allcnn.models.saved import find_model_file, open_saved, read_card
 from allcnn.visualize import paper
 from allcnn.visualize.altered import with_random_weights
+from allcnn.visualize.figures import check_format
 from allcnn.visualize.graph import check_method
 from allcnn.visualize.paper import Drawn, TrainedNetwork
 
@@ -37,13 +38,14 @@ def draw_saved(
     images: Sequence[str | Path] = (),
     figures: str | Sequence[str] | None = None,
     random_weights: bool = False,
+    form: str = "png",
     dataset: str | None = None,
     data_dir: str | Path | None = None,
     image_size: int | None = None,
     mirror: str | None = None,
     announce: Callable[[str], None] = lambda line: None,
 ) -> list[Drawn]:
-    """Draw the figures of a trained network of ours as PNG files.
+    """Draw the figures of a trained network of ours as PNG or PDF files.
 
     With a `layer`: its units' strongest patches in the test set, each with what `method` brings back from it. With
     `images`: all methods on these. Otherwise the paper's figures 2 to 6 and the review's 3 and 4, those of them that
@@ -56,6 +58,7 @@ def draw_saved(
         top: images for each unit.
         figures: which of `FIGURES`, as a sequence or joined by commas.
         random_weights: beside each picture the same one from a network of shuffled weights.
+        form: "png" or "pdf".
         dataset, data_dir, image_size, mirror: the images, by default those that the model was trained on.
         announce: called with lines worth telling a person.
 
@@ -63,9 +66,11 @@ def draw_saved(
         A `Drawn` for each file, in order.
 
     Raises:
-        InputError: a wrong layer, unit, figure or method; CheckpointError, DataError as their rooms say.
+        InputError: a wrong layer, unit, figure, method or format, or Figure 6 of a network without max-pooling;
+            CheckpointError, DataError as their rooms say.
     """
     check_method(method)
+    check_format(form)
     wanted = _which_figures(figures)
     if wanted is not None and (layer is not None or images):
         raise InputError("--figures goes with neither --layer nor --image; ask for them one after the other.")
@@ -90,21 +95,28 @@ def draw_saved(
     untrained = with_random_weights(network.model) if random_weights else None
     if pixels is not None:
         unit = None if chosen is None else chosen[0]
-        file = folder / f"images-{(layer or 'classes').replace('/', '-')}.png"
+        file = folder / f"images-{(layer or 'classes').replace('/', '-')}.{form}"
         names = [str(image) for image in images]
         return [paper.methods_compared(network, pixels, names, file, "images", layer, unit, untrained)]
     assert data is not None  # noqa: S101  (there are no images of one's own)
-    test_images, _ = data.test_set_in_memory()
+    test_images, labels = data.test_set_in_memory()
     if layer is not None:
-        file = folder / f"patches-{layer.replace('/', '-')}-{method}.png"
-        return [paper.draw_patches(network, test_images, layer, chosen, top, method, file, "patches", untrained)]
+        file = folder / f"patches-{layer.replace('/', '-')}-{method}.{form}"
+        return [
+            paper.draw_patches(network, test_images, labels, layer, chosen, top, method, file, "patches", untrained)
+        ]
+    if wanted is not None and "6" in wanted and not network.has_max_pooling():
+        raise InputError(
+            f"Figure 6 shows a network that was trained with max-pooling; {network.name} has no max-pooling.\n"
+            "Ask for --figures 5: the same of this network, also with max-pooling put in after training."
+        )
     drawn: list[Drawn] = []
     # Figures 4 and 5 compare with switches put in for strides, 6 is of networks trained with max-pooling.
     others = {"2", "4", "5"} if network.has_max_pooling() else {"6"}
     for figure in wanted or [figure for figure in FIGURES if figure not in others]:
         announce(f"drawing figure {figure} ...")
         try:
-            drawn += _draw_figure(figure, network, test_images, folder, method, top, untrained)
+            drawn += _draw_figure(figure, network, test_images, labels, folder, form, method, top, untrained)
         except InputError as error:
             if wanted is not None:
                 raise
@@ -141,27 +153,29 @@ def _draw_figure(
     figure: str,
     network: TrainedNetwork,
     images: np.ndarray,
+    labels: np.ndarray,
     folder: Path,
+    form: str,
     method: str,
     top: int,
     untrained: keras.Model | None,
 ) -> list[Drawn]:
     """One of `FIGURES`; Figure 3 is a file for each of its layers."""
     indices = list(range(min(_COMPARED, len(images))))
-    few = images[indices]
-    path = folder / f"figure-{figure}.png"
+    few, their_labels = images[indices], labels[indices]
+    path = folder / f"figure-{figure}.{form}"
     match figure:
         case "2":
             return [paper.lower_layers(network, path)]
         case "3":
-            files = {layer: folder / f"figure-3-{layer}.png" for layer in network.middle_layers()}
+            files = {layer: folder / f"figure-3-{layer}.{form}" for layer in network.middle_layers()}
             return [
-                paper.draw_patches(network, images, layer, None, top, method, file, "3", untrained)
+                paper.draw_patches(network, images, labels, layer, None, top, method, file, "3", untrained)
                 for layer, file in files.items()
             ]
         case "review-3":
-            return [paper.image_whitened(network, few, indices, path)]
+            return [paper.image_whitened(network, few, their_labels, indices, path)]
         case "review-4":
             return [paper.filters(network, path)]
     layer = network.convolutions[-1] if figure == "4" else None
-    return [paper.methods_compared(network, few, indices, path, figure, layer, None, untrained)]
+    return [paper.methods_compared(network, few, indices, path, figure, layer, None, untrained, their_labels)]

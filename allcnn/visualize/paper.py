@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from allcnn.errors import InputError
+from allcnn.evaluation import probabilities
 from allcnn.models.parts import preprocessing_end
+from allcnn.preprocessing.versions import to_visible
 from allcnn.visualize.attribution import STRONGEST, Attributor
 from allcnn.visualize.compare import compare_methods, single_unit_patterns
-from allcnn.visualize.figures import Panel, as_grid, draw, image_pictures, signal_pictures
+from allcnn.visualize.figures import Caption, Panel, as_grid, draw, image_pictures, signal_pictures
 from allcnn.visualize.graph import METHODS, Graph
 from allcnn.visualize.patches import Patches, cut_to_boxes, strongest_patches
 
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
     from allcnn.models.saved import SavedModel
 
-_COLUMNS = 16
+# Of units and filters; of those that are shown twice, side by side.
+_COLUMNS, _COLUMNS_TWICE = 24, 16
 # What stands above the columns.
 _TITLES = {"backpropagation": "backpropagation", "deconvnet": "deconvnet", "guided": "guided backprop."}
 
@@ -66,6 +69,15 @@ class TrainedNetwork:
     def has_max_pooling(self) -> bool:
         """Whether the network was trained with max-pooling."""
         return any("MaxPooling" in type(layer).__name__ for layer in self.model.layers)
+
+    def captions(self, images: np.ndarray, labels: np.ndarray | None = None) -> list[Caption]:
+        """The true class, where labels are given, and the predicted class of each of n raw images."""
+        chances = probabilities(self.model, images)
+        true = [None] * len(images) if labels is None else [self.class_names[int(label)] for label in labels]
+        return [
+            Caption(known, self.class_names[int(row.argmax())], 100 * float(row.max()))
+            for known, row in zip(true, chances, strict=True)
+        ]
 
     def in_picture_space(self, maps: np.ndarray) -> np.ndarray:
         """Signals at the network's input, (n, height, width, 3), as they are in a picture.
@@ -112,14 +124,15 @@ def patch_pictures(found: Patches) -> tuple[np.ndarray, list[np.ndarray]]:
 def lower_layers(network: TrainedNetwork, path: Path) -> Drawn:
     """Figure 2: the patterns of single units of the first three convolutions, by the deconvnet, without an image."""
     layers = network.convolutions[:3]
+    columns = _COLUMNS_TWICE if network.is_whitened else _COLUMNS
     rows = []
     for layer in layers:
         maps = single_unit_patterns(network.model, layer, network.preprocessing)
         box = _box(maps)
-        rows.append([Panel(f"{layer}: {len(maps)} units", as_grid(signal_pictures(maps[box]), _COLUMNS))])
+        rows.append([Panel(f"{layer}: {len(maps)} units", as_grid(signal_pictures(maps[box]), columns))])
         if network.is_whitened:
             shown = network.in_picture_space(maps)[box]
-            rows[-1].append(Panel(f"{layer}, un-whitened", as_grid(signal_pictures(shown), _COLUMNS)))
+            rows[-1].append(Panel(f"{layer}, un-whitened", as_grid(signal_pictures(shown), columns)))
     title = f"{network.name}: patterns of single units of {', '.join(layers)}, deconvnet, no image"
     draw(rows, title, path)
     return Drawn("2", path, {"method": "deconvnet", "layers": layers})
@@ -128,6 +141,7 @@ def lower_layers(network: TrainedNetwork, path: Path) -> Drawn:
 def draw_patches(
     network: TrainedNetwork,
     images: np.ndarray,
+    labels: np.ndarray,
     layer: str,
     units: Sequence[int] | None,
     top: int,
@@ -142,6 +156,7 @@ def draw_patches(
 
     Args:
         images: raw, (n, height, width, 3); one pass goes over them.
+        labels: (n,), their true classes.
         units: by default the first ten.
         untrained: the network with random weights: what it brings back from the same places is shown too.
 
@@ -153,13 +168,16 @@ def draw_patches(
     # What hangs over the image in every patch, as a field larger than the image does, is not worth the room.
     rows, columns = (np.flatnonzero(found.inside.any(axis=axes)) for axes in ((0, 1, 3), (0, 1, 2)))
     cut = (..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1), slice(None))
-    labels = [
+    units_named = [
         f"unit {unit}" + ("" if values.any() else "\n(never active)")
         for unit, values in zip(found.units, found.activations, strict=True)
     ]
-    panels = [Panel(_TITLES[method], signals[0][cut], labels)]
+    panels = [Panel(_TITLES[method], signals[0][cut], units_named)]
     panels += [Panel("un-whitened", pictures[cut]) for pictures in signals[1:]]
-    panels.append(Panel("image", patches[cut]))
+    shown, where = np.unique(found.images, return_inverse=True)
+    of_each = network.captions(np.stack([np.asarray(images[index]) for index in shown]), labels[shown])
+    captions = [[of_each[index] for index in row] for row in where.reshape(found.images.shape)]
+    panels.append(Panel("image", patches[cut], captions=captions))
     if untrained is not None:
         other = signal_pictures(_from_the_same_places(untrained, network, images, layer, method, found))
         panels.append(Panel(f"{_TITLES[method]},\nrandom weights", np.where(np.isnan(patches), np.nan, other)[cut]))
@@ -168,7 +186,9 @@ def draw_patches(
         f"{network.name}: {_TITLES[method]} from the {top} strongest of {len(images):,} images for units of {layer}",
         path,
     )
-    of_each_unit = zip(found.units, found.images, found.positions, found.boxes, found.activations, strict=True)
+    of_each_unit = zip(
+        found.units, found.images, found.positions, found.boxes, found.activations, captions, strict=True
+    )
     content = {
         "method": method,
         "layer": layer,
@@ -178,8 +198,14 @@ def draw_patches(
             {
                 "unit": int(unit),
                 "images": [
-                    {"image": int(image), "position": place.tolist(), "box": box.tolist(), "activation": float(value)}
-                    for image, place, box, value in zip(*patches_of_unit, strict=True)
+                    {
+                        "image": int(image),
+                        "position": place.tolist(),
+                        "box": box.tolist(),
+                        "activation": float(value),
+                        **_classes(caption),
+                    }
+                    for image, place, box, value, caption in zip(*patches_of_unit, strict=True)
                 ],
             }
             for unit, *patches_of_unit in of_each_unit
@@ -197,11 +223,12 @@ def methods_compared(
     layer: str | None,
     units: np.ndarray | int | None = None,
     untrained: keras.Model | None = None,
+    labels: np.ndarray | None = None,
 ) -> Drawn:
     """Figures 4 (a layer), 5 and 6 (the classes): each image's largest activation, by every method.
 
     images: raw, (n, height, width, 3); indices: which they are in their data set, or their names; untrained: the
-    network with random weights, whose signals from the same units are shown too.
+    network with random weights, whose signals from the same units are shown too; labels: (n,), the true classes.
     """
     found = compare_methods(network.model, images, layer, units, network.preprocessing)
     sources = [(found.maps, "")]
@@ -209,26 +236,33 @@ def methods_compared(
         other = compare_methods(untrained, images, layer, found.units, network.preprocessing)
         sources.append(({key: maps for key, maps in other.maps.items() if not key[1]}, ",\nrandom weights"))
     names = [f"image {index}" if isinstance(index, int) else Path(index).name for index in indices]
-    units_named = [f"{layer} unit {unit}" if layer else network.class_names[int(unit)] for unit in found.units]
+    units_named = [f"unit {unit}" if layer else f"class {network.class_names[int(unit)]}" for unit in found.units]
     rows = [f"{name}\n{unit}" for name, unit in zip(names, units_named, strict=True)]
+    captions = network.captions(images, labels)
     panels = []
     for un_whitened in (False, True) if network.is_whitened else (False,):
-        columns, labels = [image_pictures(images)], ["image"]
+        columns, headings = [image_pictures(images)], ["image"]
         for maps, more in sources:
             for (method, switches), signals in maps.items():
                 columns.append(signal_pictures(network.in_picture_space(signals) if un_whitened else signals))
-                labels.append(_TITLES[method] + (",\nwith switches" if switches else more))
+                headings.append(_TITLES[method] + (",\nwith switches" if switches else more))
         title = "un-whitened" if un_whitened else "at the network's input, whitened" if network.is_whitened else ""
-        panels.append([Panel(title, np.stack(columns, axis=1), rows, labels)])
+        panels.append([Panel(title, np.stack(columns, axis=1), rows, headings, [[one] for one in captions])])
     where = layer or "the classes, before the softmax"
     where = f"the last convolution, {layer}" if figure == "4" else where
     what = "the strongest unit" if units is None else "a unit"
     draw(panels, f"{network.name}: backpropagation, deconvnet and guided backpropagation from {what} of {where}", path)
     positions = None if found.positions is None else found.positions.tolist()
     images_drawn = [
-        {"image": index, "unit": int(unit), "position": position, "activation": float(activation)}
-        for index, unit, position, activation in zip(
-            indices, found.units, positions or [None] * len(images), found.activations, strict=True
+        {
+            "image": index,
+            "unit": int(unit),
+            "position": position,
+            "activation": float(activation),
+            **_classes(caption),
+        }
+        for index, unit, position, activation, caption in zip(
+            indices, found.units, positions or [None] * len(images), found.activations, captions, strict=True
         )
     ]
     with_switches = any(switches for _, switches in found.maps)
@@ -237,23 +271,24 @@ def methods_compared(
     )
 
 
-def image_whitened(network: TrainedNetwork, images: np.ndarray, indices: Sequence[int], path: Path) -> Drawn:
+def image_whitened(
+    network: TrainedNetwork, images: np.ndarray, labels: np.ndarray, indices: Sequence[int], path: Path
+) -> Drawn:
     """The review's Figure 3: images before and after contrast normalisation and whitening."""
     import keras
 
     if network.preprocessing is None:
         raise InputError("the model has no preprocessing to show.")
     before = keras.Model(network.model.inputs, network.model.get_layer(network.preprocessing).output)
-    after = np.asarray(before.predict_on_batch(images.astype(np.float32)))
-    centred = after - after.mean(axis=(1, 2, 3), keepdims=True)
-    # As `allcnn data --samples` shows them: three standard deviations to each side.
-    shown = 0.5 + centred / (6 * after.std(axis=(1, 2, 3), keepdims=True) + 1e-12)
-    panels = [
-        Panel("image", image_pictures(images)[:, None], [f"image {index}" for index in indices]),
-        Panel("preprocessed", np.clip(shown, 0, 1)[:, None]),
+    after = to_visible(np.asarray(before.predict_on_batch(images.astype(np.float32))))
+    captions = network.captions(images, labels)
+    rows = [
+        [Panel("", image_pictures(images)[None], ["image"], [f"image {index}" for index in indices], [captions])],
+        [Panel("", image_pictures(after)[None], ["preprocessed"])],
     ]
-    draw([panels], f"{network.name}: images before and after its preprocessing", path)
-    return Drawn("review-3", path, {"images": [{"image": index} for index in indices]})
+    draw(rows, f"{network.name}: images before and after its preprocessing", path)
+    drawn = [{"image": index, **_classes(caption)} for index, caption in zip(indices, captions, strict=True)]
+    return Drawn("review-3", path, {"images": drawn})
 
 
 def filters(network: TrainedNetwork, path: Path) -> Drawn:
@@ -273,6 +308,11 @@ def filters(network: TrainedNetwork, path: Path) -> Drawn:
     ]
     draw([[panel] for panel in panels], f"{network.name}: filters of {first} and {second}", path)
     return Drawn("review-4", path, {"layers": [first, second]})
+
+
+def _classes(caption: Caption) -> dict[str, Any]:
+    """A caption for JSON, with a probability from 0 to 1 as `allcnn predict` gives it."""
+    return {"true_class": caption.true, "predicted_class": caption.predicted, "probability": caption.percent / 100}
 
 
 def _box(maps: np.ndarray) -> tuple[slice, slice, slice]:

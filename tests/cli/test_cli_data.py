@@ -7,6 +7,7 @@ from photo_files import write_photographs
 from PIL import Image
 
 from allcnn.data import load_data
+from allcnn.visualize.figures import draw
 
 
 def test_describes_the_digits(allcnn):
@@ -39,16 +40,22 @@ def test_a_folder_of_images(allcnn, picture_folder):
     assert document["resize"] == "shorter side to 8, bilinear with antialiasing, centre crop"
 
 
-def test_samples_are_written_before_and_after_the_default_preprocessing(allcnn, tmp_path):
+def test_samples_are_written_before_and_after_the_default_preprocessing(allcnn, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("allcnn.visualize.samples.draw", lambda *parts: drawn.append(parts) or draw(*parts))
     path = tmp_path / "sheet.png"
     document = allcnn("data", "digits", "--samples", path, "--json").document
     assert document["samples"] == {"path": str(path), "preprocessing": "standardize"}
-    sheet = np.asarray(Image.open(path))
-    # Two blocks of ten columns, each picture enlarged to 64 pixels above its preprocessed version.
-    assert sheet.shape == (2 * (64 + 2 + 64) + 10, 10 * 66 - 2, 3)
+    ((bands, title, _),) = drawn
+    assert title == "digits: training images, standardize"
+    for (panel,) in bands:  # two blocks of ten columns
+        assert panel.column_labels == list("0123456789") and panel.row_labels == ["image", "standardize"]
+        assert panel.tiles.shape == (2, 10, 32, 32, 3)
     data = load_data("digits")
     first_zero = data.train_images[data.train_labels == 0][0]
-    assert np.array_equal(sheet[:64:2, :64:2], first_zero)
+    np.testing.assert_allclose(bands[0][0].tiles[0, 0], first_zero / 255, atol=1e-6)
+    with Image.open(path) as sheet:
+        assert sheet.width > 1800
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -49,7 +49,6 @@ def test_options_of_a_run_stand_in_panels(allcnn, command):
 
 
 def test_help_keeps_brackets(allcnn):
-    assert 'pip install "allcnn[export]"' in allcnn("export", "--help").out
     assert "[default: 32]" in allcnn("train", "--help").out
 
 

@@ -39,6 +39,10 @@ def test_the_papers_figures(allcnn, digits_run, tmp_path, titles) -> None:
         assert title.startswith("spec-")  # the model's name
     assert "deconvnet" in titles[0] and "conv1" in titles[0] and "guided" in titles[1]
     assert drawn[3]["with_switches"] is True and len(drawn[3]["images"]) == 4
+    for image in drawn[3]["images"]:
+        assert image["true_class"] in "0123456789" and 0.1 <= image["probability"] <= 1
+        assert image["predicted_class"] == str(image["unit"])  # the likeliest class is looked at
+    assert drawn[4]["images"][0]["true_class"] == drawn[3]["images"][0]["true_class"]
 
 
 def test_the_strongest_patches_of_a_layer(allcnn, digits_run, tmp_path, titles) -> None:
@@ -58,12 +62,29 @@ def test_the_strongest_patches_of_a_layer(allcnn, digits_run, tmp_path, titles) 
     assert "deconvnet" in titles[0] and "conv1" in titles[0]
 
 
+def test_figure_6_needs_max_pooling(allcnn, digits_run, tmp_path) -> None:
+    result = allcnn("visualize", digits_run, "--figures", "2,6", "-o", tmp_path / "out")
+    assert result.code == 2 and not (tmp_path / "out").exists()
+    assert (
+        "trained with max-pooling" in result.err and "has no max-pooling" in result.err and "--figures 5" in result.err
+    )
+
+
+def test_a_figure_for_print(allcnn, digits_run, tmp_path) -> None:
+    result = allcnn("visualize", digits_run, "--figures", "review-3", "--format", "pdf", "-o", tmp_path)
+    assert result.code == 0, result.err
+    assert (tmp_path / "figure-review-3.pdf").read_bytes().startswith(b"%PDF")
+    result = allcnn("visualize", digits_run, "--format", "svg", "-o", tmp_path)
+    assert result.code == 2 and 'unknown format "svg"; expected one of: png, pdf' in result.err
+
+
 def test_ones_own_images(allcnn, digits_run, picture_folder, tmp_path) -> None:
     image = next((picture_folder / "train" / "dark").iterdir())
     result = allcnn("visualize", digits_run, "--image", image, "--units", "3", "-o", tmp_path / "out", "--json")
     assert result.code == 0, result.err
     (figure,) = result.document["drawn"]
     assert figure["images"][0]["unit"] == 3 and figure["images"][0]["image"] == str(image)
+    assert figure["images"][0]["true_class"] is None
     assert_picture(figure["path"])
 
 

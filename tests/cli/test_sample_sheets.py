@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 
 from allcnn.preprocessing.versions import to_visible
-from allcnn.visualize.samples import draw_samples, draw_stacks, pick_samples
+from allcnn.visualize.samples import draw_stacks, pick_samples
 
 
 def test_picks_the_first_of_every_class_then_the_second():
@@ -29,18 +30,22 @@ def test_an_image_of_one_colour_is_grey():
     assert np.unique(to_visible(np.full((1, 4, 4, 3), 7.0))).tolist() == [128]
 
 
-def test_each_picture_stands_above_its_preprocessed_version():
-    raw = np.stack([np.full((64, 64, 3), value, np.uint8) for value in (10, 20, 30)])
-    sheet = np.asarray(draw_samples(raw, np.zeros(raw.shape), columns=2))
-    # Two blocks, the second with one picture; gaps of 2 between pictures and 10 between blocks, white.
-    assert sheet.shape == (2 * 130 + 10, 130, 3)
-    assert [int(sheet[0, column, 0]) for column in (0, 64, 66)] == [10, 255, 20]
-    assert [int(sheet[row, 0, 0]) for row in (63, 64, 66, 129, 130, 140, 206)] == [10, 255, 128, 128, 255, 30, 128]
-    assert np.unique(sheet[140:, 66:]).tolist() == [255]
+def test_pictures_stand_below_each_other_and_below_their_class(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
 
-
-def test_stacks_of_any_height():
-    stacks = np.stack([np.full((3, 70, 70, 3), value, np.uint8) for value in (10, 20)])
-    sheet = np.asarray(draw_stacks(stacks))
-    assert sheet.shape == (3 * 72 - 2, 2 * 72 - 2, 3)
-    assert [int(sheet[row, 72, 0]) for row in (0, 69, 70, 72, 144, 213)] == [20, 20, 255, 20, 20, 20]
+    texts = []
+    text = Figure.text
+    monkeypatch.setattr(
+        Figure, "text", lambda self, x, y, said, **more: texts.append(said) or text(self, x, y, said, **more)
+    )
+    values = range(10, 250, 20)
+    stacks = np.stack([np.stack([np.full((32, 32, 3), value + more, np.uint8) for more in (0, 5)]) for value in values])
+    path = tmp_path / "samples.png"
+    draw_stacks(stacks, [f"class {value}" for value in values], ["image", "whitened"], "noise: samples", path)
+    sheet = np.asarray(Image.open(path).convert("L")).astype(int)
+    assert sheet.shape[1] > 1700  # ten pictures fill the sheet
+    assert [said for said in texts if said.startswith("class")] == [f"class {value}" for value in values]
+    assert texts.count("image") == texts.count("whitened") == 2
+    for value in values:
+        above, below = np.argwhere(sheet == value).mean(axis=0), np.argwhere(sheet == value + 5).mean(axis=0)
+        assert below[0] - above[0] > 100 and abs(below[1] - above[1]) < 10

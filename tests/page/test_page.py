@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 import pytest
 from read_page import HOSTILE, ReadPage
@@ -75,24 +76,34 @@ def test_home_and_other_folders_are_not_told(write_run, tmp_path, make_page, mon
 @pytest.mark.parametrize(
     "folders, page, command",
     [
-        (["here/some runs", "here/more"], "here/page.html", "'some runs' more --html page.html"),
-        (["here/some runs", "here/more/1"], "here/out/page.html", "'some runs' more/1 --html out/page.html"),
-        (["here/some runs", "more"], "here/page.html", "'here/some runs' more --html here/page.html"),
-        (["here"], "page.html", ". --html page.html"),
-        (["more"], "elsewhere/page.html", "more --html elsewhere/page.html"),
-        ([], "here/page.html", "'some runs' --html page.html"),
+        (["some runs", "more"], "page.html", "'some runs' more --html page.html"),
+        (["../here/some runs"], "out/the page.html", "'../here/some runs' --html 'out/the page.html'"),
+        (["{home}/here/some runs", "{home}"], "{home}/page.html", "~/'here/some runs' ~ --html ~/page.html"),
+        ([], "page.html", "'some runs/{run}' --html page.html"),
     ],
 )
 def test_the_command_makes_the_page_again(write_run, tmp_path, monkeypatch, folders, page, command) -> None:
-    """It is right in the current folder if that holds all folders, else in the folder that does."""
+    """Pasted into a shell in the same folder, it gives the same folders and page."""
     run = write_run(under="here/some runs")
     (tmp_path / "here" / "out").mkdir()
-    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "here" / "more").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path / "here")
-    write_page(collect_runs([run.parent])[0], tmp_path / page, folders=[tmp_path / folder for folder in folders])
-    if not folders:
-        command = command.replace("'some runs'", f"'some runs/{run.name}'")
-    assert f"allcnn report {command}\n" in ReadPage((tmp_path / page).read_text()).text + "\n"
+    page, *folders = (text.format(home=tmp_path) for text in (page, *folders))
+    write_page(collect_runs([run.parent])[0], page, folders=folders)
+    command = "allcnn report " + command.format(run=run.name)
+    shown = ReadPage((tmp_path / "here" / page).read_text()).text
+    assert f"{command}\n" in shown and str(tmp_path) not in shown
+    words = subprocess.run(
+        ["sh", "-c", f"printf '%s\\n' {command.removeprefix('allcnn ')}"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert words == ["report", *(folders or [f"some runs/{run.name}"]), "--html", page]
+
+
+def test_networks_without_a_run_are_one_line(write_run, make_page) -> None:
+    page = make_page(write_run("all-c", 9.1))
+    assert "missing" not in page.text
+    assert "No run has finished for 11 of the 12 networks" in page.text and "Model A" not in page.text
 
 
 def test_runs_of_the_same_name_are_told_apart(write_run, tmp_path, make_page) -> None:

@@ -15,7 +15,7 @@ import allcnn
 from allcnn.errors import DataError
 from allcnn.models.saved import read_card
 from allcnn.page.figures import confusion
-from allcnn.page.networks import CORRECT, WORST, Inspected, inspect, samples
+from allcnn.page.networks import CORRECT, TOP, WORST, Inspected, inspect, samples
 from allcnn.page.overview import best_of_each_network
 from allcnn.page.write import environment
 from allcnn.runs.collected import CollectedRun, collect_runs
@@ -55,6 +55,11 @@ def test_the_page_shows_it(trained_runs, make_page, best, inspected) -> None:
     assert len(pictures) >= 1 + CORRECT + min(WORST, errors)
     assert all((picture["src"] or "").startswith("data:image/png;base64,") and picture["alt"] for picture in pictures)
 
+    # Each patch has its image's class, and what was predicted.
+    captions = re.findall(r"<figcaption>(unit \d+, activations .*?)</figcaption>", page.source)
+    assert captions and all(len(re.findall(r"<span>\d → \d \d+ %", caption)) == TOP for caption in captions)
+    assert "lilac is outside the image" in page.text
+
     # The worst mistakes come first.
     sure = []
     for index, true, guess in re.findall(r'alt="test image (\d+): (\w+), taken for (\w+)"', page.source):
@@ -77,7 +82,7 @@ def test_what_cannot_be_looked_into_has_a_line(trained_runs, make_page, best, tm
     file.write_bytes(file.read_bytes()[:-1000])
     said: list[str] = []
     page = make_page(tmp_path / "damaged", said=said)
-    assert str(tmp_path) not in page.source
+    assert str(tmp_path) not in page.source.partition("</pre>")[2]  # the command, which is before, has the paths given
     assert "Not looked into: run/model.keras: " in page.text and any("left out" in line for line in said)
 
     monkeypatch.setattr("allcnn.page.networks._strongest", lambda inspected: 1 / 0 if not inspected else _refuse())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from allcnn.errors import InputError
-from allcnn.reports.report import TABLES, report_table
+from allcnn.reports.report import TABLES, measured_only, report_table
 
 
 def cells_of(table, first: str, start: int = 0, stop: int | None = None) -> list[tuple[str, ...]]:
@@ -40,6 +40,28 @@ def test_table_3_has_the_twelve_rows_ours_and_the_missing(write_run, runs_below)
     assert cells_of(table, "Model A", 4, 8) == [("missing", "-", "-", "-")]
     missing = row_of(table, "Model A").values
     assert (missing["n"], missing["measured_error_percent"]) == (0, None)
+
+
+def test_rows_without_a_run_are_counted_where_they_are_most(write_run, runs_below) -> None:
+    for model in ("a", "b", "c", "strided-a", "strided-b"):
+        write_run(model, 10.0)
+    table = measured_only(report_table(runs_below(), "3"))
+    assert [row.values["network"] for row in table.rows] == ["a", "strided-a", "b", "strided-b", "c"]
+    assert table.remarks[0] == "No run has finished for 7 of the 12 networks; `--table 3` lists them."
+    numbers = [int(number) for row in table.rows for number in row.cells[-1].split(",")]
+    assert set(numbers) == set(range(1, len(table.footnotes) + 1)), "no note of a row that is not there"
+    write_run("strided-c", 10.0)
+    whole = report_table(runs_below(), "3")
+    assert measured_only(whole) is whole and len(whole.rows) == 12
+
+
+def test_a_part_without_anything_measured_is_left_out(write_run, runs_below) -> None:
+    write_run("all-c", 9.0, augmentation="flip-shift")
+    table = measured_only(report_table(runs_below(), "4"))
+    assert [section for section, _ in table.parts()] == ["CIFAR-10, with data augmentation"]
+    assert len(table.rows) == 6 and "3 of the 4 networks; `--table 4`" in table.remarks[0]
+    search = report_table(runs_below(), "lr")
+    assert measured_only(search) is search
 
 
 def test_it_says_that_held_out_images_chose(write_run, runs_below) -> None:
