@@ -132,6 +132,7 @@ def _set_xla_flags(deterministic: bool) -> None:
 def import_keras_quietly() -> None:
     """Import Keras, if nobody has, without the start-up chatter of its backend; unlike `load_keras` settle nothing."""
     if "keras" not in sys.modules:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with hold_standard_error():
             import keras
 

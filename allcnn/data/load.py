@@ -60,7 +60,7 @@ def load_data(
         InputError: for an unknown name, or arguments that do not go together.
         DataError: for missing or broken data; the message names the file.
 
-    Example:
+    Examples:
         >>> data = load_data("digits")
         >>> data.train_images.shape, data.classes
         ((1438, 32, 32, 3), 10)

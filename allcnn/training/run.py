@@ -66,7 +66,7 @@ def train(
         TrainingError: training diverged, the network is dead, or the disk is full; the last good state is kept.
         Interrupted: stopped by the user; the state at that step is saved.
 
-    Example:
+    Examples:
         >>> train("all-c", recipe="fast", epochs=20, data_dir="~/cifar")
     """
     found = find_hosts(hosts, host_index, host_count)

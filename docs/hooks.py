@@ -1,0 +1,102 @@
+"""The parts of the site that are not written by hand: mkdocs calls the functions named on_... while it builds.
+
+The reference of the commands comes from Typer. Pages that lie outside docs/ are shown too. A page that would load
+anything from another host ends the build.
+"""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).resolve().parents[1]
+#: Files of the repository, and their places on the site.
+SHOWN = {
+    "RESULTS.md": "measurements.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "results/README.md": "results/README.md",
+    "results/starts.csv": "results/starts.csv",
+    "results/starts-fast.csv": "results/starts-fast.csv",
+}
+
+
+def on_files(files, config):
+    for source, place in SHOWN.items():
+        files.append(File.generated(config, place, abs_src_path=str(ROOT / source)))
+    return files
+
+
+def on_page_markdown(markdown, page, config, files):
+    place = page.file.src_uri
+    if place == "reference/commands.md":
+        return markdown + commands()
+    for source, shown in SHOWN.items():
+        markdown = markdown.replace(f"](../{source}", f"]({shown}")
+        if place in SHOWN.values():
+            markdown = markdown.replace(f"]({source}", f"]({shown}")
+    return markdown.replace("](docs/", "](") if place in SHOWN.values() else markdown
+
+
+def commands() -> str:
+    """The help of every command, as Markdown: what it does, its examples, and its options, a table for each panel."""
+    from rich.text import Text
+    from typer.main import get_command
+
+    from allcnn_cli.main import app
+
+    plain = (lambda text: Text.from_markup(text).plain) if app.rich_markup_mode == "rich" else str
+    return "\n".join(_command(name, command, plain) for name, command in get_command(app).commands.items())
+
+
+def _command(name, command, plain) -> str:
+    help = plain(re.sub(r"\n?\x08\n?", "\n", f"{command.help}\n\n{command.epilog or ''}"))
+    text, _, examples = help.partition("\nExample")
+    lines = [line.strip() for line in examples.splitlines()[1:] if line.strip()]
+    parts = [f"## allcnn {name}\n", text.strip()]
+    if lines:
+        parts.append("\n```sh\n" + "\n".join(lines) + "\n```")
+    panels: dict[str, list[str]] = {}
+    for parameter in command.params:
+        if getattr(parameter, "hidden", False):
+            continue
+        argument = parameter.param_type_name == "argument"
+        heading = getattr(parameter, "rich_help_panel", None) or ("Arguments" if argument else "Options")
+        names = [parameter.metavar or parameter.name.upper()] if argument else parameter.opts
+        said = ", ".join(names) + (f" {parameter.metavar}" if parameter.metavar and not argument else "")
+        about = plain(parameter.help or "").replace("|", "\\|")
+        panels.setdefault(heading, []).append(f"| `{said}` | {about} |")
+    for heading, rows in panels.items():
+        parts += [f"\n| {heading} | |\n|---|---|", *rows]
+    return "\n".join(parts) + "\n"
+
+
+class _Loaded(HTMLParser):
+    """The addresses on other hosts that a page loads by itself; links that a reader follows are none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag, attributes):
+        for name, value in attributes:
+            loads = name in ("src", "srcset", "data", "poster") or (name == "href" and tag in ("link", "use", "image"))
+            if loads and re.match(r"\s*(https?:)?//", value or ""):
+                self.addresses.append(value)
+
+
+def on_post_build(config):
+    site = Path(config["site_dir"])
+    for path in site.rglob("*.html"):
+        reader = _Loaded()
+        reader.feed(path.read_text(encoding="utf-8"))
+        if reader.addresses:
+            raise PluginError(f"{path.relative_to(site)} would load from elsewhere: {', '.join(reader.addresses)}")
+    for path in site.rglob("*.css"):
+        found = re.findall(r"(?:@import|url\()\s*[\"']?((?:https?:)?//[^\"')]*)", path.read_text(encoding="utf-8"))
+        if found:
+            raise PluginError(f"{path.relative_to(site)} would load from elsewhere: {', '.join(found)}")
