@@ -82,6 +82,7 @@ def report(
 
         with waiting("drawing the page"):
             write_page(runs, html, announce=complain, folders=paths)
+        complain(f"{html}: written.")
 
 
 def _form(form: str | None, output: Path | None, as_json: bool) -> str:
