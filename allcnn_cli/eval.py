@@ -9,6 +9,8 @@ from allcnn_cli import options
 from allcnn_cli.output import WIDTH, complain, only_results_on_stdout, percent, show, show_json, show_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from allcnn.evaluation import Evaluation
 
 # What is left of a class's name in the confusion matrix, at its side and at least above it.
@@ -57,6 +59,7 @@ def evaluate(
         evaluation, data = evaluate_saved(
             path, dataset, data_dir, image_size, mirror, stream=stream, skip_damaged=skip_damaged, tests=tests
         )
+        _note_unfinished(path)
         same_data = card is None or card.digest == data.digest
         if card is not None and not same_data:
             complain(
@@ -89,6 +92,20 @@ def evaluate(
     show(f"cross-entropy {evaluation.cross_entropy:.4f}")
     _show_classes(evaluation)
     _show_confusion(evaluation)
+
+
+def _note_unfinished(model: Path) -> None:
+    """Say it if the model's run did not come to its end."""
+    from allcnn.runs.collected import collect_runs
+    from allcnn.runs.folder import RunFolder
+
+    folder = RunFolder(model.parent)
+    if model != folder.model or not folder.holds_run():
+        return
+    for run in collect_runs([folder.path])[0]:
+        if run.status != "finished":
+            epochs = "1 epoch" if len(run.rows) == 1 else f"{len(run.rows):,} epochs"
+            complain(f"note: the run is {run.status}; this is its model after {epochs}.")
 
 
 def _show_classes(evaluation: Evaluation) -> None:

@@ -27,7 +27,7 @@ def predict(
 
     Examples:
       allcnn predict runs/strided-a-cifar10-paper-lr0.05-seed0 cat.jpg --top 3
-      allcnn predict runs/strided-a-cifar10-paper-lr0.05-seed0 ~/photographs --json
+      allcnn predict runs/strided-a-cifar10-paper-lr0.05-seed0 ~/photos --json
     """
     from allcnn.backend import choose_backend
 

@@ -71,7 +71,7 @@ def train(
     A run that was stopped, in any way, goes on with --resume.
 
     Examples:
-      allcnn train --model strided-b --dataset digits
+      allcnn train --model strided-b --dataset digits --recipe fast
       allcnn train --model strided-a --lr 0.05 --epochs 3 --data-dir ~/cifar
       allcnn train --resume --run-dir runs/strided-a-cifar10-paper-lr0.05-seed0
       allcnn train --model all-c --data-dir /shared/cifar --ray --workers 2

@@ -76,23 +76,25 @@ def _command(name, command, plain) -> str:
 
 
 class _Loaded(HTMLParser):
-    """The addresses on other hosts that a page loads by itself; links that a reader follows are none."""
+    """The addresses on other hosts than its own that a page loads by itself; links that a reader follows are none."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: str) -> None:
         super().__init__()
+        self.own = own
         self.addresses: list[str] = []
 
     def handle_starttag(self, tag, attributes):
         for name, value in attributes:
             loads = name in ("src", "srcset", "data", "poster") or (name == "href" and tag in ("link", "use", "image"))
-            if loads and re.match(r"\s*(https?:)?//", value or ""):
+            if loads and re.match(r"\s*(https?:)?//", value or "") and not value.startswith(self.own):
                 self.addresses.append(value)
 
 
 def on_post_build(config):
     site = Path(config["site_dir"])
+    own = config["site_url"] or "none"  # what `mkdocs serve` links to itself
     for path in site.rglob("*.html"):
-        reader = _Loaded()
+        reader = _Loaded(own)
         reader.feed(path.read_text(encoding="utf-8"))
         if reader.addresses:
             raise PluginError(f"{path.relative_to(site)} would load from elsewhere: {', '.join(reader.addresses)}")

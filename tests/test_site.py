@@ -32,14 +32,20 @@ def test_a_page_that_loads_from_elsewhere_ends_the_build(hooks, tmp_path, name, 
 
     (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(PluginError, match=f"{name} would load from elsewhere: .*elsewhere.org"):
-        hooks.on_post_build({"site_dir": str(tmp_path)})
+        hooks.on_post_build({"site_dir": str(tmp_path), "site_url": None})
 
 
 def test_links_and_own_files_are_let_through(hooks, tmp_path):
     page = '<a href="https://arxiv.org">paper</a><img src="images/a.png"><img src="data:image/png;base64,AA==">'
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
     (tmp_path / "style.css").write_text("body { background: url(a.png) }", encoding="utf-8")
-    hooks.on_post_build({"site_dir": str(tmp_path)})
+    hooks.on_post_build({"site_dir": str(tmp_path), "site_url": None})
+
+
+def test_a_served_page_may_name_its_own_address(hooks, tmp_path):
+    own = "http://127.0.0.1:8000/"
+    (tmp_path / "page.html").write_text(f'<link rel="canonical" href="{own}page/">', encoding="utf-8")
+    hooks.on_post_build({"site_dir": str(tmp_path), "site_url": own})
 
 
 def test_the_reference_has_every_command_with_its_options(hooks):

@@ -169,8 +169,8 @@ def _why_no_model(folder: Path) -> str:
             f"For all of them in one table: allcnn report {quote(str(folder))}"
         )
     return (
-        f"the folder holds no {MODEL_FILE}; a run writes it when it ends or is interrupted.\n"
-        f"If this run was killed, go on with: allcnn train --resume --run-dir {quote(str(folder))}"
+        f"the folder holds no {MODEL_FILE}; a run writes it when it ends, or is interrupted after its first epoch.\n"
+        f"If this is a run, go on with: allcnn train --resume --run-dir {quote(str(folder))}"
     )
 
 

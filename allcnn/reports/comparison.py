@@ -19,11 +19,15 @@ _NOT_COMPARED = ("name", "learning_rate", "augmentation", "length", "unit", "mil
 
 
 class Candidate(NamedTuple):
-    """A network whose runs may stand in a row, the recipe that they are held against, and what to say of its choice."""
+    """A network whose runs may stand in a row, the recipe that they are held against, and what to say of its choice.
+
+    augmented: runs with any augmentation, in a row that is published without.
+    """
 
     network: Network
     recipe: str
     notes: tuple[str, ...] = ()
+    augmented: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class PublishedEntry:
     """A row of a published table, and which of our runs belong beside it.
 
     values: what is published, first in the row's values. error_percent: what ours is compared with; None: with nothing.
-    candidates: the first that was run to its end stands in the row, else the first that was run; there may be none.
+    candidates: the first that was run to its end by its recipe stands in the row, else the first that was run to its
+        end, else the first that was run; there may be none.
     """
 
     values: Values
@@ -68,6 +73,8 @@ def compare(searches: Sequence[Search], entries: Sequence[PublishedEntry], *, no
             if notes_seeds and search.best:
                 n = values["n"]
                 notes.append(f"{n} seed{'s' * (n > 1)} at learning rate {search.best.learning_rate:g}.")
+            if candidate.augmented:
+                notes.append(f"Recipe {search.recipe_name} with {search.recipe.augmentation}; published without.")
             notes += [*candidate.notes, *_notes(search, candidate.recipe), *images_note(search, shown)]
         rows.append((values, notes))
     digests = sorted({f"{search.dataset} {search.digest[:12]}" for search in shown})
@@ -80,13 +87,18 @@ def _choose(searches: Sequence[Search], entry: PublishedEntry) -> tuple[Candidat
     found = []
     for candidate in entry.candidates:
         recipe = recipe_for(candidate.recipe, entry.dataset)
-        if search := _searched(searches, candidate.network, entry.dataset, entry.augmentation, recipe):
+        if search := _searched(searches, candidate, entry.dataset, entry.augmentation, recipe):
             found.append((candidate, search))
-    return min(found, key=lambda pair: pair[1].best is None, default=(None, None))
+
+    def rank(pair: tuple[Candidate, Search]) -> tuple[bool, bool]:
+        candidate, search = pair
+        return search.best is None, search.recipe_name != candidate.recipe
+
+    return min(found, key=rank, default=(None, None))
 
 
 def _searched(
-    searches: Sequence[Search], network: Network, dataset: str, augmentation: str, recipe: Recipe
+    searches: Sequence[Search], candidate: Candidate, dataset: str, augmentation: str, recipe: Recipe
 ) -> Search | None:
     """The search that stands for a network on a data set.
 
@@ -105,8 +117,8 @@ def _searched(
             -len(search.best.counted) if search.best else 0,
         )
 
-    asked = (network.text, dataset, augmentation)
-    found = [one for one in searches if (one.spec, one.dataset, one.augmentation) == asked]
+    asked = (candidate.network.text, dataset, candidate.augmented)
+    found = [one for one in searches if (one.spec, one.dataset, one.augmentation != augmentation) == asked]
     return min(found, key=rank, default=None)
 
 
@@ -227,14 +239,15 @@ def _left_out(searches: Sequence[Search], shown: Sequence[Search], entries: Sequ
     """The remark on the runs that no row shows, and why."""
     names = {candidate.network.name for entry in entries for candidate in entry.candidates}
     where = {(entry.dataset, entry.augmentation) for entry in entries}
+    augmented = any(candidate.augmented for entry in entries for candidate in entry.candidates)
 
     def why(search: Search) -> str:
         if search.network is None or search.network.name not in names:
             return "of other networks"
         if search.dataset not in {dataset for dataset, _ in where}:
             return f"on {search.dataset}"
-        if (search.dataset, search.augmentation) not in where:
-            return f"on {search.dataset} with augmentation {search.augmentation}"
+        if not augmented and (search.dataset, search.augmentation) not in where:
+            return f"on {search.dataset} with augmentation {search.recipe.augmentation}"
         return "of the same networks in other settings or on other images"
 
     counts: Counter[str] = Counter()

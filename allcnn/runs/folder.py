@@ -77,7 +77,7 @@ class RunFolder:
         if self.holds_run():
             raise RunError(
                 f"{self.path}: already holds a run.\n"
-                "Continue it with --resume, or choose another folder with --run-dir or another --seed."
+                "Continue it with --resume (in Python resume=True), or choose another folder with --run-dir (run_dir)."
             )
         # A process that was killed while it began a run leaves its lock and a half-written configuration.
         left = {self.lock, *self.path.glob(_PARTIAL)} if self.path.is_dir() else set()

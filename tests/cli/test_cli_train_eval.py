@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,14 @@ def test_eval_measures_the_error_of_the_run_to_the_last_digit(allcnn, digits_run
     assert np.sum(document["confusion"]) == 359
     assert document["errors"] == 359 - np.trace(document["confusion"])
     assert set(document["class_error_percent"]) == set("0123456789")
+
+
+def test_eval_says_that_a_run_has_not_finished(allcnn, digits_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(digits_run, run)
+    (run / "summary.json").unlink()
+    outcome = allcnn("eval", run)
+    assert (outcome.code, outcome.err) == (0, "note: the run is unfinished; this is its model after 2 epochs.\n")
 
 
 def test_eval_shows_classes_and_confusion(allcnn, digits_run):

@@ -32,7 +32,7 @@ CALLS = [
     (f"{TRAIN} --backend tensorflw", 'unknown backend "tensorflw"; expected', "Did you mean tensorflow?"),
     (f"{TRAIN} --set label_smothing=0.1", 'no number "label_smothing". Did you mean label_smoothing?'),
     (f"{TRAIN} --field 31", "a field of 31 x 31 pixels", "at least 32 (--field)", "(--image-size)"),
-    (f"{TRAIN} --run-dir {{run}}", "{run}: already holds a run.", "--resume", "--run-dir", "--seed"),
+    (f"{TRAIN} --run-dir {{run}}", "{run}: already holds a run.", "--resume", "--run-dir"),
     ("eval", "Missing argument", "CKPT|RUN", "Try: allcnn eval --help"),
     ("eval none.keras", "none.keras: no such file; expected a .keras file or a run folder."),
     ("eval text.keras", "text.keras: not a saved model, or one cut short; expected a .keras file"),

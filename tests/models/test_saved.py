@@ -110,8 +110,8 @@ def refusal(path) -> str:
 def test_missing(tmp_path) -> None:
     assert refusal(tmp_path / "model.keras") == "no such file; expected a .keras file or a run folder."
     assert refusal(tmp_path) == (
-        "the folder holds no model.keras; a run writes it when it ends or is interrupted.\n"
-        f"If this run was killed, go on with: allcnn train --resume --run-dir {tmp_path}"
+        "the folder holds no model.keras; a run writes it when it ends, or is interrupted after its first epoch.\n"
+        f"If this is a run, go on with: allcnn train --resume --run-dir {tmp_path}"
     )
 
 

@@ -125,10 +125,20 @@ def test_the_longest_run_stands_in_the_row_the_others_are_counted(write_run, run
     table = report_table(runs_below(), "3")
     assert cells_of(table, "ALL-CNN-C", 4, 5) == [("9.10",)]
     assert table.remarks[-1] == (
-        "Not in this table: 1 run on cifar10 with augmentation flip-shift; "
-        "1 run of the same networks in other settings or on other images; 1 run on cifar100; 2 runs of other networks. "
-        "`--table lr` shows them."
+        "Not in this table: 2 runs of the same networks in other settings or on other images; 1 run on cifar100; "
+        "2 runs of other networks. `--table lr` shows them."
     )
+
+
+def test_a_run_with_augmentation_stands_where_there_is_none_without(write_run, runs_below) -> None:
+    write_run("strided-b", 5.0, dataset="digits")
+    write_run("all-c", 9.2, recipe="fast", lr=0.02)
+    write_run("all-c", 30.0, recipe="fast", lr=0.02, augmentation="none")
+    table = report_table(runs_below(), "3")
+    assert cells_of(table, "ALL-CNN-C", 4, 5) == [("9.20",)] and "not comparable" not in table.title
+    assert "Recipe fast with flip-reflect; published without." in notes_of(table, "ALL-CNN-C")
+    write_run("all-c", 9.5)
+    assert cells_of(report_table(runs_below(), "3"), "ALL-CNN-C", 4, 5) == [("9.50",)]
 
 
 def test_a_search_without_held_out_images_stands_in_the_row(write_run, runs_below) -> None:

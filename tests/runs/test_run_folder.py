@@ -58,7 +58,8 @@ def test_other_content_is_refused(tmp_path) -> None:
     )
     write_json(tmp_path / "config.json", {})
     assert folder_refusal(tmp_path) == (
-        "already holds a run.\nContinue it with --resume, or choose another folder with --run-dir or another --seed."
+        "already holds a run.\nContinue it with --resume (in Python resume=True), or choose another folder with "
+        "--run-dir (run_dir)."
     )
 
 
