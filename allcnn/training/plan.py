@@ -71,6 +71,12 @@ class RunPlan:
         return count_parameters(self.spec, self.network_shape, self.data.classes)
 
     @property
+    def title(self) -> str:
+        """What is trained, on what, how long and where, in a line."""
+        recipe, folder = self.recipe, self.folder.path
+        return f"{self.model} on {self.data.name}, recipe {recipe.name}, {recipe.length:,} {recipe.unit}: {folder}"
+
+    @property
     def notes(self) -> list[str]:
         """What a person should know before the run begins."""
         before, now = (", ".join(map(str, recipe.drops)) for recipe in (self.published, self.recipe))

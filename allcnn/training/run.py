@@ -80,7 +80,7 @@ def train(
         return _train_with_others(plan, found, progress, callbacks, announce)
     with only_process(plan.folder):
         load_keras(plan.asked.deterministic)
-        for note in plan.notes:
+        for note in (plan.title, *plan.notes):
             announce(note)
         from allcnn.training.loop import TrainingLoop
         from allcnn.training.progress import is_watched
@@ -104,7 +104,7 @@ def _train_with_others(
     with spread.shared(plan, resume_line(plan.folder)):
         if not spread.is_first():
             return FollowingLoop(plan, lambda line: None, together=True).train(False, callbacks)
-        for note in plan.notes:
+        for note in (plan.title, *plan.notes):
             announce(note)
         shown = is_watched() if progress is None else progress
         return TrainingLoop(plan, announce, together=True).train(shown, callbacks)

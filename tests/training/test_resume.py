@@ -207,8 +207,8 @@ def test_a_damaged_state_is_set_aside_and_the_one_before_used(stripes, numbers, 
     (stopped / "state.h5").write_bytes(damaged)
     said = []
     train(dataset=stripes, run_dir=stopped, resume=True, announce=said.append)
-    assert f"{stopped / 'state.h5'}: damaged" in said[0] and "set aside as state.damaged-1.h5" in said[0]
-    assert said[1] == "resuming after 2 of 7 epochs."
+    assert f"{stopped / 'state.h5'}: damaged" in said[1] and "set aside as state.damaged-1.h5" in said[1]
+    assert said[2] == "resuming after 2 of 7 epochs."
     assert (stopped / "state.damaged-1.h5").read_bytes() == damaged
     assert_same_bits(whole, stopped)
 
@@ -278,7 +278,8 @@ def test_another_precision_or_machine_is_refused_unless_allowed(stripes, numbers
         train(dataset=stripes, run_dir=run, resume=True)
     said = []
     train(dataset=stripes, run_dir=run, resume=True, allow=["machine"], announce=said.append)
-    assert said[0].startswith("allowed: the machine's name was ")
+    assert said[0].endswith(f" on stripes, recipe paper, 7 epochs: {run}")
+    assert said[1].startswith("allowed: the machine's name was ")
     assert json.loads((run / "config.json").read_text())["device"]["name"] == "Another processor"
 
 
