@@ -64,7 +64,7 @@ def one_disk(study: Study, number: int) -> tuple[str, list[str]]:
             time.sleep(0.001)
         filling = fill(disk, choice.choice((0, 4096, 20_000)))
         _, errors = process.communicate(timeout=300)
-        said = next((line for line in errors.splitlines() if "disk" in line), errors[-300:])
+        said = next((line for line in errors.splitlines() if "no space" in line), errors[-300:])
         wrong = []
         if process.returncode != 1 or "no space is left on the disk" not in said or "Traceback" in errors:
             wrong.append(f"it ended with {process.returncode}: {errors[-300:]}")
