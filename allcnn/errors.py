@@ -74,6 +74,11 @@ def did_you_mean(names: Sequence[str]) -> str:
     return f" Did you mean {', '.join(others)}{' or ' if others else ''}{last}?" if last else ""
 
 
+def first_of(names: Sequence[str], most: int) -> str:
+    """The first names, joined by commas, with an ellipsis for more."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
 def install_hint(extra: str) -> str:
     """How to install the packages of an extra of allcnn, or one that it requires, wherever allcnn came from."""
     import re

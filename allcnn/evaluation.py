@@ -22,7 +22,7 @@ from allcnn.data.layouts import CLASSES
 from allcnn.data.load import DATASETS, load_data
 from allcnn.data.streamed import Images, ImageStack, as_images
 from allcnn.device import find_device, jit_compile
-from allcnn.errors import CheckpointError, DataError, InputError, printable
+from allcnn.errors import CheckpointError, DataError, InputError, first_of, printable
 from allcnn.models.parts import check_images_fit, check_tests, fitting_batch, mean_of_tests, takes_images
 from allcnn.models.saved import ModelCard, SavedModel, find_model_file, open_saved, read_card
 from allcnn.scores import Evaluation as Evaluation
@@ -351,7 +351,7 @@ def _refuse_other_classes(path: Path, own: tuple[str, ...], name: str, others: t
 
 
 def _classes_in_words(names: tuple[str, ...]) -> str:
-    return f"{len(names)} classes ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+    return f"{len(names)} classes ({first_of(names, 3)})"
 
 
 def _class_names(saved: SavedModel, classes: int) -> tuple[str, ...]:

@@ -6,10 +6,9 @@ from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Any
 
-from allcnn.errors import RunError
+from allcnn.errors import first_of
 from allcnn.models.saved import ModelCard
-from allcnn.runs.collected import CollectedRun, collect_runs
-from allcnn.runs.folder import RunFolder
+from allcnn.runs.collected import CollectedRun, run_of_model
 from allcnn.specs import ZOO, Pool, parse
 
 PAPER = "https://arxiv.org/abs/1412.6806"
@@ -35,14 +34,14 @@ def model_readme(file: Path, card: ModelCard) -> str:
     Raises:
         RunError: the folder holds a run that cannot be read.
     """
-    run = _run_of(file)
+    run = run_of_model(file)
     network = ZOO.get(card.model)
     title = f"{network.published_name if network else card.model}, trained on {_dataset(card)[0]}"
     facts = {
         "network": f"`{card.spec}`",
         "parameters": f"{card.parameters:,}",
         "input": f"raw RGB images, 0 to 255, {card.image_shape}; `{card.preprocessing}` is inside the model",
-        "output": f"probabilities of {len(card.class_names)} classes: {_few(card.class_names)}",
+        "output": f"probabilities of {len(card.class_names)} classes: {first_of(card.class_names, 10)}",
         "trained on": _trained_on(card, run),
         "recipe": _recipe(card, run),
         "test error": _result(run),
@@ -85,18 +84,6 @@ def model_readme(file: Path, card: ModelCard) -> str:
         "```",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _run_of(file: Path) -> CollectedRun | None:
-    """The run in whose folder the model lies, None where there is none."""
-    folder = RunFolder(file.parent)
-    if file != folder.model or not folder.holds_run():
-        return None
-    runs, problems = collect_runs([folder.path])
-    found = [run for run in runs if run.folder.path == folder.path]
-    if not found:
-        raise RunError(problems[0])
-    return found[0]
 
 
 def _front_matter(card: ModelCard, run: CollectedRun | None, title: str) -> str:
@@ -168,10 +155,6 @@ def _versions(run: CollectedRun | None) -> dict[str, str]:
         return {}
     versions = run.config.get("versions", {})
     return {name: version for name, version in versions.items() if name in ("allcnn", "keras", run.config["backend"])}
-
-
-def _few(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
 
 
 def _needs_allcnn(card: ModelCard) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
+from allcnn.errors import RunError
 from allcnn.waiting import waiting
 from allcnn_cli import options
 from allcnn_cli.output import WIDTH, complain, only_results_on_stdout, percent, show, show_json, show_table
@@ -96,16 +97,15 @@ def evaluate(
 
 def _note_unfinished(model: Path) -> None:
     """Say it if the model's run did not come to its end."""
-    from allcnn.runs.collected import collect_runs
-    from allcnn.runs.folder import RunFolder
+    from allcnn.runs.collected import run_of_model
 
-    folder = RunFolder(model.parent)
-    if model != folder.model or not folder.holds_run():
+    try:
+        run = run_of_model(model)
+    except RunError:  # the model is measured, whatever became of its run's other files
         return
-    for run in collect_runs([folder.path])[0]:
-        if run.status != "finished":
-            epochs = "1 epoch" if len(run.rows) == 1 else f"{len(run.rows):,} epochs"
-            complain(f"note: the run is {run.status}; this is its model after {epochs}.")
+    if run is not None and run.status != "finished":
+        epochs = "1 epoch" if len(run.rows) == 1 else f"{len(run.rows):,} epochs"
+        complain(f"note: the run is {run.status}; this is its model after {epochs}.")
 
 
 def _show_classes(evaluation: Evaluation) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from allcnn.data.images import ResizeRule, fits_memory
 from allcnn.data.layouts import CLASSES
 from allcnn.data.streamed import EncodedImages, Images, StreamedImages, as_images, part_of
-from allcnn.errors import DataError, printable
+from allcnn.errors import DataError, first_of, printable
 from allcnn.tables import facts_html
 
 #: A picture of single images takes this many bytes of a streamed data set into memory.
@@ -94,14 +94,13 @@ class Dataset:
         return f"Dataset({self.name}: {counts} of {height}x{width}, {self.classes} classes{streamed})"
 
     def _repr_html_(self) -> str:
-        shown = ", ".join(self.class_names[:_SHOWN_CLASSES]) + (", ..." if self.classes > _SHOWN_CLASSES else "")
         return facts_html(
             f"Dataset {self.name}",
             {
                 "training images": f"{len(self.train_images):,}",
                 "test images": f"{len(self.test_images):,}",
                 "image": f"{self.image_shape} uint8" + (", decoded when needed" if self.streamed else ""),
-                "classes": f"{self.classes}: {shown}",
+                "classes": f"{self.classes}: {first_of(self.class_names, _SHOWN_CLASSES)}",
                 "source": self.source,
             },
         )

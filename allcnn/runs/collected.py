@@ -107,6 +107,22 @@ def collect_runs(paths: Sequence[str | Path]) -> tuple[list[CollectedRun], list[
     return runs, problems
 
 
+def run_of_model(file: Path) -> CollectedRun | None:
+    """The run in whose folder a model lies, None where there is none.
+
+    Raises:
+        RunError: the run cannot be read.
+    """
+    folder = RunFolder(file.parent)
+    if file != folder.model or not folder.holds_run():
+        return None
+    runs, problems = collect_runs([folder.path])
+    found = [run for run in runs if run.folder.path == folder.path]
+    if not found:
+        raise RunError(problems[0])
+    return found[0]
+
+
 def _folders_below(path: Path, problems: list[str]) -> Iterator[Path]:
     """A folder and all below it, by name, links followed, each once; one that cannot be read is named."""
     seen: set[Path] = set()

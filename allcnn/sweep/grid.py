@@ -11,7 +11,7 @@ from typing import Any
 
 from allcnn.data.dataset import Dataset
 from allcnn.data.pipeline import BatchOrder
-from allcnn.errors import InputError, RunError
+from allcnn.errors import InputError, RunError, first_of
 from allcnn.runs.config import RunConfig
 from allcnn.runs.folder import RunFolder, read_json
 from allcnn.runs.recipe import LEARNING_RATES
@@ -19,6 +19,8 @@ from allcnn.specs import ZOO, Network, Spec, count_multiply_adds, resolve
 from allcnn.training.identity import differences
 from allcnn.training.plan import RunPlan, default_run_dir, image_sizes, load_images, plan_run
 
+#: On what a run trains that is one of several here.
+ONE_DEVICE = ("--devices", "1")
 #: What `models` may name besides networks: the twelve of Table 3, by the paper and by the review.
 GROUPS = {
     "paper": tuple(name for name, network in ZOO.items() if network.source == "Table 3"),
@@ -52,7 +54,7 @@ class Cell:
         """Where its process writes what it says."""
         return self.folder.path.parent / "logs" / f"{self.name}.log"
 
-    def command(self, allow: Sequence[str] = (), where: Sequence[str] = ("--devices", "1")) -> list[str]:
+    def command(self, allow: Sequence[str] = (), where: Sequence[str] = ONE_DEVICE) -> list[str]:
         """`allcnn train` for this run: to begin it, or to go on where it was begun.
 
         allow: as in `train`; where: options that say on what it trains.
@@ -150,7 +152,7 @@ def announce_other_runs(grid: Grid, runs_dir: Path, announce: Callable[[str], No
     names = {cell.name for cell in grid.cells}
     others = sorted(path.parent.name for path in runs_dir.glob("*/config.json") if path.parent.name not in names)
     if others:
-        shown = ", ".join(others[:2]) + (", ..." if len(others) > 2 else "")
+        shown = first_of(others, 2)
         runs = "1 run that is" if len(others) == 1 else f"{len(others)} runs that are"
         announce(f"{runs_dir}: also holds {runs} not of this grid ({shown}), left alone.")
 

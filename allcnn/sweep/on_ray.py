@@ -36,13 +36,10 @@ class RayPool:
 
     def __init__(self, address: str | None, gpus_per_run: float, cpus_per_run: float):
         self.tasks: list[Any] = []
-        self.connection = ExitStack()
-        self.ray = ray = self.connection.enter_context(connected(address))
-        try:
+        with ExitStack() as connection:
+            self.ray = ray = connection.enter_context(connected(address))
             check_room(ray.nodes(), {"CPU": cpus_per_run, "GPU": gpus_per_run}, "--cpus-per-run, --gpus-per-run")
-        except BaseException:
-            self.connection.close()
-            raise
+            self.connection = connection.pop_all()  # kept until `close`
         needs: dict[str, Any] = {"num_cpus": cpus_per_run, "num_gpus": gpus_per_run, "max_retries": _RETRIES}
         if path := python_path():
             needs["runtime_env"] = {"env_vars": path}
@@ -77,9 +74,8 @@ class WorkersPool(LocalPool):
     waiting_for = RayPool.waiting_for
 
     def __init__(self, address: str | None, workers: Workers):
-        self.connection = ExitStack()
-        ray = self.connection.enter_context(connected(address))
-        try:
+        with ExitStack() as connection:
+            ray = connection.enter_context(connected(address))
             rooms = count_rooms(ray.nodes(), workers.needs)
             if rooms < workers.workers:
                 raise InputError(
@@ -87,9 +83,7 @@ class WorkersPool(LocalPool):
                     "(--workers-per-run, --cpus-per-run, --gpus-per-run)."
                 )
             where = ray.get_runtime_context().gcs_address
-        except BaseException:
-            self.connection.close()
-            raise
+            self.connection = connection.pop_all()
         super().__init__(rooms // workers.workers)
         self.where = [
             "--ray", where, "--workers", f"{workers.workers}", "--cpus-per-worker", f"{workers.cpus_per_worker:g}",

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from allcnn.processes import failure_of, spawn
 from allcnn.runs.lock import holder_of
-from allcnn.sweep.grid import Cell
+from allcnn.sweep.grid import ONE_DEVICE, Cell
 
 _POLL_SECONDS = 0.2
 # What the process of a sweep that was killed may take to save its state and let go of the run, compiling included.
@@ -66,7 +66,7 @@ def make_run(
     allow: Sequence[str],
     environment: Mapping[str, str | None],
     stops: Callable[[], int] = lambda: 0,
-    where: Sequence[str] = ("--devices", "1"),
+    where: Sequence[str] = ONE_DEVICE,
 ) -> str | None:
     """Make a run in a process and wait for it; gives why it failed, None where it did not.
 
