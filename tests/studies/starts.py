@@ -1,4 +1,4 @@
-"""Which start gets every network off the plateau at ln 10 on CIFAR-10? The figures are in RESULTS.md, "Starts".
+"""Which start gets every network off the plateau at ln 10 on CIFAR-10? The figures are in RESULTS.md.
 
     python tests/studies/starts.py DATA_DIR [--models paper,review] [--learning-rates 0.05,0.01] [--seeds 0,1,2]
                                    [--starts NAME[:CLASS_BIAS],...] [--recipe fast] [--backend jax] [--why]

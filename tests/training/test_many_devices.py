@@ -49,7 +49,7 @@ def test_two_hosts_of_two_devices_see_the_losses_of_one_device(pictures, tmp_pat
     }  # fmt: skip
     moved, found = many_devices.compare(setting, tmp_path, configurations=((2, 2),), nudges=0)
     assert moved >= 0.1
-    # The first of the steps, before the network takes a rounding error further by itself (RESULTS.md, "Many devices").
+    # The first of the steps, before the network takes a rounding error further by itself (RESULTS.md).
     assert found["2 x 2"][:10].max() < many_devices.TOLERANCE
 
 
