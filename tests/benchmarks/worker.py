@@ -2,8 +2,11 @@
 
     python worker.py KIND MODEL SECONDS      KIND: ceiling, bare, or a PyTorch configuration
     python worker.py train MODEL IMAGES
+    python worker.py fast|fast-torch MODEL DATA_DIR FOLDER EPOCHS SEED
 
     bare: Keras's train_on_batch on tensors in memory. train: `allcnn.train`, an epoch of IMAGES a turn.
+    fast, fast-torch: the recipe `fast` by `allcnn.train` or in PyTorch, an epoch of CIFAR-10 a turn, whose seconds and
+    test error it says. What it has done lies in FOLDER, where it goes on.
 
 A process each, because a library's idle threads would otherwise get in the way of another's.
 """
@@ -32,7 +35,7 @@ _figures = os.fdopen(os.dup(1), "w", buffering=1)
 os.dup2(2, 1)
 
 
-def say(figure: float) -> None:
+def say(figure: object) -> None:
     """Answer with images (or, of the ceiling, operations) per second."""
     _figures.write(json.dumps(figure) + "\n")
 
@@ -145,6 +148,43 @@ def torch_loop(model: str, configuration: str, seconds: float) -> None:
     run_steps(TorchLoop(model, set(configuration.split("+")), BATCH_SIZE, IMAGES).step, seconds)
 
 
+def fast(model: str, data_dir: str, out: str, epochs: int, seed: int) -> None:
+    """The recipe `fast` by `allcnn.train`, an epoch a turn."""
+    import allcnn
+    from allcnn.backend import load_keras
+    from allcnn.runs.folder import RunFolder, read_metrics
+
+    load_keras()
+    import keras
+
+    folder = RunFolder(Path(out) / "run")
+
+    class Turns(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+            row = read_metrics(folder.metrics)[-1]
+            say([row["seconds"], row["test_error"]])
+            if epoch + 1 < epochs:  # what is left to do comes after the last
+                wait_for_turn()
+
+    say(0)
+    wait_for_turn()
+    allcnn.train(
+        model, data_dir=data_dir, recipe="fast", epochs=epochs, seed=seed, run_dir=folder.path,
+        resume=folder.holds_run(), callbacks=[Turns()],
+    )  # fmt: skip
+
+
+def fast_torch(model: str, data_dir: str, out: str, epochs: int, seed: int) -> None:
+    """The recipe `fast` in PyTorch, an epoch a turn."""
+    from torch_fast import epochs_in_torch
+
+    say(0)
+    wait_for_turn()
+    for figures in epochs_in_torch(model, data_dir, Path(out) / "torch.pt", epochs, seed):
+        say(figures)
+        wait_for_turn()
+
+
 if __name__ == "__main__":
     kind, model, numbers = sys.argv[1], sys.argv[2], sys.argv[3:]
     match kind:
@@ -154,5 +194,7 @@ if __name__ == "__main__":
             bare(model, float(numbers[0]))
         case "train":
             train(model, int(numbers[0]))
+        case "fast" | "fast-torch":
+            (fast if kind == "fast" else fast_torch)(model, *numbers[:2], int(numbers[2]), int(numbers[3]))
         case _:
             torch_loop(model, kind, float(numbers[0]))
