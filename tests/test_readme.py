@@ -5,9 +5,9 @@ import ast
 import importlib
 import json
 import re
+import runpy
 import shlex
 from pathlib import Path
-from statistics import fmean
 
 import pytest
 
@@ -76,37 +76,14 @@ def test_the_table_gives_every_network_its_exact_count(network):
         assert len(network.text) > 120
 
 
-def records(network: str) -> list[tuple[tuple[int, bool], float]]:
-    """((epochs, by today's recipe), mean test error over the seeds) of each folder of results/ with the recipe fast."""
-    found = []
-    for folder in sorted((ROOT / "results").iterdir()):
-        errors = []
-        for path in folder.glob(f"{network}-cifar10-fast-*/summary.json"):
-            summary = json.loads(path.read_bytes())
-            recipe = json.loads(path.with_name("config.json").read_bytes())["recipe"]
-            if summary["status"] == "finished" and recipe["augmentation"] == RECIPES["fast"].augmentation:
-                assert summary["epochs"] == recipe["length"]
-                errors.append(summary["test_error"])
-                today = recipe["class_bias"] == RECIPES["fast"].class_bias
-        if errors:
-            found.append(((recipe["length"], today), fmean(errors)))
-    return found
-
-
-def test_the_readme_gives_every_network_its_published_and_measured_errors():
-    """Measured: that of the most epochs, by today's recipe where there are two."""
-    names = [name for name in ZOO if not name.startswith("review-") and ZOO[name].input_shape == (32, 32, 3)]
-    assert len(names) == 12 and any(records(name) for name in names)
-    for name in names:
-        ((_, published, parameters, error, measured, epochs),) = rows("README.md", name)
-        network = ZOO[name]
-        assert parameters == f"{count_parameters(network.spec, network.input_shape, network.classes):,}"
-        assert (published, error) == (network.published_name, f"{network.published_error_percent:.2f}")
-        expected = ("", "")
-        if found := records(name):
-            (length, today), mean = max(found)
-            expected = (f"{mean:.2f}" if today else f"{mean:.2f} \\*", str(length))
-        assert (measured, epochs) == expected, name
+def test_the_tables_of_measured_errors_are_those_of_the_records():
+    program = runpy.run_path(str(ROOT / "results/tables.py"))
+    assert program["PAGES"] == ("README.md", "RESULTS.md")
+    for page in program["PAGES"]:
+        assert program["with_tables"](PAGES[page]) == PAGES[page], "python results/tables.py writes them anew"
+    (strided_c,) = (line for line in README.splitlines() if line.startswith("| strided-c |"))
+    summary = json.loads((ROOT / "results/fast/strided-c-cifar10-fast-lr0.02-seed0/summary.json").read_bytes())
+    assert f"| 10.19 | {summary['test_error']} | 40 |" in strided_c
 
 
 def test_both_commands_are_one_line_each_and_ci_runs_the_second():
