@@ -7,6 +7,7 @@ runs.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -125,6 +126,13 @@ def _fail(error: BaseException) -> int:
         message = one_line(error.format_message())
         if near := getattr(error, "possibilities", None):  # of an option; Typer's versions say it in other words
             message = f"No such option: {error.option_name}.{did_you_mean(near)}"
+        elif context and (extra := re.search(r"extra argument\S* \((\S+)\)", message)):
+            from allcnn.specs import ZOO
+
+            options = [
+                parameter.opts[0] for parameter in context.command.params if parameter.name in ("model", "models")
+            ]
+            message += f". Did you mean {options[0]} {extra[1]}?" if options and extra[1] in ZOO else ""
         complain(f"error: {message}\nTry: {command} --help")
         return 2
     if isinstance(error, OSError) and error.strerror:

@@ -20,8 +20,7 @@ SHOWN = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "results/README.md": "results/README.md",
-    "results/starts.csv": "results/starts.csv",
-    "results/starts-fast.csv": "results/starts-fast.csv",
+    **{f"results/{table.name}": f"results/{table.name}" for table in sorted((ROOT / "results").glob("*.csv"))},
 }
 
 
@@ -39,6 +38,8 @@ def on_page_markdown(markdown, page, config, files):
         markdown = markdown.replace(f"](../{source}", f"]({shown}")
         if place in SHOWN.values():
             markdown = markdown.replace(f"]({source}", f"]({shown}")
+    if place == SHOWN["RESULTS.md"]:  # runs' records are in the repository only; the page says how to make them
+        markdown = re.sub(r"\]\(results/[\w-]+\)", "](results/README.md)", markdown)
     return markdown.replace("](docs/", "](") if place in SHOWN.values() else markdown
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DEFAULT_CLASS_BIAS = 1.0
 # He's kernels keep the signal's size from layer to layer, forwards and backwards, for any width. The first layer
 # decides that size. All class values share the mean of the features below. At full size each step moves them too far
-# together, and the ReLUs die. At a tenth they live at the rates 0.05 and 0.01 (RESULTS.md, "Starts").
+# together, and the ReLUs die. At a tenth they live at the rates 0.05 and 0.01 (RESULTS.md).
 DEFAULT_INITIALIZER = "quiet_he_normal"
 #: The first layer's kernel under "quiet_he_normal", as a fraction of He's.
 QUIET = 0.1

@@ -275,7 +275,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         # Section 3.2.3 and Table 5; it gives no numbers of its own, so the schedule is CIFAR's.
         Recipe("large", preprocessing="center", augmentation="large", field=126),
-        # The paper's networks in a ninth of its image passes; what that gives is in RESULTS.md, "The recipe fast". Its
+        # The paper's networks in a ninth of its image passes; what that gives is in RESULTS.md. Its
         # first steps move all class values together by several units, so the biases must hold their ReLUs open.
         Recipe(
             "fast", length=40, optimizer="muon", learning_rate=0.02, schedule="linear", momentum=0.95,
@@ -285,7 +285,7 @@ RECIPES: dict[str, Recipe] = {
     )
 }  # fmt: skip
 
-# Measured with strided-b (RESULTS.md, "The digits" and "The recipe fast").
+# Measured with strided-b (RESULTS.md).
 _DIGITS: dict[str, Any] = {
     "learning_rate": 0.02,
     "length": 40,

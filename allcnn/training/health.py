@@ -12,7 +12,7 @@ from allcnn.runs.recipe import Recipe
 
 #: Cross-entropy this close to that of guessing, ln C, has learned nothing.
 PLATEAU = 0.01
-# No start that was measured took more than 400 steps of 50 images of CIFAR-10 (RESULTS.md, "Starts").
+# No start that was measured took more than 400 steps of 50 images of CIFAR-10 (RESULTS.md).
 _EPOCHS, _FEWEST_STEPS = 5, 1000
 
 
