@@ -21,7 +21,15 @@ import numpy as np
 from allcnn.backend import load_keras
 from allcnn.data.dataset import Dataset
 from allcnn.data.order import DRAWS
-from allcnn.device import PRECISIONS, Device, device_memory_peak, find_device, physical_memory, resolve_precision
+from allcnn.device import (
+    LONGEST_EXECUTION,
+    PRECISIONS,
+    Device,
+    device_memory_peak,
+    find_device,
+    physical_memory,
+    resolve_precision,
+)
 from allcnn.errors import InputError, Interrupted, one_of
 from allcnn.evaluation import BATCH_SIZE, probabilities
 from allcnn.models.parts import fitting_batch
@@ -43,8 +51,6 @@ _LEAST_STEPS = 5
 _GUESSED_FRACTION = 0.25
 _MOST_IMAGES_PER_SECOND_ON_CPU = 5_000
 _MOST_IMAGES_PER_SECOND = 50_000
-# An accelerator runs up to 50 steps a call, the largest such divisor of an epoch's steps.
-_STEPS_AT_ONCE = 50
 _MOST_IMAGES, _MOST_IMAGE_BYTES = 50_000, 256 << 20
 _PREDICTED_BATCHES = 4
 # Of images that lie in a field: CIFAR-10's.
@@ -286,8 +292,8 @@ def images_per_epoch(
     rate = min(_GUESSED_FRACTION * ceiling / max(operations_per_image, 1), fastest)
     most = min(_MOST_IMAGES, _MOST_IMAGE_BYTES // math.prod(image_shape))
     steps = int(min(rate * seconds / 3, most)) // batch_size
-    if steps > _STEPS_AT_ONCE:
-        steps -= steps % _STEPS_AT_ONCE
+    if steps > LONGEST_EXECUTION:
+        steps -= steps % LONGEST_EXECUTION
     return batch_size * max(steps, _LEAST_STEPS)
 
 
@@ -345,7 +351,11 @@ def _train(spec: Spec, data: Dataset, recipe: Recipe, precision: str, run: Path,
 
     stopper = keras.callbacks.LambdaCallback(on_epoch_end=stop_in_time)
     try:
-        train(spec, dataset=data, recipe=recipe, precision=precision, run_dir=run, devices=1, callbacks=[stopper])
+        # Noise cannot be learned, so that no epoch leaves guessing's loss.
+        train(
+            spec, dataset=data, recipe=recipe, precision=precision, run_dir=run, devices=1, patience=sys.maxsize,
+            callbacks=[stopper],
+        )  # fmt: skip
     except Interrupted:
         # The run's own message says how to go on with a folder that is gone by then.
         raise Interrupted("interrupted: nothing was kept.") from None

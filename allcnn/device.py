@@ -11,6 +11,8 @@ from typing import Any
 from allcnn.errors import InputError, one_of
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+# Where Linux says how much memory a container may take, of cgroups of version 2 and 1.
+_CONTAINERS_LIMIT = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,9 @@ def jit_compile(device: Device) -> bool:
 
 #: The largest training set, in bytes, that is kept on a GPU. CIFAR-10, whitened, takes 614 MB.
 IMAGES_ON_DEVICE_BYTES = 2 << 30
-# Enough that Python's millisecond or two between executions is lost among steps of a millisecond.
-_LONGEST_EXECUTION = 50
+#: The most steps in one execution on an accelerator. Enough that Python's millisecond or two between executions is
+#: lost among steps of a millisecond.
+LONGEST_EXECUTION = 50
 
 
 def keep_images_on_device(device: Device, image_bytes: int) -> bool:
@@ -127,7 +130,7 @@ def steps_per_execution(device: Device, *multiples: int) -> int:
     if device.kind == "cpu":
         return 1
     common = math.gcd(*multiples)
-    return max(steps for steps in range(1, _LONGEST_EXECUTION + 1) if common % steps == 0)
+    return max(steps for steps in range(1, LONGEST_EXECUTION + 1) if common % steps == 0)
 
 
 def random_integers(shape: tuple[int, ...], dtype: str, seed: Any) -> Any:
@@ -152,11 +155,17 @@ def random_integers(shape: tuple[int, ...], dtype: str, seed: Any) -> Any:
 
 
 def physical_memory() -> int:
-    """The machine's memory in bytes (16 GiB where the system does not say)."""
+    """The machine's memory in bytes, or the container's if that is less (16 GiB where the system does not say)."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
-        return 16 << 30
+        memory = 16 << 30
+    for limit in _CONTAINERS_LIMIT:
+        try:
+            memory = min(memory, int(limit.read_text()))
+        except (OSError, ValueError):  # not there, or "max"
+            pass
+    return memory
 
 
 def device_memory_peak() -> int | None:

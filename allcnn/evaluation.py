@@ -6,6 +6,7 @@ in metrics.csv and that of `allcnn eval` agree to the last digit on the same mac
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -106,7 +107,7 @@ def evaluate(
     """
     saved, data = None, images if isinstance(images, Dataset) else None
     if images is None or isinstance(images, str | PathLike):
-        saved, data = _opened_with_data(model, tests, data_dir=images)
+        saved, data = open_with_data(model, tests, data_dir=images)
     saved = saved or _opened(model)
     network = saved.model
     classes = network.output_shape[-1]
@@ -114,7 +115,6 @@ def evaluate(
         if labels is not None:
             raise InputError(f"labels were given beside the data set {data.name}, which has its own; leave them out.")
         images, labels = data.test_images, data.test_labels
-        check_images_fit(network, images)
         if saved.card:
             _refuse_other_classes(saved.path, saved.card.class_names, data.name, data.class_names)
         if classes != data.classes:
@@ -137,6 +137,8 @@ def evaluate(
         raise InputError(f"labels run from {labels.min()} to {labels.max()}; the model knows 0 to {classes - 1}.")
     check_tests(tests, saved.path, saved.card)
     names = tuple(class_names) if class_names else _class_names(saved, classes)
+    if len(names) != classes:
+        raise InputError(f"{len(names)} class names were given; the model knows {classes} classes.")
     chances = probabilities(network, images) if tests == 1 else mean_of_tests(saved, images, tests, probabilities)
     read = ~images.is_damaged()
     if not read.any():
@@ -144,44 +146,20 @@ def evaluate(
     return score(chances[read], labels[read], names, skipped=int(np.count_nonzero(~read)))
 
 
-def evaluate_saved(
-    path: str | PathLike[str],
-    dataset: str | None = None,
-    data_dir: str | Path | None = None,
-    image_size: int | None = None,
-    mirror: str | None = None,
-    stream: bool = False,
-    skip_damaged: bool = False,
-    tests: int = 1,
-) -> tuple[Evaluation, Dataset]:
-    """Measure a saved model on a test set; what is left out is the data the model was trained on.
-
-    Args:
-        path: of a .keras file or a run.
-        dataset, data_dir, image_size, mirror, stream, skip_damaged: where the images are; see `allcnn.load_data`.
-        tests: as in `evaluate`.
+def open_with_data(model: Model, tests: int = 1, **where: Any) -> tuple[SavedModel, Dataset]:
+    """An opened model, and the data that `load_own_data` gives for it and its arguments, found before Keras loads.
 
     Raises:
-        CheckpointError: `path` holds no model.
-        InputError: the data set's classes, the size of its images, or several tests do not fit the model.
+        CheckpointError: there is no such model.
+        InputError: the data set's classes, the size of its images, or so many tests do not fit the model.
         DataError: the images are missing or broken.
     """
-    saved, data = _opened_with_data(
-        path, tests, dataset=dataset, data_dir=data_dir, image_size=image_size, mirror=mirror, stream=stream,
-        skip_damaged=skip_damaged,
-    )  # fmt: skip
-    return evaluate(saved, data, tests=tests), data
-
-
-def _opened_with_data(model: Model, tests: int, **where: Any) -> tuple[SavedModel, Dataset]:
-    """An opened model, and a data set that fits it: `load_own_data`'s. It is found before Keras loads."""
     if isinstance(model, str | PathLike):
         path = find_model_file(model)
         card = read_card(path)
         check_tests(tests, path, card)
         data = load_own_data(path, card, **where)
-        load_keras()
-        return open_saved(path), data
+        return _opened(path), data
     saved = _opened(model)
     if saved.card is None:
         if where.get("data_dir") is None:
@@ -203,7 +181,12 @@ def load_own_data(
     stream: bool = False,
     skip_damaged: bool = False,
 ) -> Dataset:
-    """The data of a saved model, whose classes and image size must be the model's; see `evaluate_saved`."""
+    """The data set to measure a saved model on; what is left out is the data that it was trained on.
+
+    Args:
+        dataset, data_dir, image_size, mirror, stream, skip_damaged: as for `allcnn.load_data`. The classes and the
+            image size must be the model's.
+    """
     if card is None and dataset is None and data_dir is None:
         raise InputError(
             f"{path}: was not saved by allcnn, so it does not say which data it belongs to.\n"
@@ -214,7 +197,7 @@ def load_own_data(
         own = card.dataset if card.dataset in DATASETS else "cifar10"
         if data_dir is None and dataset in (None, card.dataset):
             data_dir = card.data_dir
-            if data_dir is not None and card.dataset in DATASETS and not Path(data_dir).exists():
+            if data_dir is not None and card.dataset in DATASETS and not os.path.exists(data_dir):
                 data_dir = None  # trained on another machine: look where data sets are kept on this one
         if dataset is None:
             # Of a folder given, what matters is what it holds.
@@ -238,6 +221,16 @@ def load_own_data(
                 f"{path}: takes images of {card.image_shape}; those of {data.source} are {data.image_shape}."
             )
     return data
+
+
+def is_data_of_training(card: ModelCard, data: Dataset) -> bool | None:
+    """Whether these are the images that a model was trained on, in their order.
+
+    None if that cannot be known: the model knows a digest of their pixels, and the images are streamed.
+    """
+    if card.streamed is False and data.streamed:
+        return None
+    return card.digest == (data.files_digest if card.streamed else data.digest)
 
 
 def predict(
@@ -265,8 +258,6 @@ def predict(
     named, wanted = _listed(images)
     # Where the card tells the size, an unreadable image is refused at once, not after Keras has loaded.
     pixels = _fitted(wanted, ResizeRule.of(card.resize, card.image_shape[0])) if card else None
-    if isinstance(model, Path):
-        load_keras()
     saved = _opened(model)
     shape = saved.model.input_shape
     if not takes_images(saved.model) or shape[1] is None or shape[1:] != (shape[1], shape[1], 3):
@@ -367,5 +358,6 @@ def _class_names(saved: SavedModel, classes: int) -> tuple[str, ...]:
 
 def _opened(model: Model) -> SavedModel:
     if isinstance(model, str | PathLike):
+        load_keras()
         return open_saved(model)
     return model if isinstance(model, SavedModel) else SavedModel(Path(model.name), model, None)

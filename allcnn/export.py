@@ -26,7 +26,16 @@ from allcnn.errors import AllcnnError, CheckpointError, InputError, install_hint
 from allcnn.evaluation import Model, takes_images
 from allcnn.files import atomic_folder, atomic_path, write_text
 from allcnn.hub_card import model_readme
-from allcnn.models.saved import CARD_MEMBER, ModelCard, SavedModel, find_model_file, in_short, open_saved, read_card
+from allcnn.models.saved import (
+    CARD_MEMBER,
+    ModelCard,
+    SavedModel,
+    default_output,
+    find_model_file,
+    in_short,
+    open_saved,
+    read_card,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -119,7 +128,7 @@ def _write_readme(model: Model, output: str | Path | None) -> Export:
         raise InputError(
             f"{file or 'the model'}: was not saved by allcnn; expected the .keras file or folder of a run."
         )
-    path = Path(output).expanduser() if output is not None else file.with_name("README.md")
+    path = Path(output).expanduser() if output is not None else default_output(file, "README.md")
     _refuse_what_is_there(path)
     text = model_readme(file, card)
     write_text(path, text)
@@ -147,7 +156,7 @@ def _check_output(kind: Format, file: Path | None, output: str | Path | None) ->
     if output is None:
         if file is None:
             raise InputError(f'output is missing; expected where to write, such as "{example}".')
-        path = file.with_suffix(kind.suffix) if kind.suffix else file.with_name(example)
+        path = default_output(file, f"{file.stem}{kind.suffix}" if kind.suffix else example)
     else:
         path = Path(output).expanduser()
     if kind.suffix and path.suffix.lower() != kind.suffix:

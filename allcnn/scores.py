@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from allcnn.errors import InputError
 from allcnn.tables import Column, html, tabulate, value
 
 #: With more classes than this the top-5 error is measured too.
@@ -76,8 +77,14 @@ class Evaluation:
 
 
 def score(chances: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...], skipped: int = 0) -> Evaluation:
-    """Hold probabilities (n, classes) against labels (n,); the guess is the likeliest class, of equals the first."""
+    """Hold probabilities (n, classes) against labels (n,); the guess is the likeliest class, of equals the first.
+
+    Raises:
+        InputError: a probability is no number, as of a network that diverged.
+    """
     count, classes = chances.shape
+    if not np.isfinite(chances).all():
+        raise InputError("the model gives probabilities that are no numbers; its weights have diverged.")
     guesses = chances.argmax(axis=1)
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (labels, guesses), 1)

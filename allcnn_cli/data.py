@@ -108,6 +108,8 @@ def data(
             dataset, data_dir, image_size=image_size, mirror=mirror, stream=stream or check, skip_damaged=skip_damaged
         )
         damaged = loaded.damaged_files() if check else None
+        if damaged:
+            samples = None  # some of them may be among these
         if samples is not None:
             shown = _write_samples(loaded, samples, preprocessing, augmentation, field)
     document = _describe(loaded)

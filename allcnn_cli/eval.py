@@ -52,17 +52,18 @@ def evaluate(
 
     choose_backend(backend)
     with only_results_on_stdout(), waiting("evaluating"):
-        from allcnn.evaluation import evaluate_saved
-        from allcnn.models.saved import find_model_file, read_card
+        from allcnn.evaluation import evaluate as evaluate_model
+        from allcnn.evaluation import is_data_of_training, open_with_data
 
-        path = find_model_file(saved)
-        card = read_card(path)
-        evaluation, data = evaluate_saved(
-            path, dataset, data_dir, image_size, mirror, stream=stream, skip_damaged=skip_damaged, tests=tests
-        )
+        opened, data = open_with_data(
+            saved, tests, dataset=dataset, data_dir=data_dir, image_size=image_size, mirror=mirror, stream=stream,
+            skip_damaged=skip_damaged,
+        )  # fmt: skip
+        path, card = opened.path, opened.card
+        evaluation = evaluate_model(opened, data, tests=tests)
         _note_unfinished(path)
-        same_data = card is None or card.digest == data.digest
-        if card is not None and not same_data:
+        same_data = is_data_of_training(card, data) if card else None
+        if card is not None and same_data is False:
             complain(
                 "note: these images, or their order, are not those of the training: their digest is "
                 f"{data.digest[:12]}, the model's {card.digest[:12]}."
@@ -74,7 +75,7 @@ def evaluate(
             "dataset": data.name,
             "source": data.source,
             "digest": data.digest,
-            "same_data_as_trained": same_data if card else None,
+            "same_data_as_trained": same_data,
             "tests": tests,
             **evaluation.as_dict(),
         }

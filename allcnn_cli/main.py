@@ -16,14 +16,14 @@ from typing import Annotated, Any
 import typer
 
 from allcnn.backend import leave_out_optional_imports
-from allcnn.errors import AllcnnError, did_you_mean
+from allcnn.errors import AllcnnError, did_you_mean, one_line
 from allcnn.waiting import show_waiting
 from allcnn_cli.bench import bench
 from allcnn_cli.data import data
 from allcnn_cli.eval import evaluate
 from allcnn_cli.export import export
 from allcnn_cli.options import Command, Group, RayCommand
-from allcnn_cli.output import complain, one_line
+from allcnn_cli.output import complain
 from allcnn_cli.params import params
 from allcnn_cli.predict import predict
 from allcnn_cli.report import report
@@ -123,7 +123,7 @@ def _fail(error: BaseException) -> int:
     if isinstance(error, _UsageError):
         context = getattr(error, "ctx", None)
         command = context.command_path if context else _NAME
-        message = one_line(error.format_message())
+        message = one_line(error.format_message())[:300]
         if near := getattr(error, "possibilities", None):  # of an option; Typer's versions say it in other words
             message = f"No such option: {error.option_name}.{did_you_mean(near)}"
         elif context and (extra := re.search(r"extra argument\S* \((\S+)\)", message)):
@@ -139,6 +139,6 @@ def _fail(error: BaseException) -> int:
         where = f"{error.filename}: " if error.filename is not None else ""
         complain(f"error: {where}{error.strerror}.")
         return 1
-    complain(f"unexpected {type(error).__name__}: {one_line(str(error))}")
+    complain(f"unexpected {type(error).__name__}: {one_line(error)[:300]}")
     complain("ALLCNN_DEBUG=1 shows where it happened.")
     return 1

@@ -154,7 +154,10 @@ Backend = Annotated[
     ),
 ]
 Wide = Annotated[bool, typer.Option("--wide", help="Show all columns, also those that 80 characters have no room for.")]
-SavedModel = Annotated[Path, typer.Argument(metavar="CKPT|RUN", help="A .keras file, or the folder of a run.")]
+SavedModel = Annotated[
+    Path,
+    typer.Argument(metavar="CKPT|RUN", help="A .keras file, the folder of a run, or pretrained, which comes along."),
+]
 
 # Of a saved model, what is left out is what it was trained with.
 OwnDataset = Annotated[str | None, _dataset("the model's")]

@@ -36,13 +36,6 @@ def legible(text: str) -> str:
     return "".join(one if one.isprintable() or one in "\n\t" else repr(one)[1:-1] for one in text)
 
 
-def one_line(text: str) -> str:
-    """The first line of a message, of a readable length."""
-    lines = text.strip().splitlines()
-    first = lines[0] if lines else ""
-    return first if len(first) <= 300 else f"{first[:297]}..."
-
-
 @contextmanager
 def only_results_on_stdout() -> Iterator[None]:
     """Send to standard error whatever a library prints inside the block, so that standard output is ours alone."""

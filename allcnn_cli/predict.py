@@ -7,15 +7,19 @@ from typing import Annotated
 
 import typer
 
+from allcnn.errors import InputError
 from allcnn.waiting import waiting
 from allcnn_cli import options
-from allcnn_cli.output import only_results_on_stdout, percent, show_json, show_table
+from allcnn_cli.output import complain, only_results_on_stdout, percent, show_json, show_table
 
 
 def predict(
-    saved: options.SavedModel,
-    images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE|DIR", help="Image files of any size, or folders of them.")
+    given: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="[MODEL] IMAGE",
+            help="A .keras file or a run's folder, if not the model that comes along; then image files, or folders.",
+        ),
     ],
     top: Annotated[int, options.option("--top", min=1, metavar="N", help="How many classes to show for an image.")] = 5,
     as_json: options.Json = False,
@@ -23,9 +27,11 @@ def predict(
 ) -> None:
     """Show the likeliest classes of images.
 
-    Each is brought to the network's size as in training.
+    Each is brought to the network's size as in training. Without a model
+    all-c answers, trained on CIFAR-10's ten classes, which comes along.
 
     Examples:
+      allcnn predict cat.jpg
       allcnn predict runs/strided-a-cifar10-paper-lr0.05-seed0 cat.jpg --top 3
       allcnn predict runs/strided-a-cifar10-paper-lr0.05-seed0 ~/photos --json
     """
@@ -33,13 +39,18 @@ def predict(
 
     choose_backend(backend)
     with only_results_on_stdout(), waiting("looking at the images"):
-        from allcnn.errors import printable
+        from allcnn.errors import first_of, printable
         from allcnn.evaluation import predict as predict_images
         from allcnn.models.saved import find_model_file, read_card
 
+        saved, images = _model_and_images(given)
         path = find_model_file(saved)
         card = read_card(path)
         predictions = predict_images(path, images, top)
+        if saved not in given and card is not None:
+            complain(
+                f"note: {card.model}, trained on {card.dataset}, answers; it knows {first_of(card.class_names, 10)}."
+            )
     if as_json:
         show_json(
             {
@@ -63,3 +74,19 @@ def predict(
         for rank, (name, probability) in enumerate(prediction.classes)
     ]
     show_table(("image", "class", "probability %"), rows, left=2)
+
+
+def _model_and_images(given: list[Path]) -> tuple[Path, list[Path]]:
+    """The model, the one that comes along if none is named, and the images. Raises InputError if there are none."""
+    from allcnn.data.folders import image_files
+    from allcnn.data.images import IMAGE_SUFFIXES
+    from allcnn.models.saved import MODEL_FILE, PRETRAINED
+
+    first, *others = given
+    is_model = first.suffix == ".keras" or (first / MODEL_FILE).is_file()
+    is_image = first.suffix.lower() in IMAGE_SUFFIXES or not is_model and first.is_dir() and image_files(first)
+    if others and not is_image:
+        return first, others
+    if is_model:
+        raise InputError(f"{first}: is a model; expected images after it, such as: allcnn predict {first} photo.jpg")
+    return Path(PRETRAINED), given

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def visualize(
-    saved: options.SavedModel,
+    saved: options.SavedModel = Path("pretrained"),
     layer: Annotated[
         str | None, options.option("--layer", metavar="NAME", help="The strongest patches of a layer's units: conv6.")
     ] = None,
@@ -70,9 +70,11 @@ def visualize(
     """Draw what a trained network learned, as the paper's figures do.
 
     All figures that the network has; or the strongest patches of one layer;
-    or every method on images of your own.
+    or every method on images of your own. Without a model: of all-c, trained
+    on CIFAR-10, which comes along.
 
     Examples:
+      allcnn visualize --image cat.jpg
       allcnn visualize runs/strided-a-cifar10-paper-lr0.05-seed0 -o figures
       allcnn visualize ckpt.keras --layer conv3 --units 0-9 --top 10 -o figures
       allcnn visualize ckpt.keras --image cat.jpg --random-weights

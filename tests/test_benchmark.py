@@ -123,6 +123,15 @@ def test_noise_is_a_data_set_that_is_the_same_every_time() -> None:
     assert noise_images(30).max() == 255 and noise_images(30).min() == 0
 
 
+def test_noise_is_trained_on_for_as_long_as_asked(monkeypatch, small_products) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(
+        allcnn.benchmark, "train", lambda *network, patience, **more: asked.append(patience) or train(*network, **more)
+    )
+    benchmark(SMALL, seconds=0.1, batch_size=10)
+    assert asked and min(asked) > 10**6
+
+
 @pytest.mark.backends
 def test_a_small_network_through_the_real_pipeline(small_products) -> None:
     lines: list[str] = []

@@ -74,8 +74,13 @@ def test_a_system_that_does_not_describe_its_processor(tmp_path, monkeypatch) ->
     assert device.cpu_multiplies_bfloat16() is False
 
 
-def test_memory_is_a_plausible_number_of_bytes() -> None:
+def test_memory_is_a_plausible_number_of_bytes(monkeypatch, tmp_path) -> None:
+    limits = [tmp_path / name for name in ("none", "unlimited", "container")]
+    limits[1].write_text("max\n")
+    monkeypatch.setattr(device, "_CONTAINERS_LIMIT", limits)
     assert 1 << 28 < device.physical_memory() < 1 << 50
+    limits[2].write_text(f"{1 << 27}\n")
+    assert device.physical_memory() == 1 << 27
 
 
 @pytest.mark.parametrize(

@@ -244,6 +244,20 @@ def test_a_folder_is_a_data_set(colours, colour_folders, tmp_path) -> None:
         evaluate(path, tmp_path / "nowhere")
 
 
+def test_keras_is_settled_before_any_saved_model_is_opened(saved_colours, monkeypatch) -> None:
+    settled: list[bool] = []
+    monkeypatch.setattr("allcnn.evaluation.load_keras", lambda: settled.append(True))
+    for call in (lambda: evaluate(saved_colours, IMAGES, LABELS), lambda: predict(saved_colours, IMAGES)):
+        settled.clear()
+        call()
+        assert settled
+
+
+def test_names_for_other_classes_than_the_models_are_refused(colours) -> None:
+    with pytest.raises(InputError, match="2 class names were given; the model knows 3 classes"):
+        evaluate(colours, IMAGES, LABELS, class_names=("a", "b"))
+
+
 def test_folders_are_seen_in_the_order_of_names(saved_colours, colour_folders) -> None:
     found = predict(saved_colours, [colour_folders / "test", colour_folders / "train" / "red" / "0.png"], top=1)
     names = ["blue/0.png", "green/0.png", *(f"red/{index}.png" for index in range(4))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from allcnn.errors import InputError
 from allcnn.scores import FEW_CLASSES, score
 
 
@@ -31,6 +32,11 @@ def test_no_top5_error_with_few_classes():
     assert FEW_CLASSES == 10
     assert score(np.eye(10, dtype=np.float32), np.arange(10), names(10)).top5_error_percent is None
     assert score(np.eye(11, dtype=np.float32), np.arange(11), names(11)).top5_error_percent == 0
+
+
+def test_a_network_that_diverged_has_no_error():
+    with pytest.raises(InputError, match="probabilities that are no numbers"):
+        score(np.full((2, 12), np.nan, np.float32), np.zeros(2, int), names(12))
 
 
 def test_what_was_left_out_is_counted():

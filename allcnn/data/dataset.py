@@ -14,7 +14,7 @@ import numpy as np
 
 from allcnn.data.images import ResizeRule, fits_memory
 from allcnn.data.layouts import CLASSES
-from allcnn.data.streamed import EncodedImages, Images, StreamedImages, as_images, part_of
+from allcnn.data.streamed import EncodedImages, Images, StreamedImages, as_images
 from allcnn.errors import DataError, first_of, printable
 from allcnn.tables import facts_html
 
@@ -53,8 +53,8 @@ class Dataset:
     layout: str
     #: What brought the images to their size: "none", or the rule of `allcnn.data.images`.
     resize: str
-    #: The digest of a data set that is not read for it (`files_digest`); None: it is over the pixels.
-    stated_digest: str | None = None
+    #: The digest of the files that the images come from (`files_digest`), if they were listed.
+    files_digest: str | None = None
     #: The folder to load it from again, if it was found by a name that is not enough for that.
     found_in: str | None = None
 
@@ -126,7 +126,7 @@ class Dataset:
         count = len(self.test_images)
         held = max(1, min(count, HELD_BYTES // math.prod(self.image_shape))) if self.streamed else count
         chosen = np.arange(held) * count // held
-        return part_of(self.test_images, chosen)[:], self.test_labels[chosen]
+        return as_images(self.test_images).part(chosen)[:], self.test_labels[chosen]
 
     @cached_property
     def digest(self) -> str:
@@ -135,8 +135,8 @@ class Dataset:
         The same images in the same order give the same digest, whatever layout they were read from. The digest of a
         streamed data set is over its files' names, labels and sizes (`files_digest`).
         """
-        if self.stated_digest is not None:
-            return self.stated_digest
+        if self.streamed and self.files_digest is not None:
+            return self.files_digest
         sha256 = hashlib.sha256()
         for images, labels in ((self.train_images, self.train_labels), (self.test_images, self.test_labels)):
             images = images[:]
@@ -176,11 +176,11 @@ class Listing:
         count = len(self.train) + len(self.test)
         train, test = (StreamedImages.all_of(split, rule, skip_damaged) for split in (self.train, self.test))
         if stream or skip_damaged or rule.shorter_side != rule.size or not fits_memory(count, rule.size):
-            return self._dataset(train, test, str(rule), self.digest)
+            return self._dataset(train, test, str(rule))
         pixels = train[:], test[:]
-        return self._dataset(*pixels, str(rule) if train.any_resized or test.any_resized else "none", None)
+        return self._dataset(*pixels, str(rule) if train.any_resized or test.any_resized else "none")
 
-    def _dataset(self, train: Images, test: Images, resize: str, digest: str | None) -> Dataset:
+    def _dataset(self, train: Images, test: Images, resize: str) -> Dataset:
         return Dataset(
             name=self.name,
             train_images=train,
@@ -191,7 +191,7 @@ class Listing:
             source=self.source,
             layout=self.layout,
             resize=resize,
-            stated_digest=digest,
+            files_digest=self.digest,
         )
 
 
@@ -220,8 +220,11 @@ def published_name(classes: tuple[str, ...]) -> str | None:
 
 
 def check_class_names(names: Iterable[str], source: str) -> None:
-    """Raise DataError for a name that tables, CSV and JSON files and terminals cannot hold as it is."""
+    """Raise DataError for a name that two classes have, or that tables, files and terminals cannot hold as it is."""
+    names = list(names)
     for name in names:
+        if names.count(name) > 1:
+            raise DataError(f'{source}: {names.count(name)} classes are named "{printable(name)}"; expected one.')
         if not 1 <= len(name) <= _LONGEST_NAME or any(unicodedata.category(letter) in _NOT_IN_NAMES for letter in name):
             raise DataError(
                 f'{source}: a class is named "{printable(name[:_LONGEST_NAME])}"; expected 1 to {_LONGEST_NAME} '

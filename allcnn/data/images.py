@@ -6,10 +6,10 @@ Training and prediction share these functions, so that a network sees an image t
 from __future__ import annotations
 
 import logging
-import os
 import re
 import threading
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from allcnn.backend import hold_standard_error
+from allcnn.device import physical_memory
 from allcnn.errors import DataError, InputError, is_whole, printable
 from allcnn.files import open_file
 
@@ -31,8 +32,6 @@ LARGEST_SIZE = 4096
 
 # Pillow logs some of what it then raises; where nobody listens, Python would print it.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
-
-_one_at_a_time = threading.Lock()
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -149,12 +148,12 @@ def check_image_size(image_size: int) -> None:
 
 def fits_memory(count: int, size: int) -> bool:
     """Whether `count` images of (size, size, 3) uint8 can be held: in half of this machine's memory."""
-    return count * size * size * 3 <= _memory_limit()
+    return count * size * size * 3 <= physical_memory() // 2
 
 
 def check_memory(count: int, size: int, source: str) -> None:
     """Raise DataError, with the figures, where `count` images of (size, size, 3) uint8 cannot be held."""
-    needed, limit = count * size * size * 3, _memory_limit()
+    needed, limit = count * size * size * 3, physical_memory() // 2
     if not fits_memory(count, size):
         raise DataError(
             f"{source}: {count:,} images of {size} x {size} need {needed / 2**30:.1f} GiB; at most "
@@ -163,20 +162,14 @@ def check_memory(count: int, size: int, source: str) -> None:
         )
 
 
-def _memory_limit() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, OSError, ValueError):  # not on every system
-        return 8 * 2**30
-
-
 def _decode(image: Image.Image) -> None:
     if image.format != "TIFF":
         image.load()
         return
     failure = None
-    # Of a damaged file libtiff writes lines of its own to standard error, which is the whole process's.
-    with _one_at_a_time, hold_standard_error():
+    # Of a damaged file libtiff writes lines of its own to standard error. That is the whole process's: where threads
+    # decode, others' lines would be held back with them.
+    with hold_standard_error() if threading.current_thread() is threading.main_thread() else nullcontext():
         try:
             image.load()
         except Exception as error:

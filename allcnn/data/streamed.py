@@ -239,11 +239,6 @@ def as_images(images: object) -> ImageStack:
     return images if isinstance(images, ImageStack) else HeldImages(np.asarray(images))
 
 
-def part_of(images: Images, indices: np.ndarray) -> ImageStack:
-    """Some of the images, in the given order (`ImageStack.part`)."""
-    return as_images(images).part(indices)
-
-
 @cache
 def _threads() -> ThreadPoolExecutor:
     """One for the process: Pillow decodes and scales without holding Python's lock."""

@@ -67,9 +67,9 @@ def find_prepared(name: str, data_dir: str | Path | None = None) -> Path:
     Raises:
         DataError: it is not there; the message says how to prepare it.
     """
-    if data_dir is not None and holds_prepared(Path(data_dir)):
-        return Path(data_dir)
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    if data_dir is not None and holds_prepared(root):
+        return root
     plain, _, version = name.partition(":")
     try:
         found = [path for path in (root / plain).glob(version or "*") if plain and holds_prepared(path)]

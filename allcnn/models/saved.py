@@ -22,11 +22,16 @@ from typing import TYPE_CHECKING, Any
 from allcnn.backend import import_keras_quietly
 from allcnn.errors import CheckpointError, InputError
 from allcnn.files import SEAL_BYTES, atomic_path, cache_folder, check_seal, read_file, seal_of
+from allcnn.specs import ZOO
 
 if TYPE_CHECKING:
     import keras
 
 MODEL_FILE = "model.keras"
+#: Names the model that comes with the package: `all-c`, trained on CIFAR-10 by the recipe `fast`.
+PRETRAINED = "pretrained"
+#: Its run's folder, with the record and a card.
+PRETRAINED_RUN = Path(__file__).parents[1] / "pretrained"
 #: The model's card, beside Keras's own members.
 CARD_MEMBER = "allcnn.json"
 _CONFIG_MEMBER = "config.json"
@@ -70,6 +75,8 @@ class ModelCard:
     data_dir: str | None = None
     #: The recipe's; None in older models, which do not say.
     augmentation: str | None = None
+    #: Whether the digest is that of the files, not of the pixels; None in older models, which do not say.
+    streamed: bool | None = None
     version: int = 1
 
 
@@ -103,8 +110,8 @@ def load_model(path: str | PathLike[str]) -> keras.Model:
     """Load a saved model in Keras's safe mode: raw RGB images -> class probabilities.
 
     Args:
-        path: a .keras file, a run (its folder, or what `allcnn.train` returned), or "hf://OWNER/NAME", a model on the
-            Hugging Face Hub (`fetch_from_hub`).
+        path: a .keras file, a run (its folder, or what `allcnn.train` returned), "pretrained" or "all-c", the one that
+            comes with the package, or "hf://OWNER/NAME", a model on the Hugging Face Hub (`fetch_from_hub`).
 
     Raises:
         CheckpointError: there is no such file, it is damaged, it is not a Keras model, or it asks for other classes
@@ -141,7 +148,7 @@ def open_saved(path: str | PathLike[str]) -> SavedModel:
 
 
 def find_model_file(path: str | PathLike[str]) -> Path:
-    """The .keras file that a path means: itself, `model.keras` in a run folder, or a fetched one.
+    """The .keras file that a path means: itself, `model.keras` in a run folder, the package's, or a fetched one.
 
     Raises:
         CheckpointError: there is none.
@@ -150,13 +157,21 @@ def find_model_file(path: str | PathLike[str]) -> Path:
     if on_hub := _ON_HUB.fullmatch(fspath(path)):
         return fetch_from_hub(on_hub.group(1))
     path = Path(path).expanduser()
+    if not path.exists() and str(path) in (PRETRAINED, "all-c"):
+        path = PRETRAINED_RUN
     if path.is_dir():
         if not (path / MODEL_FILE).is_file():
             raise CheckpointError(f"{path}: {_why_no_model(path)}")
         path = path / MODEL_FILE
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; expected a .keras file or a run folder.")
+        untrained = f"\nOf the networks only all-c comes trained: {PRETRAINED}." if str(path) in ZOO else ""
+        raise CheckpointError(f"{path}: no such file; expected a .keras file or a run folder.{untrained}")
     return path
+
+
+def default_output(file: Path, name: str) -> Path:
+    """Where what is made of a model goes if nobody says: beside it; of the package's, into the current folder."""
+    return Path(name) if file.parent == PRETRAINED_RUN else file.with_name(name)
 
 
 def _why_no_model(folder: Path) -> str:
@@ -269,8 +284,8 @@ def _card(fields: dict[str, Any]) -> ModelCard:
     names = tuple(str(name) for name in fields.pop("class_names"))
     card = ModelCard(image_shape=(height, width, channels), class_names=names, **fields)
     for field, value in asdict(card).items():
-        optional = None if field in ("data_dir", "augmentation") else str
-        if not isinstance(value, int if field in ("parameters", "version") else str | tuple | optional):
+        kinds: Any = int if field in ("parameters", "version") else bool if field == "streamed" else str | tuple
+        if not (isinstance(value, kinds) or value is None and field in ("data_dir", "augmentation", "streamed")):
             raise ValueError(f"{field} is {value!r:.40}")
     if card.version != 1:
         raise ValueError(f"it is of version {card.version}, expected 1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -142,7 +143,7 @@ def inspect(run: CollectedRun, loaded: dict[tuple[object, ...], Dataset]) -> Ins
     key = (card.dataset, card.data_dir, card.image_shape, card.class_names)
     if key not in loaded:
         loaded.clear()  # memory may hold one data set, not two
-        given = card.data_dir is not None and Path(card.data_dir).exists()
+        given = card.data_dir is not None and os.path.exists(card.data_dir)
         if card.dataset in CLASSES and not given and find_kept(card.dataset) is None:
             raise DataError(f"{card.dataset} is not on this machine any more where it was kept.")
         loaded[key] = load_own_data(path, card)

@@ -41,9 +41,9 @@ class Preprocessing:
                 f"cannot fit the preprocessing {self.kind} to an array of shape {images.shape}; "
                 "expected (images, height, width, 3) with at least one image."
             )
+        self._fit(images)
         _, height, width, channels = images.shape
         self.image_shape = (height, width, channels)
-        self._fit(images)
         return self
 
     def restore(self, image_shape: tuple[int, int, int], arrays: dict[str, np.ndarray]) -> Preprocessing:
@@ -181,6 +181,7 @@ def channel_statistics(images: Images) -> tuple[np.ndarray, np.ndarray]:
         block = block.reshape(-1, 3).astype(np.float64)
         total += block.sum(axis=0)
         squares += np.square(block).sum(axis=0)
-    values = images.shape[0] * images.shape[1] * images.shape[2]
+    # Damaged images that are passed over were black, and added nothing.
+    values = np.count_nonzero(~as_images(images).is_damaged()) * images.shape[1] * images.shape[2]
     mean = total / values
     return mean, np.sqrt(np.maximum(squares / values - mean**2, 0.0))

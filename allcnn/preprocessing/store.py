@@ -58,15 +58,16 @@ def fit_preprocessing(kind: str, images: Images) -> Preprocessing:
     images = as_images(images).to_fit()
     if kind != "gcn-zca":
         return preprocessing.adapt(images)
-    images = images[:]
-    path = cache_folder() / "preprocessing" / f"{kind}-{_FIT}-{images_digest(images)[:24]}.h5"
+    pixels = images[:]
+    pixels = pixels[~images.is_damaged()]
+    path = cache_folder() / "preprocessing" / f"{kind}-{_FIT}-{images_digest(pixels)[:24]}.h5"
     try:
         cached = load_preprocessing(path)
-        if cached.kind == kind and cached.fitted_shape() == images.shape[1:]:
+        if cached.kind == kind and cached.fitted_shape() == pixels.shape[1:]:
             return cached
     except (CheckpointError, OSError):
         pass
-    preprocessing.adapt(images)
+    preprocessing.adapt(pixels)
     try:
         save_preprocessing(preprocessing, path)
     except OSError:

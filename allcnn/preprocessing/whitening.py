@@ -67,18 +67,11 @@ class ZCAWhitening(Preprocessing):
         self.mean = np.zeros(0)
         self.matrix = np.zeros((0, 0))
 
-    def adapt(self, images: Images) -> Preprocessing:
-        """Fit to training images (n, height, width, 3), 0..255, streaming: memory grows with the image's size only.
-
-        Raises:
-            InputError: the (values x values) matrix would not fit; the message gives its size.
-        """
-        refuse_large(math.prod(images.shape[1:]))
-        return super().adapt(images)
-
     def _fit(self, images: Images) -> None:
-        images = images[:]
+        """Streaming: memory grows with the image's size only. Raises InputError if the matrix would not fit."""
         dimensions = math.prod(images.shape[1:])
+        refuse_large(dimensions)
+        images = images[:]
         if len(images) < dimensions:
             rows = contrast_normalize(images.reshape(len(images), -1))
             self.mean, matrix = whitening_from_few(rows)

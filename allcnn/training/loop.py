@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from allcnn.data.pipeline import BatchOrder, training_batches
-from allcnn.data.streamed import Images, part_of
+from allcnn.data.streamed import Images, as_images
 from allcnn.device import (
     Device,
     find_device,
@@ -229,7 +229,7 @@ class TrainingLoop:
         if test.top5_error_percent is not None:
             figures["test_top5_error"] = test.top5_error_percent
         if len(held):
-            held_out = evaluate(self.final, part_of(data.train_images, held), data.train_labels[held])
+            held_out = evaluate(self.final, as_images(data.train_images).part(held), data.train_labels[held])
             figures["validation_error"] = held_out.error_percent
         return figures
 
@@ -340,7 +340,7 @@ class TrainingLoop:
     def training_images(self) -> Images:
         """The raw images to train on: those not held out."""
         plan = self.plan
-        return part_of(plan.data.train_images, plan.kept) if len(plan.held) else plan.data.train_images
+        return as_images(plan.data.train_images).part(plan.kept) if len(plan.held) else plan.data.train_images
 
     @waiting("preprocessing the images")
     def _images(self, preprocessing: Preprocessing) -> Images | None:

@@ -170,6 +170,7 @@ def model_card(plan: RunPlan) -> ModelCard:
         spec=str(plan.spec),
         dataset=plan.data.name,
         digest=plan.data.digest,
+        streamed=plan.data.streamed,
         class_names=plan.data.class_names,
         image_shape=plan.data.image_shape,
         resize=plan.data.resize,

@@ -10,7 +10,7 @@ import numpy as np
 
 from allcnn.backend import load_keras
 from allcnn.data.images import ResizeRule, read_image
-from allcnn.errors import InputError, one_of
+from allcnn.errors import DataError, InputError, one_of
 from allcnn.evaluation import load_own_data
 from allcnn.models.saved import find_model_file, open_saved, read_card
 from allcnn.visualize import paper
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import keras
 
 FIGURES = ("2", "3", "4", "5", "6", "review-3", "review-4")
+# Drawn from the weights alone.
+_WITHOUT_IMAGES = ("2", "review-4")
 # Images in the figures that compare methods.
 _COMPARED = 4
 
@@ -59,7 +61,8 @@ def draw_saved(
         figures: which of `FIGURES`, as a sequence or joined by commas.
         random_weights: beside each picture the same one from a network of shuffled weights.
         form: "png" or "pdf".
-        dataset, data_dir, image_size, mirror: the images, by default those that the model was trained on.
+        dataset, data_dir, image_size, mirror: the images, by default those that the model was trained on. If they are
+            nowhere, and no figure was asked for by name, those are drawn that need none: 2 and review-4.
         announce: called with lines worth telling a person.
 
     Returns:
@@ -89,7 +92,15 @@ def draw_saved(
         raise InputError(f"{folder}: is a file; expected a folder for the figures (--output).")
     rule = ResizeRule.of(card.resize, card.image_shape[0])
     pixels = np.stack([rule.centre(read_image(image)) for image in images]) if images else None
-    data = load_own_data(path, card, dataset, data_dir, image_size, mirror) if pixels is None else None
+    asked = wanted or list(FIGURES)
+    data, missing = None, None
+    if pixels is None and (layer is not None or not set(asked) <= set(_WITHOUT_IMAGES)):
+        try:
+            data = load_own_data(path, card, dataset, data_dir, image_size, mirror)
+        except DataError as error:
+            if layer is not None or wanted is not None or data_dir is not None:
+                raise
+            missing = error
     load_keras()
     network = paper.TrainedNetwork(open_saved(path))
     untrained = with_random_weights(network.model) if random_weights else None
@@ -98,8 +109,9 @@ def draw_saved(
         file = folder / f"images-{(layer or 'classes').replace('/', '-')}.{form}"
         names = [str(image) for image in images]
         return [paper.methods_compared(network, pixels, names, file, "images", layer, unit, untrained)]
-    assert data is not None  # noqa: S101  (there are no images of one's own)
-    test_images, labels = data.test_set_in_memory()
+    test_images, labels = np.empty((0, *card.image_shape), np.uint8), np.empty(0, np.int64)
+    if data is not None:
+        test_images, labels = data.test_set_in_memory()
     if layer is not None:
         file = folder / f"patches-{layer.replace('/', '-')}-{method}.{form}"
         return [
@@ -110,10 +122,16 @@ def draw_saved(
             f"Figure 6 shows a network that was trained with max-pooling; {network.name} has no max-pooling.\n"
             "Ask for --figures 5: the same of this network, also with max-pooling put in after training."
         )
-    drawn: list[Drawn] = []
     # Figures 4 and 5 compare with switches put in for strides, 6 is of networks trained with max-pooling.
     others = {"2", "4", "5"} if network.has_max_pooling() else {"6"}
-    for figure in wanted or [figure for figure in FIGURES if figure not in others]:
+    if wanted is None:
+        asked = [figure for figure in FIGURES if figure not in others]
+    if missing is not None:
+        left = [figure for figure in asked if figure not in _WITHOUT_IMAGES]
+        announce(f"figures {', '.join(left)} show test images, which are not here, and are left out: {missing}")
+        asked = [figure for figure in asked if figure in _WITHOUT_IMAGES]
+    drawn: list[Drawn] = []
+    for figure in asked:
         announce(f"drawing figure {figure} ...")
         try:
             drawn += _draw_figure(figure, network, test_images, labels, folder, form, method, top, untrained)

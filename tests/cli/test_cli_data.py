@@ -74,7 +74,7 @@ def test_check_reads_everything_and_names_what_is_damaged(allcnn, tmp_path, monk
     bad.write_bytes(b"none")
     refused = allcnn("data", photos)
     assert refused.code == 2 and refused.err.startswith(f"error: {bad}: not an image")
-    checked = allcnn("data", photos, "--check")
+    checked = allcnn("data", photos, "--check", "--samples", tmp_path / "samples.png")
     assert checked.code == 1
     assert "damaged   1 files" in checked.out and str(bad) in checked.out
     monkeypatch.chdir(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,9 +94,20 @@ def test_the_folder_is_called_as_it_was_given(pets, tmp_path, monkeypatch):
     assert load_data(data_dir=".").name == "pets"
 
 
+@pytest.mark.parametrize("name", ["digits", "cifar10", "imagenet"])
+def test_a_published_name_is_not_that_of_other_images(pets, name):
+    assert load_data(data_dir=pets.rename(pets.parent / name)).name == f"{name}-folder"
+
+
+def test_two_classes_of_one_name_are_refused(pets):
+    data = load_data(data_dir=pets)
+    with pytest.raises(DataError, match='2 classes are named "dog"; expected one'):
+        replace(data, class_names=("dog", "dog"))
+
+
 def test_more_images_than_memory_are_streamed(pets, monkeypatch):
     assert not load_data(data_dir=pets).streamed
-    monkeypatch.setattr("allcnn.data.images._memory_limit", lambda: 6 * 32 * 32 * 3 - 1)
+    monkeypatch.setattr("allcnn.data.images.physical_memory", lambda: 2 * (6 * 32 * 32 * 3 - 1))
     data = load_data(data_dir=pets)
     assert data.streamed
     assert sorted(data.train_images[:][:, 0, 0, 0].tolist()) == [1, 2, 3, 4]

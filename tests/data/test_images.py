@@ -82,7 +82,7 @@ def test_image_size_is_checked(size):
 
 
 def test_more_images_than_memory(monkeypatch):
-    monkeypatch.setattr(images, "_memory_limit", lambda: 2**30)
+    monkeypatch.setattr(images, "physical_memory", lambda: 2**31)
     with pytest.raises(DataError) as error:
         images.check_memory(10_000, 224, "photos")
     # 10,000 * 224 * 224 * 3 bytes = 1.40 GiB

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from photo_files import jpeg, write_photographs
 from PIL import Image
 
 from allcnn.data import load_data
-from allcnn.data.images import ResizeRule
+from allcnn.data.images import ResizeRule, read_image
 from allcnn.data.order import CROP_LEFT, CROP_TOP, MIRROR, crop_mirror_draws
 from allcnn.data.pipeline import BatchOrder, training_batches
-from allcnn.data.streamed import FIT_IMAGES, as_images, part_of
+from allcnn.data.streamed import FIT_IMAGES, as_images
 from allcnn.errors import DataError, InputError
+from allcnn.evaluation import is_data_of_training
+from allcnn.models.saved import ModelCard
+from allcnn.preprocessing.base import channel_statistics
+from allcnn.preprocessing.store import fit_preprocessing
 
 
 @pytest.fixture
@@ -30,9 +37,28 @@ def test_streamed_and_read_at_once_are_the_same_images(photos):
         assert np.array_equal(images[:], getattr(held, f"{split}_images"))
         assert np.array_equal(getattr(streamed, f"{split}_labels"), getattr(held, f"{split}_labels"))
     # Of files, not of pixels: another digest, and one that a changed size of a file changes.
-    assert streamed.digest != held.digest
+    assert streamed.digest == held.files_digest != held.digest
     (photos / "train/n00000000/photo_4.JPEG").write_bytes(jpeg(77))
     assert load_data(data_dir=photos, stream=True).digest != streamed.digest
+
+
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize("measured", [False, True])
+def test_the_images_of_a_training_are_known_again(photos, trained, measured):
+    data = load_data(data_dir=photos, stream=trained)
+    card = ModelCard("a", "NC1", "photos", data.digest, data.class_names, (32, 32, 3), "none", "none", "paper", 1)
+    card = replace(card, streamed=trained)
+    found = is_data_of_training(card, load_data(data_dir=photos, stream=measured))
+    assert found is (None if measured and not trained else True)
+    (photos / "train/n00000000/photo_4.JPEG").write_bytes(jpeg(77))
+    assert not is_data_of_training(card, load_data(data_dir=photos, stream=measured))
+
+
+def test_threads_decode_without_holding_back_what_others_say(tmp_path, monkeypatch):
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "a.tif")
+    monkeypatch.setattr("allcnn.data.images.hold_standard_error", lambda: pytest.fail("standard error is held"))
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(read_image, tmp_path / "a.tif").result().shape == (4, 4, 3)
 
 
 def test_streamed_images_and_an_array_are_sliced_alike(photos):
@@ -43,13 +69,13 @@ def test_streamed_images_and_an_array_are_sliced_alike(photos):
         assert images.shape == whole.shape == (20, 32, 32, 3) and (images.ndim, len(images)) == (4, 20)
         assert images.dtype == whole.dtype and np.array_equal(images[3:7], whole[3:7])
         assert np.array_equal(images[np.array([5, 1])], whole[[5, 1]])
-        chosen = part_of(images, np.array([9, 2, 4]))
+        chosen = as_images(images).part(np.array([9, 2, 4]))
         assert type(chosen) is type(images) and np.array_equal(chosen[:], whole[[9, 2, 4]])
         assert np.array_equal(chosen.part(np.array([2]))[:], whole[[4]])
         assert [len(block) for block in images.blocks(8)] == [8, 8, 4]
         assert np.array_equal(np.concatenate(list(images.blocks(8))), whole)
         assert len(images.to_fit()) == 20 and not images.is_damaged().any() and not images.find_damage()
-    assert part_of(whole, np.array([3]))[:].tolist() == whole[[3]].tolist()
+    assert as_images(whole).part(np.array([3]))[:].tolist() == whole[[3]].tolist()
     draws = crop_mirror_draws(0, 0, 0, 20)
     cropped = np.stack([streamed.training_image(index, draws[index])[0] for index in range(20)])
     assert np.array_equal(streamed.crops(draws)[:], cropped)
@@ -162,6 +188,13 @@ class TestDamage:
         assert not images.damage.names and data.damaged_files() == sorted(map(str, self.bad(damaged)))
         assert not images.damage.names
         pixels = images[:]
+        good = pixels[np.arange(20) != bad]
+        mean, deviation = channel_statistics(images)
+        np.testing.assert_allclose(mean, good.mean(axis=(0, 1, 2)))
+        np.testing.assert_allclose(deviation, good.std(axis=(0, 1, 2)))
+        np.testing.assert_array_equal(
+            fit_preprocessing("gcn-zca", images).matrix, fit_preprocessing("gcn-zca", good).matrix
+        )
         assert not pixels[bad].any() and images.is_damaged().tolist() == [index == bad for index in range(20)]
         assert images.damage.names == {bad: str(damaged / "train/n00000000/photo_6.JPEG")}
         # In training the next image takes its place, with its own label.

@@ -19,7 +19,7 @@ from allcnn.data import load_data
 from allcnn.data import tfds as ours
 from allcnn.data.pipeline import BatchOrder, training_batches
 from allcnn.errors import DataError, InputError, Interrupted, install_hint
-from allcnn.evaluation import evaluate_saved
+from allcnn.evaluation import evaluate, open_with_data
 from allcnn_cli.main import main
 
 CLASSES = ("n00000000", "n00000001")
@@ -120,7 +120,8 @@ def test_a_run_is_resumed_in_the_middle_of_an_epoch_and_measured_again(root, tmp
     resumed = allcnn.train(run_dir=tmp_path / "run", resume=True)
     for one, other in zip(*(allcnn.load_model(run.run_dir).get_weights() for run in (whole, resumed)), strict=True):
         assert np.array_equal(one, other)
-    evaluation, data = evaluate_saved(resumed.run_dir)
+    opened, data = open_with_data(resumed.run_dir)
+    evaluation = evaluate(opened, data)
     assert data.layout == "tfds" and evaluation.error_percent == resumed.test_error == whole.test_error
 
 
@@ -137,9 +138,11 @@ def test_labels_are_read_once_until_a_file_changes(prepared, monkeypatch):
     assert np.array_equal(written[0]["train/labels"], data.train_labels)
 
 
-def test_the_newest_version(prepared):
+def test_the_newest_version(prepared, monkeypatch):
     for version in ("1.2.0", "1.10.0"):
         shutil.copytree(prepared, prepared.parent / version)
+    monkeypatch.setenv("HOME", str(prepared.parent))
+    assert ours.find_prepared("photos", "~/1.0.0") == prepared
     assert ours.find_prepared("photos", prepared.parents[1]).name == "1.10.0"
     assert ours.find_prepared("photos:1.2.0", prepared.parents[1]).name == "1.2.0"
 

@@ -36,7 +36,7 @@ def inspected(best) -> Inspected:
 
 
 def test_it_sees_what_an_evaluation_sees(best, inspected) -> None:
-    found, _ = allcnn.evaluation.evaluate_saved(best.folder.path)
+    found = allcnn.evaluate(best.folder.path)
     np.testing.assert_array_equal(inspected.evaluation.confusion, found.confusion)
     assert inspected.evaluation.errors == found.errors
     assert found.error_percent == best.test_error

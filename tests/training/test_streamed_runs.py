@@ -14,7 +14,7 @@ from photo_files import write_photographs
 import allcnn
 from allcnn.data.order import crop_mirror_draws
 from allcnn.errors import InputError, Interrupted, TrainingError
-from allcnn.evaluation import evaluate_saved
+from allcnn.evaluation import evaluate, open_with_data
 from allcnn.runs.folder import RunFolder, read_json
 from allcnn.runs.recipe import RECIPES, Recipe
 
@@ -58,28 +58,30 @@ def test_the_recipe_counts_steps_and_crops(undisturbed, photos):
     # The last epoch is cut short: 3 steps of 8 images.
     assert float(rows[2]["images_per_second"]) * float(rows[2]["seconds"]) == pytest.approx(24)
     assert undisturbed.test_top5_error == float(rows[2]["test_top5_error"])
-    evaluation, data = evaluate_saved(undisturbed.run_dir)
+    opened, data = open_with_data(undisturbed.run_dir)
+    evaluation = evaluate(opened, data)
     assert data.streamed and evaluation.images == 24
     assert evaluation.error_percent == undisturbed.test_error
     assert evaluation.top5_error_percent == undisturbed.test_top5_error < undisturbed.test_error
 
 
 def test_several_tests_are_the_mean_over_random_crops(undisturbed):
-    one, _ = evaluate_saved(undisturbed.run_dir)
-    several = [evaluate_saved(undisturbed.run_dir, tests=3)[0] for _ in range(2)]
+    one = evaluate(undisturbed.run_dir)
+    several = [evaluate(undisturbed.run_dir, tests=3) for _ in range(2)]
     assert several[0].cross_entropy == several[1].cross_entropy != one.cross_entropy
-    model, (_, data) = allcnn.load_model(undisturbed.run_dir), evaluate_saved(undisturbed.run_dir)
+    opened, data = open_with_data(undisturbed.run_dir)
     chances = np.zeros((24, 12))
     for test in range(3):
         draws = crop_mirror_draws(1 << 32, test, 0, 24)
         cut = [data.test_images.training_image(index, draws[index])[0] for index in range(24)]
-        chances += model.predict(np.stack(cut).astype(np.float32), verbose=0) / 3
+        chances += opened.model.predict(np.stack(cut).astype(np.float32), verbose=0) / 3
     own = np.log(np.maximum(chances[np.arange(24), data.test_labels], 1e-7))
     assert several[0].cross_entropy == pytest.approx(-own.mean(), abs=1e-5)
 
 
 def test_a_photograph_is_seen_by_predict_as_in_the_evaluation(undisturbed, photos):
-    evaluation, data = evaluate_saved(undisturbed.run_dir)
+    opened, data = open_with_data(undisturbed.run_dir)
+    evaluation = evaluate(opened, data)
     names = [photos / "val" / name for name in data.test_images.encoded.names]
     top = [found.classes[0][0] for found in allcnn.predict(undisturbed.run_dir, names)]
     wrong = sum(name != data.class_names[label] for name, label in zip(top, data.test_labels.tolist(), strict=True))
@@ -128,7 +130,7 @@ class TestDamage:
         assert [Path(line).name for line in (run / "damaged.txt").read_text().splitlines()] == [
             "photo_15.JPEG", "photo_2.JPEG",
         ]  # fmt: skip
-        evaluation, _ = evaluate_saved(run, skip_damaged=True)
+        evaluation = evaluate(*open_with_data(run, skip_damaged=True))
         assert (evaluation.images, evaluation.skipped) == (23, 1)
         assert evaluation.error_percent == result.test_error
 
