@@ -87,8 +87,8 @@ def export_model(model: Model, format: str, output: str | Path | None = None) ->
     Args:
         model: as in `allcnn.evaluate`; any Keras model of images too.
         format: "onnx", "saved_model", "litert", or "card": a README.md for a model hub, of a model that allcnn saved.
-        output: what to write; must not be there. By default beside the file of the model: NAME.onnx, NAME.tflite, the
-            folder saved_model, README.md.
+        output: what to write; must not be there. By default beside the file of the model, or in the current folder if
+            that came from the Hub or with the package: NAME.onnx, NAME.tflite, the folder saved_model, README.md.
 
     Raises:
         CheckpointError: `model` is a path that holds no model.
@@ -102,7 +102,7 @@ def export_model(model: Model, format: str, output: str | Path | None = None) ->
         raise InputError(f'unknown format "{format}"; {one_of(format, (*FORMATS, CARD))}')
     kind = FORMATS[format]
     file, card = _find(model)
-    path = _check_output(kind, file, output)
+    path = _check_output(kind, model, file, output)
     _check_packages(kind)
     _choose_tensorflow()
     load_keras()
@@ -128,7 +128,7 @@ def _write_readme(model: Model, output: str | Path | None) -> Export:
         raise InputError(
             f"{file or 'the model'}: was not saved by allcnn; expected the .keras file or folder of a run."
         )
-    path = Path(output).expanduser() if output is not None else default_output(file, "README.md")
+    path = Path(output).expanduser() if output is not None else default_output(model, file, "README.md")
     _refuse_what_is_there(path)
     text = model_readme(file, card)
     write_text(path, text)
@@ -150,13 +150,13 @@ def _find(model: Model) -> tuple[Path | None, ModelCard | None]:
     return None, None
 
 
-def _check_output(kind: Format, file: Path | None, output: str | Path | None) -> Path:
+def _check_output(kind: Format, model: Model, file: Path | None, output: str | Path | None) -> Path:
     """Where to write. Raises InputError."""
     example = f"model{kind.suffix}" if kind.suffix else "saved_model"
     if output is None:
         if file is None:
             raise InputError(f'output is missing; expected where to write, such as "{example}".')
-        path = default_output(file, f"{file.stem}{kind.suffix}" if kind.suffix else example)
+        path = default_output(model, file, f"{file.stem}{kind.suffix}" if kind.suffix else example)
     else:
         path = Path(output).expanduser()
     if kind.suffix and path.suffix.lower() != kind.suffix:

@@ -169,9 +169,13 @@ def find_model_file(path: str | PathLike[str]) -> Path:
     return path
 
 
-def default_output(file: Path, name: str) -> Path:
-    """Where what is made of a model goes if nobody says: beside it; of the package's, into the current folder."""
-    return Path(name) if file.parent == PRETRAINED_RUN else file.with_name(name)
+def default_output(model: object, file: Path, name: str) -> Path:
+    """Where what is made of a model goes if nobody says: beside its file, which `find_model_file` found for it.
+
+    Into the current folder if that is the package's or one from the Hub, whose files lie in a cache.
+    """
+    on_hub = isinstance(model, str | PathLike) and _ON_HUB.fullmatch(fspath(model))
+    return Path(name) if on_hub or file.parent == PRETRAINED_RUN else file.with_name(name)
 
 
 def _why_no_model(folder: Path) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from allcnn.errors import CheckpointError, InputError
+from allcnn.export import export_model
 from allcnn.models.build import build_model
 from allcnn.models.saved import CARD_MEMBER, ModelCard, load_model, open_saved, save_model, seal_archive
 from allcnn.preprocessing import make_preprocessing
@@ -143,7 +144,7 @@ def hub(tmp_path, monkeypatch):
     return tmp_path / "hub" / "me" / "net"
 
 
-def test_a_model_on_the_hub_is_read_as_safely_as_a_file(saved, hub) -> None:
+def test_a_model_on_the_hub_is_read_as_safely_as_a_file(saved, hub, tmp_path, monkeypatch) -> None:
     model, file = saved
     wanted = model.predict_on_batch(IMAGES[:2])
     with zipfile.ZipFile(file) as archive:
@@ -161,6 +162,9 @@ def test_a_model_on_the_hub_is_read_as_safely_as_a_file(saved, hub) -> None:
     assert str(caught.value) == "hf://me/net: holds no model.keras, nor the members of a .keras file."
     (hub / "model.keras").write_bytes(file.read_bytes())
     assert np.array_equal(load_model("hf://me/net").predict_on_batch(IMAGES[:2]), wanted)
+    monkeypatch.chdir(tmp_path)
+    assert export_model("hf://me/net", "card").path == Path("README.md")
+    assert (tmp_path / "README.md").is_file() and not (hub / "README.md").exists()
 
 
 def test_what_cannot_be_fetched_says_so(hub, monkeypatch) -> None:
