@@ -55,7 +55,7 @@ class Dataset:
     resize: str
     #: The digest of the files that the images come from (`files_digest`), if they were listed.
     files_digest: str | None = None
-    #: The folder to load it from again, if it was found by a name that is not enough for that.
+    #: The folder or archive to load it from again; None where its name is enough for that, or nothing is.
     found_in: str | None = None
 
     def __post_init__(self) -> None:

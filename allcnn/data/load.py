@@ -75,7 +75,7 @@ def load_data(
             raise InputError(f"{dataset}: a mirror was given, but prepared data sets are only read.\nLeave it out.")
         path = find_prepared(str(dataset).strip()[len(TFDS) :], data_dir)
         with waiting("reading the images"):
-            return replace(list_prepared(path).load(rule, stream, skip_damaged), found_in=str(path))
+            return replace(list_prepared(path).load(rule, stream, skip_damaged), found_in=str(path.absolute()))
     name = _dataset_name(dataset)
     if name == "digits":
         if data_dir is not None or mirror is not None:
@@ -91,7 +91,7 @@ def load_data(
         )
     path = _existing(data_dir)
     try:
-        return _read(name, path, rule, stream, skip_damaged)
+        return replace(_read(name, path, rule, stream, skip_damaged), found_in=str(path.absolute()))
     except OSError as error:  # a folder that may not be looked into, for example
         raise DataError(f"{printable(error.filename or path)}: cannot be read ({error.strerror}).") from None
 
@@ -117,7 +117,7 @@ def _dataset_name(dataset: str) -> str:
     hint = did_you_mean(nearest(name, DATASETS))
     raise InputError(
         f"unknown data set {dataset!r}; expected one of {', '.join(DATASETS)}, {TFDS}NAME.{hint}\n"
-        "For images of your own, pass their folder with --data-dir."
+        "For images of your own, pass their folder with --data-dir, or in Python a `Dataset` with dataset=."
     )
 
 

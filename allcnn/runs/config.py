@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ _NUMBERS = {
     **{field.name: field.name for field in fields(Recipe) if field.name not in ("name", "unit", "length")},
     "lr": "learning_rate", "epochs": "epochs", "steps": "steps",
 }  # fmt: skip
+# Data sets that are looked for in a folder by their names.
+_IN_FOLDERS = re.compile(r"\s*(cifar[-_]?100?\s*$|tfds:)", re.IGNORECASE)
 # YAML takes 1e-3 for a word; it wants 1.0e-3.
 _EXPONENT = re.compile(r"[-+]?[0-9]+e[-+]?[0-9]+", re.IGNORECASE)
 
@@ -96,6 +98,18 @@ class RunConfig:
         ):
             if value not in expected:
                 raise InputError(f'unknown {what} "{value}"; {one_of(value, filter(None, expected))}')
+        if not isinstance(self.dataset, str | Dataset):
+            raise InputError(
+                f"the data set must be a name, such as cifar10, or an `allcnn.data.Dataset`; got {self.dataset!r:.40}."
+            )
+        if not isinstance(self.recipe, str | Recipe | None):
+            raise InputError(
+                f"the recipe must be a name, such as fast, or in Python a `Recipe`; got {self.recipe!r:.40}.\n"
+                "Its numbers stand beside it, such as epochs: 20."
+            )
+        for name in ("seed", "image_size", *_COUNTS):  # NumPy's whole numbers too, which JSON does not take
+            if isinstance(value := getattr(self, name), Integral) and not isinstance(value, bool):
+                object.__setattr__(self, name, int(value))
         if not is_whole(self.seed) or not 0 <= self.seed < 2**32:
             raise InputError(f"the seed must be a whole number from 0 to {2**32 - 1}; got {self.seed}.")
         if not (_number(self.validation) and 0 <= self.validation < 1):
@@ -149,6 +163,9 @@ class RunConfig:
     def with_options(self, **options: Any) -> RunConfig:
         """The same with other values; None leaves a field as it is.
 
+        Another data set does not lie in the folder of the one before: `dataset` without `data_dir` takes that away, as
+        `data_dir` without `dataset` does a data set that no folder holds.
+
         Args:
             options: fields of this class, numbers of a `Recipe` by their names, `epochs` or `steps`, `lr`.
 
@@ -167,6 +184,10 @@ class RunConfig:
         mine = {name: value for name, value in given.items() if name in own}
         if isinstance(self.recipe, Recipe) and mine.get("recipe") == self.recipe.name:
             del mine["recipe"]  # of a run that goes on: its own numbers
+        if "dataset" in mine:
+            mine.setdefault("data_dir", None)
+        elif "data_dir" in mine and not _IN_FOLDERS.match(str(self.dataset)):
+            mine["dataset"] = RunConfig().dataset
         return replace(self, **{**mine, "numbers": {**self.numbers, **mine.get("numbers", {}), **numbers}})
 
     def with_config(self, config: str | Path | RunConfig | None) -> RunConfig:
@@ -189,9 +210,10 @@ class RunConfig:
         """
         options = self.as_options()
         recipe = options.get("recipe")
-        if isinstance(recipe, Recipe):
-            numbers = {name: getattr(recipe, name) for name in set(_NUMBERS.values()) - {"epochs", "steps"}}
-            options = {**numbers, recipe.unit: recipe.length, **options, "recipe": recipe.name}
+        if isinstance(recipe, Recipe):  # a shell begins with the published one, so each number is said
+            _, recipe = self.settle_recipe(str(self.dataset))
+            numbers = {name: getattr(recipe, name) for name in _NUMBERS if hasattr(recipe, name)}
+            options = {**options, **numbers, recipe.unit: recipe.length, "recipe": recipe.name}
         named = {"recipe": options.get("recipe") in (None, *RECIPES), "dataset": isinstance(self.dataset, str)}
         for what, has_name in named.items():
             if not has_name:
@@ -236,10 +258,12 @@ def options_of_run(record: Mapping[str, Any]) -> dict[str, Any]:
     """What a run was asked for, by its config.json. Raises InputError where that is not one."""
     if missing := sorted({"model", "spec", "dataset", "image_shape", "recipe"} - set(record)):
         raise InputError(f"this is not a run's configuration; it lacks {', '.join(missing)}.")
+    dataset = record["dataset"]
     return {
         "model": record["model"] if record["model"] in ZOO else record["spec"],
-        # A folder of images has a name of its own, and was loaded as the default data set.
-        "dataset": record["dataset"] if record["dataset"] in ("cifar100", "digits") else None,
+        # A folder of images has a name of its own, and was loaded as the default data set. Images that were in memory
+        # have a name under which nothing is found: it stays, so that no others are taken for them.
+        "dataset": dataset if dataset == "cifar100" or not record.get("data_dir") else None,
         "image_size": record["image_shape"][0],
         "stream": record.get("streamed"),
         "recipe": Recipe.from_dict(record["recipe"]),

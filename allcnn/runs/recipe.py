@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from allcnn.errors import InputError, did_you_mean, is_whole, nearest, one_of
@@ -43,8 +43,14 @@ def _typed(name: str, kind: str, value: Any) -> Any:
     kind = kind.removesuffix(" | None")
     if kind == "float" and number:
         return float(value)
-    if kind == "tuple[int, ...]" and isinstance(value, tuple | list) and all(isinstance(one, int) for one in value):
-        return tuple(value)
+    if (
+        kind == "tuple[int, ...]"
+        and isinstance(value, tuple | list)
+        and all(isinstance(one, Integral) for one in value)
+    ):
+        return tuple(map(int, value))
+    if kind == "int" and number and isinstance(value, Integral):
+        return int(value)
     if kind == "int" or (kind, type(value)) in (("str", str), ("bool", bool)):
         return value  # whole numbers are checked one by one
     raise InputError(f"a recipe's {name} must be {_READERS[kind][1]}; got {value!r}.")

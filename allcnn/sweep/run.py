@@ -6,6 +6,7 @@ import io
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,8 @@ def sweep(
 
     Args:
         models: "paper" (the twelve networks of Table 3), "review", names and texts; a list, or joined by commas.
-        learning_rates: by default the one asked for; else the paper's four, or the recipe's own where its optimizer is
-            not the paper's.
+        learning_rates: by default the one asked for, also by a run's config.json; else the paper's four, or the
+            recipe's own where its optimizer is not the paper's.
         seeds: by default the one asked for, else 0.
         options, config: what all runs are asked for, as in `allcnn.train`; the data set and the recipe by name.
         runs_dir: where the runs' folders lie, by the names that `allcnn.train` gives them.
@@ -75,7 +76,7 @@ def sweep(
     runs_dir = Path(runs_dir).expanduser().absolute() if ray else Path(runs_dir).expanduser()
     asked = RunConfig().with_config(config).with_options(**options)
     if asked.data_dir is not None:
-        asked = asked.with_options(data_dir=Path(asked.data_dir).resolve())  # as the processes find it
+        asked = replace(asked, data_dir=Path(asked.data_dir).resolve())  # as the processes find it
     if workers_per_run != 1:
         if not ray or asked.backend not in (None, "jax"):
             raise InputError(f"a run has {workers_per_run} workers on Ray and JAX only; expected --ray --backend jax.")

@@ -27,13 +27,19 @@ def message(*arguments, kind=DataError, **options) -> str:
 def test_unknown_name(name, hint):
     assert message(name, kind=InputError) == (
         f"unknown data set {name!r}; expected one of cifar10, cifar100, digits, tfds:NAME.{hint}\n"
-        "For images of your own, pass their folder with --data-dir."
+        "For images of your own, pass their folder with --data-dir, or in Python a `Dataset` with dataset=."
     )
 
 
 def test_published_names_are_accepted(tmp_path):
     write(tmp_path, cifar10_files(True, random_images(12), LABELS))
     assert load_data("CIFAR-10", str(tmp_path)).name == "cifar10"
+
+
+def test_a_folder_is_known_again(tmp_path, monkeypatch):
+    write(tmp_path / "here", cifar10_files(True, random_images(12), LABELS))
+    monkeypatch.chdir(tmp_path)
+    assert load_data(data_dir="here", image_size=16).found_in == str(tmp_path / "here")
 
 
 def test_missing_and_empty_folder(tmp_path):

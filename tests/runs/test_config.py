@@ -13,6 +13,7 @@ from allcnn.errors import AllcnnError, InputError
 from allcnn.runs.config import RunConfig, options_of_run, read_options
 from allcnn.runs.recipe import RECIPES, Recipe
 from allcnn.specs import ZOO, Spec, parse
+from allcnn.training.plan import load_images
 
 TINY = "8C3/2-NC1-GAP"
 LABELS = np.arange(2, dtype=np.int32)
@@ -80,12 +81,21 @@ def test_defaults_of_the_data_set_and_of_large_images() -> None:
         ({"momentum": 2}, "the momentum must be at least 0 and below 1, such as 0.9; got 2.0."),
         ({"recipe": "papr"}, 'unknown recipe "papr"; expected one of: paper, review, imagenet, large, fast.'),
         ({"model": "all-d"}, 'unknown network "all-d"'),
+        ({"recipe": {"name": "fast"}}, "the recipe must be a name, such as fast, or in Python a `Recipe`; got {'name"),
+        ({"dataset": (1, 2)}, "the data set must be a name, such as cifar10, or an `allcnn.data.Dataset`; got (1, 2)."),
     ],
 )
 def test_what_makes_no_sense_is_refused_when_it_is_asked_for(options, said) -> None:
     with pytest.raises(AllcnnError) as caught:
         asked(**{"model": "all-c", **options})
     assert str(caught.value).startswith(said)
+
+
+def test_whole_numbers_of_numpy_are_as_good() -> None:
+    three = np.int64(3)
+    config = asked(model="a", seed=three, test_every=three, epochs=three, milestones=[np.int32(1)])
+    recipe = config.settle_recipe("cifar10")[1]
+    assert json.dumps([config.seed, config.test_every, recipe.length, recipe.milestones]) == "[3, 3, 3, [1]]"
 
 
 def test_a_run_without_a_network() -> None:
@@ -114,8 +124,9 @@ def test_as_options_and_back() -> None:
         WHOLE,
         {"model": "imagenet-all-b", "steps": 20, "stream": True},
         {"model": TINY, "recipe": RECIPES["fast"].with_overrides(length=3, learning_rate=0.07)},
+        {"model": TINY, "recipe": RECIPES["paper"], "milestones": (10, 20), "epochs": 30},
     ],
-    ids=["nothing", "a text", "much", "steps", "a whole recipe"],
+    ids=["nothing", "a text", "much", "steps", "a whole recipe", "a whole recipe, changed"],
 )
 def test_the_shell_reads_the_command_line_back(options, monkeypatch) -> None:
     from allcnn_cli.main import main
@@ -193,5 +204,29 @@ def test_a_runs_config_is_what_it_was_asked_for(tmp_path) -> None:
     assert config.with_options(recipe="fast") == config  # by its name: its own numbers stay
     assert config.with_options(recipe="paper").settle_recipe("flowers")[1] == RECIPES["paper"]
     assert asked(**options_of_run({**record, "model": "spec-12345678", "spec": TINY})).model == parse(TINY)
+    # Images in memory have no folder. Others are not taken for them.
+    in_memory = {**record, "data_dir": None}
+    with pytest.raises(InputError, match="unknown data set 'flowers'.*\n.*--data-dir, or in Python a `Dataset`"):
+        load_images(asked(**options_of_run(in_memory)))
+    for name in ("cifar10", "cifar100", "digits"):
+        assert asked(**options_of_run({**in_memory, "dataset": name})).dataset == name
     with pytest.raises(InputError, match="not a run's configuration; it lacks dataset, image_shape"):
         options_of_run({"model": "a", "spec": "a", "recipe": {}})
+
+
+@pytest.mark.parametrize(
+    ("before", "given", "dataset", "folder"),
+    [
+        ({"data_dir": "/cifar"}, {"dataset": "digits"}, "digits", None),
+        ({"data_dir": "/flowers"}, {"dataset": "cifar10"}, "cifar10", None),
+        ({"data_dir": "/cifar"}, {"dataset": "cifar100", "data_dir": "/other"}, "cifar100", "/other"),
+        ({"dataset": "digits"}, {"data_dir": "/flowers"}, "cifar10", "/flowers"),
+        ({"dataset": "stripes"}, {"data_dir": "/flowers"}, "cifar10", "/flowers"),
+        ({"dataset": "CIFAR-100"}, {"data_dir": "/cifar"}, "CIFAR-100", "/cifar"),
+        ({"dataset": "tfds:photos"}, {"data_dir": "/prepared"}, "tfds:photos", "/prepared"),
+        ({"data_dir": "/cifar"}, {"seed": 1}, "cifar10", "/cifar"),
+    ],
+)
+def test_another_data_set_does_not_lie_in_the_folder_of_the_one_before(before, given, dataset, folder) -> None:
+    config = asked(**before).with_options(**given)
+    assert (config.dataset, config.data_dir) == (dataset, folder and Path(folder))
