@@ -40,7 +40,7 @@ def sweep(
             "--lrs",
             metavar="RATES",
             help="Learning rates, joined by commas.",
-            default="0.25,0.1,0.05,0.01; recipe fast: its own",
+            default="0.25,0.1,0.05,0.01; recipe fast, a run's config: its own",
         ),
     ] = None,
     seeds: Annotated[

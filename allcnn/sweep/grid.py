@@ -14,7 +14,7 @@ from allcnn.data.pipeline import BatchOrder
 from allcnn.errors import InputError, RunError, first_of
 from allcnn.runs.config import RunConfig
 from allcnn.runs.folder import RunFolder, read_json
-from allcnn.runs.recipe import LEARNING_RATES
+from allcnn.runs.recipe import LEARNING_RATES, Recipe
 from allcnn.specs import ZOO, Network, Spec, count_multiply_adds, resolve
 from allcnn.training.identity import differences
 from allcnn.training.plan import RunPlan, default_run_dir, image_sizes, load_images, plan_run
@@ -110,7 +110,8 @@ def make_grid(
     networks = networks_of(models)
     if learning_rates is None:
         _, recipe = asked.with_options(model=networks[0]).settle_recipe(str(asked.dataset))
-        searched = recipe.optimizer == "sgd" and "learning_rate" not in asked.numbers
+        of_a_run = isinstance(asked.recipe, Recipe)  # whose rate was chosen
+        searched = recipe.optimizer == "sgd" and not of_a_run and "learning_rate" not in asked.numbers
         learning_rates = LEARNING_RATES if searched else (recipe.learning_rate,)
     seeds = (asked.seed,) if seeds is None else seeds
     try:  # NumPy's numbers too, which would not be read back from a command line

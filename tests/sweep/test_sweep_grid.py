@@ -132,6 +132,8 @@ def test_a_rate_and_a_seed_that_a_file_asks_for_are_the_grid_s(tmp_path) -> None
     grid = make_grid(["all-c"], None, None, tmp_path, asked(learning_rate=0.03, seed=5))
     assert (grid.learning_rates, grid.seeds) == ((0.03,), (5,))
     assert make_grid(["all-c"], None, None, tmp_path, asked()).seeds == (0,)
+    of_a_run = make_grid(["all-c"], None, None, tmp_path, asked(recipe=Recipe("paper", learning_rate=0.07)))
+    assert of_a_run.learning_rates == (0.07,)
 
 
 def test_other_numbers_of_the_recipe_are_handed_on_as_text(tmp_path) -> None:
