@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 from allcnn.reports.summaries import Search, Trial
+from allcnn.runs.collected import FAILED
 from allcnn.runs.recipe import LEARNING_RATES, RECIPES, Recipe, recipe_for
 from allcnn.specs.zoo import Network
 from allcnn.tables import Values
@@ -152,10 +153,9 @@ def _notes(search: Search, recipe: str) -> list[str]:
     if best := search.best:
         notes += [*recipe_notes(search, recipe), *_image_notes(search, best), *_choice_notes(search, best)]
     for trial in search.trials:
-        if trial.failed:
-            failures = count_text({status: trial.not_counted[status] for status in ("diverged", "dead")})
+        if failures := count_text({status: trial.not_counted[status] for status in FAILED}):
             notes.append(f"At learning rate {trial.learning_rate:g}: {failures} of {_runs(len(trial.runs))}.")
-    if left := count_text({key: n for key, n in search.not_counted.items() if key not in ("diverged", "dead")}):
+    if left := count_text({key: n for key, n in search.not_counted.items() if key not in FAILED}):
         notes.append(f"Not counted: {left}.")
     return notes
 

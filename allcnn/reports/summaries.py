@@ -56,8 +56,9 @@ class Trial:
 
     @property
     def failed(self) -> int:
-        """How many runs diverged or died."""
-        return sum(self.not_counted[status] for status in FAILED)
+        """How many seeds only have runs that diverged or died: one that was begun anew may have finished since."""
+        failed = {run.seed for run in self.others if run.status in FAILED}
+        return len(failed - {run.seed for run in self.counted})
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,17 @@ def test_a_learning_rate_that_fails_for_one_seed_is_not_chosen(write_run, runs_b
     assert search.trials[0].failed == 1
 
 
+def test_a_seed_fails_once_and_not_at_all_if_it_finished_when_it_was_begun_anew(write_run, runs_below) -> None:
+    write_run("all-c", None, lr=0.25, name="run.failed-1", status="diverged")
+    write_run("all-c", 8.0, lr=0.25, name="run")
+    write_run("all-c", None, lr=0.1, name="other.failed-1", status="dead")
+    write_run("all-c", None, lr=0.1, name="other", status="dead")
+    write_run("all-c", 9.0, lr=0.05)
+    (search,) = search_results(runs_below())
+    assert [trial.failed for trial in search.trials] == [0, 1, 0] and search.best.learning_rate == 0.25
+    assert dict(search.not_counted) == {"diverged": 1, "dead": 2}
+
+
 def test_where_all_failed_for_some_the_fewest_failures_win(write_run, runs_below) -> None:
     for seed, status in enumerate(("finished", "dead", "diverged")):
         write_run("all-c", 8.0 if status == "finished" else None, lr=0.25, seed=seed, status=status)
