@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,7 @@ def train_on_ray(
         HostError: workers were lost too often; Interrupted: Ctrl-C or SIGTERM, once the state is saved everywhere.
     """
     refuse_backend(plan, True, plan.asked.backend or "jax")
+    plan = replace(plan, folder=RunFolder(plan.folder.path.absolute()))  # workers begin elsewhere
     folder = plan.folder
     with connected(address) as ray, StopRequest() as stop:
         check_room(ray.nodes(), workers.needs, "--cpus-per-worker, --gpus-per-worker")
@@ -182,11 +183,7 @@ class _Group:
         self.logs = [
             folder.path.parent / "logs" / f"{folder.path.name}-worker{index}.log" for index in range(self.count)
         ]
-        options = plan.asked.with_options(backend="jax").as_command_line()
-        self.command = ["train", *options, "--run-dir", str(folder.path), "--json"]
-        if folder.holds_run():
-            allowed = dict.fromkeys([*plan.allow, "machine"])  # another node may be another machine
-            self.command += ["--resume", *(word for key in allowed for word in ("--allow", key))]
+        self.command = _command(plan)
 
     def run(self, stop: StopRequest) -> str | None:
         """Run to the end; gives which worker was lost, None where none was.
@@ -248,6 +245,17 @@ class _Group:
 
     def _named(self, index: int) -> str:
         return f"worker {index} (node {self.nodes[index][:8]})"
+
+
+def _command(plan: RunPlan) -> list[str]:
+    """`allcnn train` for each worker, wherever it begins; which of the workers it is comes behind."""
+    data_dir = plan.asked.data_dir and Path(plan.asked.data_dir).resolve()
+    asked = replace(plan.asked, data_dir=data_dir, backend="jax")
+    command = ["train", *asked.as_command_line(), "--run-dir", str(plan.folder.path), "--json"]
+    if plan.folder.holds_run():
+        allowed = dict.fromkeys([*plan.allow, "machine"])  # another node may be another machine
+        command += ["--resume", *(word for key in allowed for word in ("--allow", key))]
+    return command
 
 
 def _lost(codes: dict[int, int | None], running: Sequence[int]) -> int:

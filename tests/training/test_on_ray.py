@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from photo_files import write_photographs
 
-from allcnn.errors import InputError
-from allcnn.training.on_ray import Workers, _lost, _show
+from allcnn.errors import HostError, InputError
+from allcnn.training import on_ray
+from allcnn.training.on_ray import Workers, _command, _lost, _show
+from allcnn.training.plan import plan_run
 from allcnn_cli.main import main
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "studies"))
@@ -29,6 +34,28 @@ def test_a_run_that_lost_a_worker_goes_on_by_itself(tmp_path) -> None:
     assert "worker 1 (node " in said and ") was lost; going on from step " in said
     assert "resuming after " in said and "  6/6  " in said and "{" not in said
     assert (tmp_path / "run" / "model.keras").exists()
+
+
+def test_workers_are_told_where_the_folder_and_the_images_are_wherever_they_begin(tmp_path, monkeypatch) -> None:
+    """A worker begins in a folder of Ray's, where "run" and "photos" are nowhere."""
+    write_photographs(tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
+    plan = plan_run("8C3/2-NC1-GAP", data_dir="photos", run_dir="run", epochs=1, batch_size=2)
+    found = []
+    monkeypatch.setattr(on_ray, "connected", lambda address: nullcontext(SimpleNamespace(nodes=list)))
+    monkeypatch.setattr(on_ray, "check_room", lambda *arguments: None)
+
+    def group(ray, workers, plan):
+        found.append(plan)
+        raise HostError("no room")
+
+    monkeypatch.setattr(on_ray, "_Group", group)
+    with pytest.raises(HostError, match="no room"):
+        on_ray.train_on_ray(plan, None, Workers(), print)
+    words = _command(found[0])
+    assert words[words.index("--run-dir") + 1] == str(found[0].folder.path) == str(tmp_path / "run")
+    assert words[words.index("--data-dir") + 1] == str(tmp_path / "photos")
+    assert words[words.index("--backend") + 1] == "jax" and "--resume" not in words
 
 
 def test_which_worker_was_lost() -> None:
