@@ -37,6 +37,7 @@ from allcnn.runs.checkpoint import (
     load_state,
     save_state,
 )
+from allcnn.runs.config import KEPT
 from allcnn.runs.folder import Row, create_json, write_json, write_metrics
 from allcnn.training import outcome
 from allcnn.training.callbacks import RunRecord, TableExport, TensorBoardLog
@@ -234,12 +235,16 @@ class TrainingLoop:
         return figures
 
     def _after_epoch(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Save the state after an epoch, then see whether it is worth going on from."""
+        """See whether an epoch is worth going on from, then save the state after it.
+
+        In this order: a run that is resumed after it was given up, or killed just then, sees its last epoch again. From
+        a state behind that epoch it would go on, or be finished.
+        """
         steps_done = min((epoch + 1) * self.steps_per_epoch, self.total_steps)
-        save_state(self.plan.folder, capture_state(self.training, epoch + 1, steps_done, self.rows))
-        self.steps_saved = steps_done
         outcome.record_damage(self.plan)
         self.health.check_epoch(self.rows, logs["largest_value"])
+        save_state(self.plan.folder, capture_state(self.training, epoch + 1, steps_done, self.rows))
+        self.steps_saved = steps_done
 
     def _save_within_epoch(self, steps_done: int) -> None:
         """Save the state between two steps. No state is saved whose loss is no number."""
@@ -267,6 +272,7 @@ class TrainingLoop:
         """The state in the folder, if the run there is this one, or differs only in what may differ.
 
         What differs is announced, and joins the "changes" of config.json with the steps that were done until then.
+        Other options that it is resumed with stand there from now on, for whoever resumes it next.
 
         Raises:
             RunError: another run, or one that is further than this is to go.
@@ -288,9 +294,12 @@ class TrainingLoop:
             self.announce(
                 f"{'; '.join(map(str, respread))}: from here the figures agree within rounding, not to the bit."
             )
-        if self.writes and (said := [str(change) for change in (*allowed, *respread)]):
-            record = [*stored.get("changes", []), {"after_steps": done, "allowed": said}]
-            write_json(plan.folder.config, {**config, "changes": record})
+        record = {**stored, **{name: config[name] for name in KEPT}}
+        if said := [str(change) for change in (*allowed, *respread)]:
+            changes = [*stored.get("changes", []), {"after_steps": done, "allowed": said}]
+            record = {**config, "changes": changes}
+        if self.writes and record != stored:
+            write_json(plan.folder.config, record)
         return state
 
     def _begin(self, config: dict[str, Any], state: TrainingState | None, progress: bool) -> Images | None:

@@ -9,6 +9,7 @@ import pytest
 from small_runs import SPEC
 
 from allcnn.errors import Interrupted, TrainingError
+from allcnn.runs.folder import read_json
 from allcnn.runs.recipe import RECIPES
 from allcnn.training.health import GivenUp, Health, default_patience
 from allcnn.training.network import LargestValue
@@ -82,7 +83,14 @@ def test_a_plateau_ends_the_run_which_may_be_given_more_time(stripes, numbers, t
         train(SPEC, dataset=stripes, run_dir=run, patience=2, **still)
     assert summary(run)["status"] == "dead" and summary(run)["epochs"] == 2
     with pytest.raises(TrainingError, match="nothing was learned in 4 epochs"):
-        train(dataset=stripes, run_dir=run, resume=True, patience=4)
+        train(dataset=stripes, run_dir=run, resume=True, patience=4, save_every=5)
+    # The last epoch is no other: resumed as it was, the run is given up again, and not finished.
+    for patience in (7, None):
+        with pytest.raises(TrainingError, match="nothing was learned in 7 epochs"):
+            train(dataset=stripes, run_dir=run, resume=True, patience=patience)
+        assert summary(run)["status"] == "dead" and summary(run)["epochs"] == 7
+    config = read_json(run / "config.json")
+    assert (config["patience"], config["save_every"], config["seed"]) == (7, 5, 5) and "changes" not in config
     assert train(dataset=stripes, run_dir=run, resume=True, patience=99).status == "finished"
 
 
