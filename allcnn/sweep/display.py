@@ -132,8 +132,7 @@ class SweepDisplay:
                 self._picture(), console=self.console, auto_refresh=False, transient=True,
                 redirect_stdout=False, redirect_stderr=False,
             )  # fmt: skip
-            self.live.start()
-            self.live.refresh()
+            self.live.start(refresh=True)
         return self
 
     def __exit__(self, *failure: object) -> None:

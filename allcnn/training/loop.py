@@ -333,7 +333,7 @@ class TrainingLoop:
             self.announce(f"resuming after {self._saved()}.")
             self.final_is_last_epoch = self.steps_before % self.steps_per_epoch == 0
         if progress:
-            self.display = ProgressDisplay(self.steps_per_epoch, batch_size, self.epochs, self.steps_before)
+            self.display = ProgressDisplay(self.steps_per_epoch, batch_size, self.total_steps, self.steps_before)
             self.stop.say = self.display.say
         self.next_look = time.monotonic() + _LOOK_SECONDS
         return self._images(preprocessing) if self.steps_before < self.total_steps else None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
-from typing import TextIO
+from typing import Any, TextIO
 
 import keras
 from rich.console import Console, Group, RenderableType
@@ -33,13 +34,10 @@ class NotebookLive:
     def __init__(self, picture: RenderableType):
         self.picture = picture
 
-    def start(self) -> None:
+    def start(self, refresh: bool = True) -> None:
         from IPython.display import display
 
         self.output = display(_shown_by_notebooks(self.picture), display_id=True)
-
-    def refresh(self) -> None:
-        self.update(self.picture)
 
     def update(self, picture: RenderableType, refresh: bool = True) -> None:
         self.picture = picture
@@ -62,7 +60,7 @@ class ProgressDisplay(keras.callbacks.Callback):
 
     Args:
         steps_per_epoch, batch_size: in steps and images.
-        epochs: how many the run has.
+        total_steps: of the run, which need not end with an epoch.
         steps_done: how many were done before, in a run that goes on.
         stream: where to; standard error by default. Neither a terminal nor a notebook: no bars.
 
@@ -73,14 +71,15 @@ class ProgressDisplay(keras.callbacks.Callback):
         self,
         steps_per_epoch: int,
         batch_size: int,
-        epochs: int,
+        total_steps: int,
         steps_done: int = 0,
         stream: TextIO | None = None,
     ):
         super().__init__()
         self.steps_per_epoch = steps_per_epoch
         self.batch_size = batch_size
-        self.epochs = epochs
+        self.total_steps = total_steps
+        self.epochs = math.ceil(total_steps / steps_per_epoch)
         # What this process has not done, and its rates do not count.
         self.done_before = steps_done
         self.begun = 0.0
@@ -97,55 +96,55 @@ class ProgressDisplay(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         self.begun = self.begun or time.perf_counter()  # Keras begins twice where an epoch was half done
         self.epoch_bar, self.epoch_task = _bar("epoch", self.steps_per_epoch)
-        self.run_bar, self.run_task = _bar("run", self.epochs * self.steps_per_epoch)
+        self.run_bar, self.run_task = _bar("run", self.total_steps)
         self.figures = Text("the first step compiles the network ...", style="dim")
         if self.console.is_jupyter:
             self.live = NotebookLive(self._picture())
         elif self.console.is_terminal:
             self.live = Live(self._picture(), console=self.console, auto_refresh=False, transient=True)
         if self.live:
-            self.live.start()
-            self.live.refresh()
+            self.live.start(refresh=True)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.epoch = epoch
+        self.steps = min(self.steps_per_epoch, self.total_steps - epoch * self.steps_per_epoch)
         self.first_step = max(self.done_before - epoch * self.steps_per_epoch, 0)
         self.epoch_begun = time.perf_counter()
         self.shown = 0.0
         self.last_batch = -1
 
-    def _show_step(self, batch: int, logs: dict | None = None) -> None:
+    def _show_step(self, batch: int, logs: dict[str, Any]) -> None:
         with self.lock:
             if batch > self.last_batch:  # threads may come in another order
                 self.last_batch = batch
                 self._show(batch, logs)
 
-    def _show(self, batch: int, logs: dict | None) -> None:
+    def _show(self, batch: int, logs: dict[str, Any]) -> None:
         now = time.perf_counter()
         done = self.first_step + batch + 1
-        if now - self.shown < _REFRESH_SECONDS and done < self.steps_per_epoch:
+        if now - self.shown < _REFRESH_SECONDS and done < self.steps:
             return
         self.shown = now
-        logs = logs or {}
         rate = (batch + 1) / (now - self.epoch_begun)
         steps_of_run = self.epoch * self.steps_per_epoch + done
         run_rate = (steps_of_run - self.done_before) / (now - self.begun)
-        run_remaining = self.epochs * self.steps_per_epoch - steps_of_run
-        loss, error = logs.get("cross_entropy", logs.get("loss")), _train_error(logs)
+        run_remaining = self.total_steps - steps_of_run
         self.figures = Text.assemble(
-            ("loss ", "dim"), _figure(loss, ".4f"), ("   error ", "dim"), _figure(error, ".2f"), " %",
+            ("loss ", "dim"), f"{logs['cross_entropy']:.4f}", ("   error ", "dim"), f"{_train_error(logs):.2f} %",
             (f"   {rate * self.batch_size:,.0f} images/s", "dim"),
-            ("   measuring and saving ..." if done == self.steps_per_epoch else "", "dim"),
+            ("   measuring and saving ..." if done == self.steps else "", "dim"),
         )  # fmt: skip
-        self.epoch_bar.update(self.epoch_task, completed=done, left=duration((self.steps_per_epoch - done) / rate))
-        self.epoch_bar.update(self.epoch_task, description=f"epoch {self.epoch + 1}/{self.epochs}")
+        self.epoch_bar.update(
+            self.epoch_task, completed=done, total=self.steps, left=duration((self.steps - done) / rate),
+            description=f"epoch {self.epoch + 1}/{self.epochs}",
+        )  # fmt: skip
         self.run_bar.update(self.run_task, completed=steps_of_run)
         self.run_bar.update(self.run_task, left=duration(run_remaining / run_rate))
         if self.live:
             self.live.update(self._picture(), refresh=True)
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        columns = self._columns(epoch, logs or {})
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        columns = self._columns(epoch, logs)
         widths = {heading: max(least, len(heading)) for heading, (least, _) in columns.items()}
         if not self.headed:
             self.headed = True
@@ -171,27 +170,27 @@ class ProgressDisplay(keras.callbacks.Callback):
             self.live.stop()
             self.live = None
 
-    def _columns(self, epoch: int, logs: dict) -> dict[str, tuple[int, str]]:
+    def _columns(self, epoch: int, logs: dict[str, Any]) -> dict[str, tuple[int, str]]:
         """Of an epoch's line, by its headings: the least width, and the figure. 80 characters with all of them."""
         # Read before the test pass's seconds are taken out of the logs, or after: both give the training rate.
         seconds = time.perf_counter() - self.epoch_begun - logs.get("test_seconds", 0.0)
-        steps_of_run = (epoch + 1) * self.steps_per_epoch
+        steps_of_run = epoch * self.steps_per_epoch + self.steps
         rate = (steps_of_run - self.done_before) / (time.perf_counter() - self.begun)
-        left = (self.epochs * self.steps_per_epoch - steps_of_run) / rate
-        of_epoch = (self.steps_per_epoch - self.first_step) * self.batch_size / seconds
-        learning_rate = logs.get("learning_rate", float(self.model.optimizer.learning_rate))
+        left = (self.total_steps - steps_of_run) / rate
+        of_epoch = (self.steps - self.first_step) * self.batch_size / seconds
+        learning_rate = logs["learning_rate"]
         columns = {
             "epoch": (2 * len(str(self.epochs)) + 1, f"{epoch + 1}/{self.epochs}"),
             "lr": (
                 6,
                 f"{learning_rate:.3g}" if learning_rate >= 0.001 else f"{learning_rate:.1e}".replace("e-0", "e-"),
             ),
-            "loss": (6, _figure(logs.get("cross_entropy", logs.get("loss")), ".4f")),
-            "train error": (0, _figure(_train_error(logs), ".2f", " %")),
-            "test error": (0, _figure(logs.get("test_error"), ".2f", " %")),
+            "loss": (6, f"{logs['cross_entropy']:.4f}"),
+            "train error": (0, f"{_train_error(logs):.2f} %"),
+            "test error": (0, f"{logs['test_error']:.2f} %" if "test_error" in logs else "-"),
         }
-        if logs.get("validation_error") is not None:
-            columns["held-out"] = (0, _figure(logs["validation_error"], ".2f", " %"))
+        if "validation_error" in logs:
+            columns["held-out"] = (0, f"{logs['validation_error']:.2f} %")
         columns["images/s"] = (0, f"{of_epoch:,.0f}")
         columns["left"] = (9, duration(left) if epoch + 1 < self.epochs else "done")
         return columns
@@ -210,9 +209,5 @@ def _bar(description: str, total: int) -> tuple[Progress, TaskID]:
     return progress, progress.add_task(description, total=total, left="?")
 
 
-def _train_error(logs: dict) -> float | None:
-    return 100.0 * (1.0 - logs["accuracy"]) if "accuracy" in logs else None
-
-
-def _figure(value: float | None, form: str, unit: str = "") -> str:
-    return "-" if value is None else format(value, form) + unit
+def _train_error(logs: dict[str, Any]) -> float:
+    return 100.0 * (1.0 - logs["accuracy"])

@@ -35,16 +35,15 @@ def outputs(monkeypatch) -> list[str]:
 
 def test_a_notebook_sees_bars_that_leave(outputs, capsys, monkeypatch) -> None:
     assert is_watched()
-    display = ProgressDisplay(steps_per_epoch=4, batch_size=10, epochs=2)
+    display = ProgressDisplay(steps_per_epoch=4, batch_size=10, total_steps=8)
     monkeypatch.setattr(display.console, "print", lambda line, **options: print(line))
-    display.set_model(SimpleNamespace(optimizer=SimpleNamespace(learning_rate=0.05)))
     display.on_train_begin()
     display.on_epoch_begin(0)
     for batch in range(4):
-        display.on_train_batch_end(batch, {"loss": 0.25, "accuracy": 0.5})
+        display.on_train_batch_end(batch, {"cross_entropy": 0.25, "accuracy": 0.5})
     (shown,) = outputs
     assert "4/4" in shown and "4/8" in shown and "loss 0.2500" in shown and "error 50.00 %" in shown
-    display.on_epoch_end(0, {"learning_rate": 0.05, "loss": 0.25, "accuracy": 0.5, "test_error": 12.5})
+    display.on_epoch_end(0, {"learning_rate": 0.05, "cross_entropy": 0.25, "accuracy": 0.5, "test_error": 12.5})
     display.on_train_end()
     assert outputs == [""]
     assert "12.50 %" in capsys.readouterr().out
