@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
 from typing import Any
@@ -16,6 +17,8 @@ from allcnn.waiting import waiting
 @contextmanager
 def connected(address: str | None) -> Iterator[Any]:
     """Ray, connected during the block to the cluster at an address; None: $RAY_ADDRESS, else one on this machine.
+
+    Nothing is written to standard output meanwhile (`always_heard`).
 
     Raises:
         InputError: Ray is not installed, or no cluster answers.
@@ -34,6 +37,17 @@ def connected(address: str | None) -> Iterator[Any]:
             yield ray
         finally:
             ray.shutdown()
+
+
+def always_heard(announce: Callable[[str], None]) -> Callable[[str], None]:
+    """The function, what it prints going to standard output as that is now, also while Ray is connected."""
+    output = sys.stdout
+
+    def announce_there(line: str) -> None:
+        with redirect_stdout(output):
+            announce(line)
+
+    return announce_there
 
 
 @waiting("joining the Ray cluster")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from allcnn.errors import InputError, Interrupted, is_whole, one_line
+from allcnn.ray_cluster import always_heard
 from allcnn.runs.config import RunConfig
 from allcnn.runs.lock import only_sweep
 from allcnn.specs import Network, Spec
@@ -73,6 +74,9 @@ def sweep(
     announce = announce or (lambda line: None)
     if not is_whole(jobs) or jobs < 1:
         raise InputError(f"runs are made 1, 2, ... at a time; got {jobs} (--jobs).")
+    if not ray and (cpus_per_run, gpus_per_run) != (1, 0):
+        raise InputError("only Ray gives runs CPUs and GPUs; expected --ray beside --cpus-per-run and --gpus-per-run.")
+    announce = always_heard(announce)
     runs_dir = Path(runs_dir).expanduser().absolute() if ray else Path(runs_dir).expanduser()
     asked = RunConfig().with_config(config).with_options(**options)
     if asked.data_dir is not None:

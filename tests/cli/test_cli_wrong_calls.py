@@ -78,6 +78,7 @@ CALLS = [
     (f"{SWEEP} --models a --seeds 0.5", '--seeds "0.5": expected numbers'),
     (f"{SWEEP} --models a --jobs 0", "runs are made 1, 2, ... at a time; got 0"),
     (f"{SWEEP} --models a --jobs 2 --ray", "both --jobs and --ray were given"),
+    (f"{SWEEP} --models a --gpus-per-run 1", "only Ray gives runs CPUs and GPUs; expected --ray"),
     (f"{SWEEP} --models a --backend torch", 'unknown backend "torch"'),
     (f"{SWEEP} --models a --validation 2", "the held-out fraction must be"),
     ("visualize {run} -o out --layer conv9", 'the model has no layer "conv9"'),

@@ -11,6 +11,7 @@ import pytest
 from photo_files import write_photographs
 
 from allcnn.errors import HostError, InputError
+from allcnn.ray_cluster import always_heard, connected
 from allcnn.training import on_ray
 from allcnn.training.on_ray import Workers, _command, _lost, _show
 from allcnn.training.plan import plan_run
@@ -56,6 +57,16 @@ def test_workers_are_told_where_the_folder_and_the_images_are_wherever_they_begi
     assert words[words.index("--run-dir") + 1] == str(found[0].folder.path) == str(tmp_path / "run")
     assert words[words.index("--data-dir") + 1] == str(tmp_path / "photos")
     assert words[words.index("--backend") + 1] == "jax" and "--resume" not in words
+
+
+def test_what_ray_prints_is_not_heard_and_what_is_announced_is(capsys, monkeypatch) -> None:
+    monkeypatch.setattr("allcnn.ray_cluster.find_spec", lambda name: True)
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: True))
+    announce = always_heard(print)
+    with connected(None):
+        print("a page of a daemon's log")
+        announce("one run was set aside.")
+    assert capsys.readouterr().out == "one run was set aside.\n"
 
 
 def test_which_worker_was_lost() -> None:
