@@ -75,8 +75,6 @@ def sweep(
       allcnn sweep --models paper --epochs 20 --validation 0.1 --jobs 2
       allcnn sweep --models review --recipe review --ray --gpus-per-run 1
     """
-    if models is None:
-        raise InputError("no network was given; expected --models paper, review, or names such as all-c,strided-b.")
     if ray is not None and jobs != 1:
         raise InputError("both --jobs and --ray were given; Ray decides by --cpus-per-run and --gpus-per-run.")
     rates = None if learning_rates is None else _numbers(learning_rates, float, "--lrs", "0.25,0.1,0.05,0.01")
@@ -86,15 +84,14 @@ def sweep(
 
         try:
             result = sweep_networks(
-                models, rates, seed_numbers,
+                models or "", rates, seed_numbers,
                 config=config, runs_dir=runs_dir, jobs=jobs,
                 ray=False if ray is None else options.ray_address(ray) or True,
                 gpus_per_run=gpus_per_run, cpus_per_run=cpus_per_run, workers_per_run=workers_per_run,
                 retry_failed=retry_failed, progress=True, announce=complain, **asked,
             )  # fmt: skip
         except Interrupted as stop:
-            said = str(stop).removesuffix("; the same call goes on.")
-            raise Interrupted(f"{said}. Go on with:\n{_this_command()}") from None
+            raise Interrupted(f"{stop}\n{_this_command()}") from None
     if as_json:
         show_json(result.as_dict())
     else:
@@ -122,6 +119,8 @@ def _this_command() -> str:
 
 
 def _show(result: SweepResult) -> None:
+    from allcnn.runs.collected import FAILED
+
     held_out = result.chosen_by == "validation_error"
     seeds = max(figures.runs for row in result.table for figures in row.rates)
     headings, rows = _table(result, held_out)
@@ -136,7 +135,7 @@ def _show(result: SweepResult) -> None:
     if narrow:
         show_sentence(f"(n/m): n of m runs finished. `allcnn report {result.runs_dir} --table lr` shows deviations.")
     for run in result.runs:
-        if run.status in ("diverged", "dead"):
+        if run.status in FAILED:
             show_sentence(f"{run.name}: {run.status}: {run.reason}")
 
 

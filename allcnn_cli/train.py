@@ -78,8 +78,6 @@ def train(
     """
     if model is not None and spec is not None:
         raise InputError("both --model and --spec were given; expected one of them.")
-    if model is None and spec is None and not resume and config is None:
-        raise InputError("no network was given; expected --model NAME (`allcnn params` lists them) or --spec TEXT.")
     from allcnn.backend import choose_backend
     from allcnn.specs import parse
     from allcnn.training.spread import find_hosts, is_first

@@ -140,7 +140,7 @@ class RunConfig:
     def spec(self) -> Spec:
         """The network that is asked for. Raises InputError where none is."""
         if self.model is None:
-            raise InputError("no network given; expected a name (--model strided-b) or a text (--spec).")
+            raise InputError("no network was given; expected --model NAME (`allcnn params` lists them) or --spec TEXT.")
         return self.network.spec if self.network else resolve(self.model)[0]
 
     def settle_recipe(self, dataset: str, image_shape: tuple[int, int, int] = (32, 32, 3)) -> tuple[Recipe, Recipe]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TextIO
@@ -18,7 +17,7 @@ from rich.text import Text
 from allcnn.errors import AllcnnError
 from allcnn.runs.folder import read_metrics
 from allcnn.sweep.grid import Grid
-from allcnn.sweep.result import GridRun, TableRow, crashed, look, table_of
+from allcnn.sweep.result import ENDED, GridRun, RateFigures, TableRow, crashed, look, table_of
 from allcnn.tables import duration
 from allcnn.training.stopping import write_note
 
@@ -68,7 +67,7 @@ class Board:
     def end(self, name: str, failure: str | None) -> GridRun:
         """Take in a run whose process ended; what its folder says counts before what the process said."""
         run = look(self.cells[name])
-        if run.status not in ("finished", "diverged", "dead"):
+        if run.status not in ENDED:
             run = crashed(run, failure or run.reason or "its process ended well, but the run is not finished")
         self.runs[name] = run
         return run
@@ -181,9 +180,7 @@ class SweepDisplay:
         for rate in dict.fromkeys(figures.learning_rate for row in rows for figures in row.rates):
             table.add_column(f"lr {rate:g}", justify="right", no_wrap=True)
         for row in self._rows_that_fit():
-            table.add_row(
-                row.model, *(self._entry(row.model, rate.learning_rate, rate is row.best) for rate in row.rates)
-            )
+            table.add_row(row.model, *(self._entry(row.model, rate, rate is row.best) for rate in row.rates))
         return table
 
     def _rows_that_fit(self):
@@ -197,25 +194,20 @@ class SweepDisplay:
         first = min(max(last + 1 - room + (room > 2), 0), len(rows) - room)
         return rows[first : first + room]
 
-    def _entry(self, model: str, rate: float, best: bool) -> Text:
-        board = self.board
-        runs = [run for run in board.runs.values() if run.model == model and run.learning_rate == rate]
-        done = [
-            error for run in runs if run.status == "finished" and (error := getattr(run, board.chosen_by)) is not None
-        ]
+    def _entry(self, model: str, figures: RateFigures, best: bool) -> Text:
         text = Text()
-        if done:
-            text.append(f"{sum(done) / len(done):.2f}{' *' * best}", style="bold green" if best else "")
-        if len(runs) > 1 and len(done) not in (0, len(runs)):
-            text.append(f" ({len(done)}/{len(runs)})", style="dim")
-        others = Counter(run.status for run in runs if run.status != "finished")
-        for run in runs:
-            if run.status == RUNNING:
+        mean = getattr(figures, self.board.chosen_by)
+        if mean is not None:
+            text.append(f"{mean:.2f}{' *' * best}", style="bold green" if best else "")
+        if figures.finished not in (0, figures.runs):
+            text.append(f" ({figures.finished}/{figures.runs})", style="dim")
+        for run in self.board.runs.values():
+            if (run.model, run.learning_rate, run.status) == (model, figures.learning_rate, RUNNING):
                 text.append(f" {run.epochs}/{run.of_epochs}", style="cyan")
-        for status in ("diverged", "dead", "unreadable", "crashed", "unfinished"):
-            if others[status]:
-                count = f"{others[status]} " if others[status] > 1 else ""
-                text.append(f" {count}{status}", style="yellow" if status == "unfinished" else "red")
+        for status, count in figures.statuses:
+            if status not in ("finished", RUNNING, "waiting"):
+                many = f"{count} " if count > 1 else ""
+                text.append(f" {many}{status}", style="yellow" if status == "unfinished" else "red")
         return text if text.plain else Text("·", style="dim")
 
     def _lines(self) -> list[Text]:

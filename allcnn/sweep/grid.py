@@ -90,7 +90,7 @@ def networks_of(models: str | Sequence[str | Spec | Network]) -> list[str]:
             spec, network = resolve(model)
             found.setdefault(network.name if network else str(spec), model)
     if not found:
-        raise InputError("no network was given; expected paper, review, or names such as all-c,strided-b (--models).")
+        raise InputError("no network was given; expected --models paper, review, or names such as all-c,strided-b.")
     return list(found)
 
 

@@ -14,7 +14,7 @@ from allcnn.runs.collected import FAILED, CollectedRun, Statistic, collect_runs,
 from allcnn.sweep.grid import Cell
 
 #: A run that ended; what its folder says stands.
-ENDED = ("finished", "diverged", "dead")
+ENDED = ("finished", *FAILED)
 #: A run that a sweep does not begin or go on with unless it is asked to.
 LEFT_ALONE = (*FAILED, "unreadable")
 

@@ -162,7 +162,7 @@ def _make(board: Board, cells: list[Cell], pool: Pool, progress: bool) -> None:
         except KeyboardInterrupt:
             done = board.count(*ENDED)
             raise Interrupted(
-                f"interrupted: {done} of {len(board.runs)} runs are done; the same call goes on."
+                f"interrupted: {done} of {len(board.runs)} runs are done. The same call goes on."
             ) from None
 
 

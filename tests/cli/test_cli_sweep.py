@@ -54,7 +54,7 @@ def swept(tmp_path_factory) -> tuple[Path, dict]:
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=600)
     assert process.returncode == 130
-    assert "interrupted: 0 of 2 runs are done. Go on with:\nallcnn sweep --models" in errors, errors
+    assert "interrupted: 0 of 2 runs are done. The same call goes on.\nallcnn sweep --models" in errors, errors
     assert sweep_kill.training(runs) == []
     process = start(call(runs))
     wait_until(lambda: list(runs.glob("*/config.json")))

@@ -99,7 +99,7 @@ def test_whole_numbers_of_numpy_are_as_good() -> None:
 
 
 def test_a_run_without_a_network() -> None:
-    with pytest.raises(InputError, match="no network given; expected a name"):
+    with pytest.raises(InputError, match="no network was given; expected --model NAME"):
         _ = asked(seed=3).spec
 
 

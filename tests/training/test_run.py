@@ -210,7 +210,7 @@ def test_wrong_calls_are_refused_and_leave_nothing(stripes, tmp_path):
         plan_run(SPEC, dataset=stripes, run_dir=tmp_path / "file" / "run")
     with pytest.raises(InputError, match="no run to resume was named; expected --run-dir DIR"):
         plan_run(resume=True)
-    with pytest.raises(InputError, match="no network given"):
+    with pytest.raises(InputError, match="no network was given"):
         plan_run(dataset=stripes, run_dir=run_dir)
     with pytest.raises(InputError, match="does not fit"):
         plan_run("96C9v-NC1-GAP", dataset=stripes, run_dir=run_dir)
