@@ -57,18 +57,17 @@ def fitting_batch(model: keras.Model, most: int) -> int:
     return max(1, min(most, _LARGEST_OUTPUT_BYTES // largest))
 
 
-def preprocessing_end(model: keras.Model, card: ModelCard | None) -> str | None:
+def preprocessing_end(model: keras.Model, card: ModelCard) -> str | None:
     """The name of the last layer of the preprocessing inside a saved model; None if it has none.
 
     At its output the receptive field of a unit is a patch of the image; whitening before it mixes all pixels. A field
     of zeros around the image comes after it.
     """
-    if card is None:
-        return None
     network = set(layer_names(parse(card.spec)))
     before = None
     for layer in model.layers:
-        if layer.name.removesuffix("_padding") in network:
+        # A network may begin with what goes with its first layer.
+        if layer.name.removesuffix("_padding").removesuffix("_flatten") in network:
             return before
         if layer.__class__.__name__ != "InputLayer" and layer.name != FIELD_LAYER:
             before = layer.name

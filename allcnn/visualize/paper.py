@@ -61,8 +61,19 @@ class TrainedNetwork:
             if type(layer).__name__ == "Conv2D" and len(layer.output.shape) == 4
         ]
 
+    def check_convolutions(self, least: int = 1) -> None:
+        """Refuse a network of fewer convolutions than a figure shows. Raises InputError."""
+        count = len(self.convolutions)
+        if count < least:
+            raise InputError(f"the network has {count or 'no'} convolution; expected at least {least}.")
+
     def middle_layers(self) -> list[str]:
-        """The two layers of Figure 3: in the middle and near the end, as conv6 and conv9 are of the paper's twelve."""
+        """The two layers of Figure 3: in the middle and near the end, as conv6 and conv9 are of the paper's twelve.
+
+        Raises:
+            InputError: the network has no convolution.
+        """
+        self.check_convolutions()
         count = len(self.convolutions)
         return [self.convolutions[index] for index in sorted({count // 2 - 1, (3 * count) // 4 - 1})]
 
@@ -123,6 +134,7 @@ def patch_pictures(found: Patches) -> tuple[np.ndarray, list[np.ndarray]]:
 
 def lower_layers(network: TrainedNetwork, path: Path) -> Drawn:
     """Figure 2: the patterns of single units of the first three convolutions, by the deconvnet, without an image."""
+    network.check_convolutions()
     layers = network.convolutions[:3]
     columns = _COLUMNS_TWICE if network.is_whitened else _COLUMNS
     rows = []
@@ -293,8 +305,7 @@ def image_whitened(
 
 def filters(network: TrainedNetwork, path: Path) -> Drawn:
     """The review's Figure 4: the filters of the first two convolutions, the second's by their first input channel."""
-    if len(network.convolutions) < 2:
-        raise InputError(f"the network has {len(network.convolutions)} convolution; expected two to show filters of.")
+    network.check_convolutions(2)
     first, second = network.convolutions[:2]
     kernels = [network.model.get_layer(name).get_weights()[0] for name in (first, second)]
     colour = np.moveaxis(kernels[0], 3, 0)

@@ -49,9 +49,14 @@ def test_the_preprocessing_ends_before_field_and_network(kind, last, field) -> N
     assert names[1 if last is None else names.index(last) + 1] == ("field" if field else "dropout1")
 
 
+def test_a_network_of_dense_layers_begins_with_flattening() -> None:
+    found = saved("flip-shift", "center", spec="6FC-NFC")
+    assert preprocessing_end(found.model, found.card) == "center"
+    assert mean_of_tests(found, IMAGES, 2, probabilities).shape == (30, 4)
+
+
 def test_a_card_of_another_network_is_refused() -> None:
     other = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(name="mine")])
-    assert preprocessing_end(other, None) is None
     with pytest.raises(InputError, match="are not those of the network that its card names"):
         preprocessing_end(other, saved("none").card)
 

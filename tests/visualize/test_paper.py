@@ -12,7 +12,7 @@ from allcnn.models.parts import preprocessing_end
 from allcnn.models.saved import ModelCard, SavedModel
 from allcnn.preprocessing import make_preprocessing
 from allcnn.visualize.compare import largest_units, single_unit_patterns
-from allcnn.visualize.paper import TrainedNetwork
+from allcnn.visualize.paper import TrainedNetwork, filters, lower_layers
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3)).astype(np.uint8)
 
@@ -33,6 +33,14 @@ def test_unwhitening_takes_whitening_back() -> None:
     np.testing.assert_allclose(network.in_picture_space(whitened), pictures, atol=2e-3)
     plain = TrainedNetwork(SavedModel(Path("mine"), *make("none")))
     assert network.is_whitened and not plain.is_whitened and plain.in_picture_space(whitened) is whitened
+
+
+def test_a_network_without_convolutions_has_no_figures_of_them() -> None:
+    network = TrainedNetwork(SavedModel(Path("mine"), *make("gcn", "6FC-NFC")))
+    assert network.preprocessing == "gcn_image"
+    for figure in (lower_layers, filters, lambda network, path: network.middle_layers()):
+        with pytest.raises(InputError, match="the network has no convolution; expected at least [12]"):
+            figure(network, Path("unwritten.png"))
 
 
 @pytest.mark.backends
