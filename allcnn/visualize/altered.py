@@ -77,14 +77,14 @@ def with_switches(model: keras.Model) -> keras.Model:
 def with_random_weights(model: keras.Model, seed: int = 0) -> keras.Model:
     """A copy whose trained weights are shuffled, each within itself: the same values, and nothing learned.
 
-    The preprocessing, which is not trained, stays. Where a picture of this network shows what the trained one's
-    does, it shows the image and the architecture, not what was learned (Adebayo et al., "Sanity checks for saliency
-    maps", 2018).
+    What is not trainable stays as it is: the preprocessing, statistics, and layers that are frozen. Set their
+    `trainable` first to shuffle those too. Where a picture of this network shows what the trained one's does, it shows
+    the image and the architecture, not what was learned (Adebayo et al., "Sanity checks for saliency maps", 2018).
     """
     import keras
 
     copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
+    _copy_weights(model, copy)
     random = np.random.default_rng(seed)
     for layer in copy.layers:
         trained = {id(variable) for variable in layer.trainable_variables}

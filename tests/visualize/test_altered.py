@@ -253,3 +253,18 @@ def test_random_weights_are_the_same_values_in_other_places_and_the_preprocessin
             assert np.array_equal(np.sort(mine, axis=None), np.sort(other, axis=None))
             moved = layer.name.startswith("conv") and mine.ndim == 4
             assert np.array_equal(mine, other) != moved
+
+
+@pytest.mark.backends
+def test_shuffling_leaves_an_adapted_normalization_and_frozen_layers_as_they_are() -> None:
+    import keras
+
+    adapted, frozen = keras.layers.Normalization(), keras.layers.Conv2D(4, 3, trainable=False, name="frozen")
+    images = np.random.default_rng(0).normal(7, 3, (20, 6, 6, 3)).astype(np.float32)
+    adapted.adapt(images)
+    layers = [keras.Input((6, 6, 3)), adapted, frozen, keras.layers.Conv2D(2, 3, name="trained")]
+    model = keras.Sequential(layers)
+    copy = with_random_weights(model)
+    assert not np.array_equal(copy.get_layer("trained").get_weights()[0], model.get_layer("trained").get_weights()[0])
+    before, after = (keras.Sequential(one.layers[:2])(images) for one in (model, copy))
+    np.testing.assert_array_equal(after, before)
