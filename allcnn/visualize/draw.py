@@ -37,7 +37,7 @@ def draw_saved(
     units: str | Sequence[int] | None = None,
     top: int = 10,
     method: str = "guided",
-    images: Sequence[str | Path] = (),
+    images: str | Path | Sequence[str | Path] = (),
     figures: str | Sequence[str] | None = None,
     random_weights: bool = False,
     form: str = "png",
@@ -56,7 +56,8 @@ def draw_saved(
     Args:
         path: a .keras file or a run folder.
         output: the folder for the files; made if need be.
-        units: numbers, or text such as "0-9,12"; by default the first ten.
+        units: of the layer, or one to look at the images from: numbers, or text such as "0-9,12"; by default the first
+            ten, or each image's strongest.
         top: images for each unit.
         figures: which of `FIGURES`, as a sequence or joined by commas.
         random_weights: beside each picture the same one from a network of shuffled weights.
@@ -77,6 +78,9 @@ def draw_saved(
     wanted = _which_figures(figures)
     if wanted is not None and (layer is not None or images):
         raise InputError("--figures goes with neither --layer nor --image; ask for them one after the other.")
+    if units is not None and layer is None and not images:
+        raise InputError("--units goes with --layer or --image; the figures of the paper choose their units.")
+    images = [images] if isinstance(images, str | Path) else images
     chosen = None if units is None else parse_units(units)
     if images and chosen is not None and len(chosen) != 1:
         raise InputError(f"an image is looked at from one unit; {len(chosen)} were given (--units).")

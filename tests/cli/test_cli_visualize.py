@@ -1,10 +1,13 @@
 """`allcnn visualize`: the figures, patches of a layer, one's own images, and what is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from allcnn.visualize.draw import parse_units
+from allcnn.errors import DataError, InputError
+from allcnn.visualize.draw import draw_saved, parse_units
 
 
 def assert_picture(path) -> None:
@@ -86,6 +89,18 @@ def test_ones_own_images(allcnn, digits_run, picture_folder, tmp_path) -> None:
     assert figure["images"][0]["unit"] == 3 and figure["images"][0]["image"] == str(image)
     assert figure["images"][0]["true_class"] is None
     assert_picture(figure["path"])
+
+
+def test_units_without_a_layer_or_an_image_are_refused(tmp_path) -> None:
+    with pytest.raises(InputError, match="--units goes with --layer or --image"):
+        draw_saved(tmp_path / "run", tmp_path, units="0-2")
+
+
+def test_one_path_is_an_image_too(digits_run, tmp_path) -> None:
+    """It is looked for by its whole name, not by its first letter."""
+    for image in ("photo.jpg", Path("photo.jpg")):
+        with pytest.raises(DataError, match="^photo.jpg: "):
+            draw_saved(digits_run, tmp_path, images=image)
 
 
 def test_units_are_numbers_and_ranges() -> None:
