@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def build_model(
 
     Raises:
         SpecError: the text is not a network, or a layer does not fit the input.
-        InputError: an unknown name or initializer, a weight decay below 0, or a field smaller than the images.
+        InputError: an unknown name or initializer, a weight decay or seed below 0, or a field smaller than the images.
     """
     spec, network = resolve(model)
     if input_shape is None:
@@ -101,7 +102,7 @@ class LayerOptions:
     cheap_dropout: takes `BitDropout` instead of Keras's dropout: faster, but not a stock layer.
 
     Raises:
-        InputError: an unknown initializer, or a weight decay below 0.
+        InputError: an unknown initializer, a weight decay below 0, or a seed that is no whole number from 0 on.
     """
 
     initializer: str = DEFAULT_INITIALIZER
@@ -117,6 +118,8 @@ class LayerOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.weight_decay < float("inf"):
             raise InputError(f"the weight decay must be 0 or more; got {self.weight_decay}.")
+        if self.seed is not None and not (isinstance(self.seed, Integral) and self.seed >= 0):
+            raise InputError(f"the seed must be a whole number, 0 or more; got {self.seed}.")
         check_initializer(self.initializer)
 
 

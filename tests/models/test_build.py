@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from allcnn.errors import InputError, SpecError
-from allcnn.models.build import DEFAULT_CLASS_BIAS, build_model, layer_seed
+from allcnn.models.build import DEFAULT_CLASS_BIAS, LayerOptions, build_model, layer_seed
 from allcnn.specs import ZOO, layer_shapes, parse
 
 backends = pytest.mark.backends
@@ -186,6 +186,13 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not() -> None:
     assert kernels == 6
     # Layers of the same shape start from different numbers.
     assert not np.array_equal(first.get_layer("conv3").get_weights()[0], first.get_layer("conv4").get_weights()[0])
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, "1"])
+def test_a_seed_is_a_whole_number(seed) -> None:
+    with pytest.raises(InputError, match=f"the seed must be a whole number, 0 or more; got {seed}"):
+        LayerOptions(seed=seed)
+    assert LayerOptions(seed=np.int64(1)).seed == 1
 
 
 def test_without_a_seed_every_model_differs() -> None:
