@@ -152,7 +152,7 @@ class Attributor:
         Raises:
             InputError: images of a wrong shape, a unit or position out of range.
         """
-        images = _checked_images(images, self.image_shape)
+        images = checked_images(images, self.image_shape)
         if None in self.image_shape:
             self.unit_shape = tuple(self.values.compute_output_shape((1, *images.shape[1:]))[1:])
         chosen = self._chosen_units(units, len(images))
@@ -330,7 +330,8 @@ def check_shape(images: np.ndarray, expected: tuple[int | None, ...]) -> None:
         raise InputError(f"images of shape {images.shape}; expected (n, {sides}).")
 
 
-def _checked_images(images: Any, expected: tuple[int | None, ...]) -> np.ndarray:
+def checked_images(images: Any, expected: tuple[int | None, ...]) -> np.ndarray:
+    """Images as an array. Raises InputError as `check_shape`, for none, and for anything but numbers."""
     images = np.asarray(images)
     check_shape(images, expected)
     if images.dtype.kind not in "biuf":

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from allcnn.errors import InputError
+from allcnn.evaluation import BATCH_SIZE, probabilities
 from allcnn.visualize.altered import with_switches
-from allcnn.visualize.attribution import Attributor
+from allcnn.visualize.attribution import Attributor, checked_images
 from allcnn.visualize.graph import COPY, METHODS, Graph
+from allcnn.visualize.patches import peaks
 
 if TYPE_CHECKING:
     import keras
@@ -73,12 +75,9 @@ def compare_methods(
 
 def largest_units(model: keras.Model, images: np.ndarray, layer: str | None = None) -> np.ndarray:
     """The unit with the largest activation anywhere in a layer (None: the likeliest class), (n,) for n images."""
-    import keras
-
     graph = Graph(model, METHODS[0])
-    outputs = keras.Model(graph.image, graph.output(layer))(np.asarray(images, np.float32), training=False)
-    values = keras.ops.convert_to_numpy(outputs)
-    return values.reshape(len(images), -1, values.shape[-1]).max(axis=1).argmax(axis=1)
+    images = checked_images(images, graph.image_shape)
+    return probabilities(peaks(graph, layer), images, min(len(images), BATCH_SIZE))[..., 0].argmax(axis=1)
 
 
 def single_unit_patterns(model: keras.Model, layer: str, down_to: str | None = None) -> np.ndarray:

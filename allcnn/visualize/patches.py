@@ -132,7 +132,6 @@ def strongest_patches(
     if k < 1 or batch_size < 1:
         raise InputError(f"k is {k} and batch_size {batch_size}; expected at least 1.")
     graph = Graph(model, METHODS[0] if method is None else method)
-    graph.full_name(layer)
     blocks = _blocks(images, batch_size)
     first = next(blocks, None)
     if first is None:
@@ -147,15 +146,15 @@ def strongest_patches(
     # Before the pass, so that what it refuses is known at once.
     attributor = Attributor(graph, layer, down_to=down_to) if method is not None else None
 
-    peaks = _peaks(graph, layer)
+    unit_peaks = peaks(graph, layer)
     # A batch is filled up to its size, so that it is no larger than all images are.
     batch_size = min(batch_size, len(first))
-    values = probabilities(peaks, first, batch_size)
+    values = probabilities(unit_peaks, first, batch_size)
     best = _Best(k, _checked_units(units, values.shape[1]), keep=not hasattr(images, "shape"))
     _check_memory((len(best.units), k, *field.size), first, method is not None)
     best.see(first, values)
     for block in blocks:
-        best.see(block, probabilities(peaks, block, batch_size))
+        best.see(block, probabilities(unit_peaks, block, batch_size))
 
     positions = np.stack(np.divmod(best.places, len(field.width.seen)), axis=-1)
     corners, boxes = field.field_of(positions, clipped=False), field.field_of(positions)
@@ -220,15 +219,15 @@ class _Best:
         return np.asarray((images if self.kept is None else self.kept)[int(index)])
 
 
-def _peaks(graph: Graph, layer: str) -> keras.Model:
+def peaks(graph: Graph, layer: str | None) -> keras.Model:
     """The images -> each unit's largest activation and its index in the flattened map, (n, units, 2) float32."""
     import keras
     from keras import ops
 
     values = keras.layers.Identity(dtype="float32")(graph.output(layer))
     maps = keras.layers.Reshape((-1, values.shape[-1]))(values)
-    peaks = ops.stack([ops.max(maps, axis=1), ops.cast(ops.argmax(maps, axis=1), "float32")], axis=-1)
-    return keras.Model(graph.image, peaks)
+    largest = ops.stack([ops.max(maps, axis=1), ops.cast(ops.argmax(maps, axis=1), "float32")], axis=-1)
+    return keras.Model(graph.image, largest)
 
 
 def _blocks(images: Any, size: int) -> Iterator[np.ndarray]:

@@ -63,10 +63,15 @@ def test_lower_layers_with_pooling_need_an_image() -> None:
         single_unit_patterns(model, "global_pool")
 
 
-def test_the_largest_unit_is_that_of_the_layers_outputs() -> None:
+def test_the_largest_unit_is_that_of_the_layers_outputs_in_batches(monkeypatch) -> None:
+    monkeypatch.setattr("allcnn.visualize.compare.BATCH_SIZE", 2)
+    batches = []
+    predict = keras.Model.predict_on_batch
+    monkeypatch.setattr(keras.Model, "predict_on_batch", lambda self, x: batches.append(len(x)) or predict(self, x))
     model, _ = make("none")
     images = IMAGES[:5].astype(np.float32)
     outputs = keras.Model(model.inputs, model.get_layer("conv2").output).predict(images, verbose=0)
     assert largest_units(model, IMAGES[:5], "conv2").tolist() == outputs.max(axis=(1, 2)).argmax(axis=1).tolist()
     chances = model.predict(images, verbose=0)
     assert largest_units(model, IMAGES[:5]).tolist() == chances.argmax(axis=1).tolist()
+    assert batches == [2] * 6
