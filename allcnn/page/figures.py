@@ -36,8 +36,9 @@ _PANELS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("loss", "Training loss, without the penalty", "", {}),
     ("learning_rate", "Learning rate", "", {"type": "log", "tickformat": "~g", "dtick": 1}),
 )
-# More classes than this leave no room for a number in each cell of the confusion, or for a name at each row.
-_NUMBERED, _NAMED = 12, 30
+# More classes than this leave no room for a number in each cell of the confusion, or for a name at each row; or take
+# tens of megabytes for the names in each cell's hover text.
+_NUMBERED, _NAMED, _HOVERED = 12, 30, 100
 # From the page's own colour to blue, never so deep that black or white text on it could not be read.
 _SCALE = [[0, "rgba(59, 130, 246, 0.0)"], [0.02, "rgba(59, 130, 246, 0.12)"], [1, "rgba(59, 130, 246, 0.75)"]]
 # Visible on white and on black; page.css sets the colours of text and lines where it can.
@@ -149,7 +150,7 @@ def confusion(evaluation: Evaluation, identity: str) -> Plot:
     # Numbers as places, names as their labels: plotly would merge two classes of one name.
     places = list(range(len(names)))
     numbered = len(names) <= _NUMBERED
-    trace = {
+    trace: dict[str, Any] = {
         "type": "heatmap",
         "x": places,
         "y": places,
@@ -163,13 +164,17 @@ def confusion(evaluation: Evaluation, identity: str) -> Plot:
         "text": [[str(count) if count else "" for count in row] for row in counts.tolist()] if numbered else None,
         "texttemplate": "%{text}" if numbered else None,
         "textfont": {"size": 11},
-        "customdata": [
+        "hovertemplate": "class %{y}, taken for class %{x}:<br>%{z:.1f} % of its images<extra></extra>",
+    }
+    if len(names) <= _HOVERED:
+        trace["customdata"] = [
             [[names[row], names[column], int(counts[row, column]), int(totals[row, 0])] for column in places]
             for row in places
-        ],
-        "hovertemplate": "%{customdata[0]}, taken for %{customdata[1]}:<br>%{customdata[2]} of %{customdata[3]} "
-        "images (%{z:.1f} %)<extra></extra>",
-    }
+        ]
+        trace["hovertemplate"] = (
+            "%{customdata[0]}, taken for %{customdata[1]}:<br>%{customdata[2]} of %{customdata[3]} "
+            "images (%{z:.1f} %)<extra></extra>"
+        )
     short = [plain(name if len(name) <= 16 else f"{name[:15]}…") for name in evaluation.class_names]
     settings: dict[str, Any] = {"showgrid": False, "zeroline": False, "ticks": ""}
     if len(names) <= _NAMED:

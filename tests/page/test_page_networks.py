@@ -120,6 +120,15 @@ def test_class_names_stay_texts_and_any_number_fits(names) -> None:
     assert len([name for name in names if name in page.text]) >= min(3, len(names))
 
 
+def test_the_names_of_a_thousand_classes_do_not_fill_the_page() -> None:
+    labels, names = np.arange(1000), tuple(f"a class named {index}" for index in range(1000))
+    chances = np.eye(1000, dtype=np.float32)
+    plot = confusion(Inspected(None, np.zeros((1000, 1, 1, 3), np.uint8), labels, names, chances).evaluation, "one")
+    assert len(plot.document) < 6_000_000
+    (trace,) = json.loads(plot.document)["data"]
+    assert "customdata" not in trace and trace["hovertemplate"].startswith("class %{y}, taken for class %{x}:")
+
+
 def test_no_mistakes_and_nothing_correct() -> None:
     images, labels = np.zeros((4, 8, 8, 3), np.uint8), np.array([0, 1, 0, 1])
     correct = shown(np.eye(2, dtype=np.float32)[labels], images, labels, ("a", "b"))
