@@ -123,7 +123,7 @@ def _network(
 def _reason(error: BaseException, run: CollectedRun) -> str:
     """The first line, without the folders in which the run and the user's own lie: pages are passed on."""
     said = (str(error) or type(error).__name__).splitlines()[0]
-    for folder, name in ((run.folder.path.absolute(), run.name), (run.folder.path, run.name), (Path.home(), "~")):
+    for folder, name in ((run.folder.path.absolute(), run.name), (Path.home(), "~")):
         said = said.replace(str(folder), name)
     return said[:400]
 
@@ -136,7 +136,7 @@ def inspect(run: CollectedRun, loaded: dict[tuple[object, ...], Dataset]) -> Ins
         DataError: the images are missing or are not those of the run. Nothing is downloaded for a page.
         InputError: the images do not fit the network.
     """
-    path = find_model_file(run.folder.path)
+    path = find_model_file(run.folder.path.absolute())  # which `_reason` knows in a message
     card = read_card(path)
     if card is None:
         raise CheckpointError(f"{path}: has no card of allcnn.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from allcnn.runs.collected import STATUSES, CollectedRun
 from allcnn.tables import Column, Table, Values, duration, tabulate, value
@@ -80,7 +82,7 @@ def best_of_each_network(runs: Sequence[CollectedRun]) -> list[CollectedRun]:
 def names_of(runs: Sequence[CollectedRun]) -> list[str]:
     """A name for each run: its folder's, with as many of the folders above as tell it from the others."""
     names = [run.name for run in runs]
-    parts = [run.folder.path.absolute().parts for run in runs]
+    parts = [Path(os.path.abspath(run.folder.path)).parts for run in runs]
     for length in range(2, max(map(len, parts), default=0) + 1):
         if len(set(names)) == len(names):
             break

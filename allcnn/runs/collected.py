@@ -45,7 +45,7 @@ class CollectedRun:
 
     @property
     def name(self) -> str:
-        return self.folder.path.name
+        return os.path.basename(os.path.abspath(self.folder.path))  # "." has no name of its own
 
     @property
     def status(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 from read_page import HOSTILE, ReadPage
@@ -111,6 +112,19 @@ def test_runs_of_the_same_name_are_told_apart(write_run, tmp_path, make_page) ->
     write_run(name="friday/all-c")
     page = make_page(tmp_path / "runs")
     assert "monday/all-c" in page.text and "friday/all-c" in page.text
+
+
+@pytest.mark.parametrize("given", [".", "..", "../.."])
+def test_a_run_that_is_the_current_folder_has_its_name(write_run, make_page, monkeypatch, given) -> None:
+    run = write_run("all-c", 9.1, name="mine")
+    inside = run / "inner" / "most"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside.joinpath(*[".."] * (2 - given.count(".."))))
+    said: list[str] = []
+    page = make_page(Path(given), said=said)
+    assert said[0] == "looking into mine ..."
+    assert "Not looked into: mine: the folder holds no model.keras; a" in page.text
+    assert str(run) not in page.text
 
 
 def test_validation_errors_have_a_figure_where_there_are_any(write_run, make_page) -> None:
