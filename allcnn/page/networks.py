@@ -17,8 +17,10 @@ from allcnn.backend import load_keras
 from allcnn.data.dataset import Dataset
 from allcnn.data.download import find_kept
 from allcnn.data.layouts import CLASSES
+from allcnn.data.streamed import as_images
 from allcnn.errors import AllcnnError, CheckpointError, DataError, InputError
-from allcnn.evaluation import check_images_fit, load_own_data, probabilities
+from allcnn.evaluation import is_data_of_training, load_own_data, probabilities
+from allcnn.models.parts import check_images_fit
 from allcnn.models.saved import find_model_file, open_saved, read_card
 from allcnn.page.figures import confusion
 from allcnn.page.overview import best_of_each_network
@@ -140,15 +142,16 @@ def inspect(run: CollectedRun, loaded: dict[tuple[object, ...], Dataset]) -> Ins
     card = read_card(path)
     if card is None:
         raise CheckpointError(f"{path}: has no card of allcnn.")
-    key = (card.dataset, card.data_dir, card.image_shape, card.class_names)
+    stream, skip_damaged = (bool(run.config.get(name)) for name in ("streamed", "skip_damaged"))
+    key = (card.dataset, card.data_dir, card.image_shape, card.class_names, card.resize, stream, skip_damaged)
     if key not in loaded:
         loaded.clear()  # memory may hold one data set, not two
         given = card.data_dir is not None and os.path.exists(card.data_dir)
         if card.dataset in CLASSES and not given and find_kept(card.dataset) is None:
             raise DataError(f"{card.dataset} is not on this machine any more where it was kept.")
-        loaded[key] = load_own_data(path, card)
+        loaded[key] = load_own_data(path, card, stream=stream, skip_damaged=skip_damaged)
     data = loaded[key]
-    if data.digest != run.digest:
+    if card.digest != run.digest or is_data_of_training(card, data) is False:
         raise DataError(f"{data.source}: holds other images than the run was trained on.")
     load_keras()
     saved = open_saved(path)
@@ -156,6 +159,11 @@ def inspect(run: CollectedRun, loaded: dict[tuple[object, ...], Dataset]) -> Ins
     if saved.model.output_shape[-1] != data.classes:
         raise InputError(f"{path}: knows {saved.model.output_shape[-1]} classes; the data have {data.classes}.")
     images, labels = data.test_set_in_memory()
+    chosen = np.arange(len(images)) * len(data.test_images) // len(images)  # as it chooses them
+    read = ~as_images(data.test_images).is_damaged()[chosen]
+    if not read.any():
+        raise DataError(f"{data.source}: not one of the test images can be read.")
+    images, labels = images[read], labels[read]
     return Inspected(saved, images, labels, data.class_names, probabilities(saved.model, images))
 
 

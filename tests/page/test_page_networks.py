@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from photo_files import write_photographs
 from read_page import HOSTILE, ReadPage
 
 import allcnn
@@ -74,6 +75,25 @@ def test_the_page_shows_it(trained_runs, make_page, best, inspected) -> None:
     np.testing.assert_allclose(np.sum(trace["z"], axis=1), 100, atol=0.06)
     counts = [cell[2] for row in trace["customdata"] for cell in row]
     assert counts == inspected.evaluation.confusion.ravel().tolist()
+
+
+def test_streamed_images_are_those_of_the_run_and_damaged_ones_are_left_out(tmp_path, monkeypatch) -> None:
+    folder = write_photographs(tmp_path / "photos")
+    (folder / "val/n00000001/photo_3.JPEG").write_bytes(b"none")
+    allcnn.train(
+        "4C3/2-NC1:linear-GAP", data_dir=folder, image_size=16, stream=True, skip_damaged=True, epochs=1, batch_size=10,
+        preprocessing="none", run_dir=tmp_path / "run",
+    )  # fmt: skip
+    (run,), _ = collect_runs([tmp_path / "run"])
+    loaded = {}
+    seen = inspect(run, loaded)
+    assert seen.images.shape == (5, 16, 16, 3) and seen.images.any(axis=(1, 2, 3)).all()
+    assert seen.evaluation.error_percent == run.test_error
+    (data,) = loaded.values()
+    monkeypatch.setattr("allcnn.data.dataset.HELD_BYTES", 4 * 16 * 16 * 3)  # 0, 1, 3 and 4, which is the damaged one
+    part = inspect(run, loaded)
+    assert len(part.images) == len(part.labels) == 3 and part.images.any(axis=(1, 2, 3)).all()
+    assert list(loaded.values()) == [data], "read once"
 
 
 def test_what_cannot_be_looked_into_has_a_line(trained_runs, make_page, best, tmp_path, monkeypatch) -> None:
