@@ -17,7 +17,6 @@ from allcnn_cli.output import WIDTH, complain, show
 if TYPE_CHECKING:
     from allcnn.tables import Table
 
-_FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 _SUFFIXES = {".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json"}
 
 
@@ -86,22 +85,26 @@ def report(
 
 
 def _form(form: str | None, output: Path | None, as_json: bool) -> str:
-    if form is not None and form not in _FORMATS:
-        raise InputError(f'--format "{form}"; {one_of(form, _FORMATS)}')
+    from allcnn.tables import FORMATS
+
+    if form is not None and form not in FORMATS:
+        raise InputError(f'--format "{form}"; {one_of(form, FORMATS)}')
     if as_json and form not in (None, "json"):
         raise InputError(f"--json and --format {form} contradict each other; expected one of them.")
     if as_json:
         return "json"
-    return form or (_SUFFIXES.get(output.suffix.lower(), "terminal") if output else "terminal")
+    if form is not None or output is None:
+        return form or "terminal"
+    if output.suffix.lower() not in _SUFFIXES:
+        expected = ", ".join(_SUFFIXES)
+        raise InputError(f"{output}: its form is not known by its name; expected {expected}, or --format beside it.")
+    return _SUFFIXES[output.suffix.lower()]
 
 
 def _write(table: Table, form: str, output: Path | None, wide: bool) -> None:
     from allcnn.tables import FORMATS, terminal
 
-    if output is not None and form == "terminal":
-        expected = ", ".join(_SUFFIXES)
-        raise InputError(f"{output}: its form is not known by its name; expected {expected}, or --format beside it.")
-    if form == "terminal":
+    if form == "terminal" and output is None:
         columns = max(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
         text = terminal(table, columns if sys.stdout.isatty() else None, None if wide else columns)
     else:

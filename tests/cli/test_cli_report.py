@@ -63,6 +63,11 @@ def test_forms_and_files(allcnn, digits_run, tmp_path) -> None:
         outcome = allcnn("report", digits_run, "--table", "4", "-o", tmp_path / name)
         assert (outcome.code, outcome.out) == (0, "")
         assert (tmp_path / name).read_text().startswith(begins)
+    assert allcnn("report", digits_run, "--format", "terminal", "-o", tmp_path / "t.txt").code == 0
+    text = (tmp_path / "t.txt").read_text()
+    assert text.startswith("Table 3: ") and "params" in text and "Left out" not in text
+    outcome = allcnn("report", digits_run, "-o", tmp_path / "u.txt")
+    assert outcome.code == 2 and "its form is not known by its name" in outcome.err
 
 
 def test_a_damaged_run_is_named_and_the_rest_reported(allcnn, digits_run, tmp_path) -> None:
