@@ -138,7 +138,7 @@ def _measured(search: Search | None) -> Values:
         "deviation": test.deviation if test else None,
         "validation_error_percent": validation.mean if validation else None,
         "learning_rate": best.learning_rate if best else None,
-        "chosen_by": search.chosen_by if search and best else None,
+        "chosen_by": search.chosen_by if search else None,
         "searched": [trial.learning_rate for trial in search.searched] if search else [],
         "minutes": best.minutes if best else None,
         "seeds": [run.seed for run in best.counted] if best else [],

@@ -102,7 +102,7 @@ class Search:
     @property
     def chosen_by(self) -> str | None:
         """Either "validation_error", if every counted run held images out, or "test_error"; None without a choice."""
-        return None if len(self.searched) < 2 else self._measure
+        return self._measure if self.best and len(self.searched) > 1 else None
 
     @cached_property
     def best(self) -> Trial | None:

@@ -94,6 +94,13 @@ def test_where_all_failed_for_some_the_fewest_failures_win(write_run, runs_below
     assert (search.best.learning_rate, search.tied) == (0.05, False)
 
 
+def test_nothing_chose_where_every_rate_failed(write_run, runs_below) -> None:
+    for rate in (0.25, 0.1):
+        write_run("all-c", None, lr=rate, status="diverged")
+    (search,) = search_results(runs_below())
+    assert (search.best, search.chosen_by) == (None, None)
+
+
 @pytest.mark.parametrize("status", ["unfinished", "interrupted", "stopped", "diverged", "dead"])
 def test_only_finished_runs_count(write_run, runs_below, status) -> None:
     write_run("all-c", 9.0, seed=0)
