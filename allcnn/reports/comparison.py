@@ -36,8 +36,9 @@ class PublishedEntry:
     """A row of a published table, and which of our runs belong beside it.
 
     values: what is published, first in the row's values. error_percent: what ours is compared with; None: with nothing.
-    candidates: the first that was run to its end by its recipe stands in the row, else the first that was run to its
-        end, else the first that was run; there may be none.
+    candidates: the first that was run to its end by its recipe, whatever was changed in that, or by another without a
+        change, stands in the row; else the first that was run to its end, else the first that was run; there may be
+        none.
     """
 
     values: Values
@@ -93,7 +94,8 @@ def _choose(searches: Sequence[Search], entry: PublishedEntry) -> tuple[Candidat
 
     def rank(pair: tuple[Candidate, Search]) -> tuple[bool, bool]:
         candidate, search = pair
-        return search.best is None, search.recipe_name != candidate.recipe
+        _, changed = _named_recipe(search, candidate.recipe)
+        return search.best is None, search.recipe_name != candidate.recipe and bool(changed)
 
     return min(found, key=rank, default=(None, None))
 
@@ -162,11 +164,17 @@ def _notes(search: Search, recipe: str) -> list[str]:
 
 def recipe_notes(search: Search, expected: str) -> list[str]:
     """Which of a search's numbers are not those of the recipe that it names, and its name if it is not the expected."""
-    name = search.recipe_name if search.recipe_name in RECIPES else expected
-    changed = "; ".join(changes(search.recipe, recipe_for(name, search.dataset)))
+    name, differences = _named_recipe(search, expected)
+    changed = "; ".join(differences)
     if name == expected:
         return [f"{changed}."] if changed else []
     return [f"Recipe {name} with {changed}." if changed else f"Recipe {name}."]
+
+
+def _named_recipe(search: Search, expected: str) -> tuple[str, list[str]]:
+    """The recipe that a search names, or the expected one if that is none of ours, and its `changes` from that."""
+    name = search.recipe_name if search.recipe_name in RECIPES else expected
+    return name, changes(search.recipe, recipe_for(name, search.dataset))
 
 
 def changes(recipe: Recipe, reference: Recipe) -> list[str]:

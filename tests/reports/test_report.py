@@ -133,10 +133,14 @@ def test_the_longest_run_stands_in_the_row_the_others_are_counted(write_run, run
 def test_a_run_with_augmentation_stands_where_there_is_none_without(write_run, runs_below) -> None:
     write_run("strided-b", 5.0, dataset="digits")
     write_run("all-c", 9.2, recipe="fast", lr=0.02)
-    write_run("all-c", 30.0, recipe="fast", lr=0.02, augmentation="none")
+    write_run("all-c", 30.0, recipe="fast", lr=0.02, augmentation="none", length=10)
     table = report_table(runs_below(), "3")
     assert cells_of(table, "ALL-CNN-C", 4, 5) == [("9.20",)] and "not comparable" not in table.title
     assert "Recipe fast with flip-reflect; published without." in notes_of(table, "ALL-CNN-C")
+    write_run("all-c", 10.5, recipe="fast", lr=0.02, augmentation="none")
+    table = report_table(runs_below(), "3")
+    assert cells_of(table, "ALL-CNN-C", 4, 5) == [("10.50",)], "without augmentation, and nothing else is changed"
+    assert "Recipe fast." in notes_of(table, "ALL-CNN-C")
     write_run("all-c", 9.5)
     assert cells_of(report_table(runs_below(), "3"), "ALL-CNN-C", 4, 5) == [("9.50",)]
 
