@@ -35,8 +35,8 @@ class Network:
     input_shape: (height, width, channels). classes: of the published data set.
     errors: the errors that its authors report, first the main one.
     published_parameters, published_parameters_millions: their count as printed, and its number in millions.
-    review_error_percent, review_minutes, review_learning_rate: the review's run of this architecture (its
-        Table 2), in the paper's row and in the review's; None where the review has no such run.
+    review_error_percent, review_minutes, review_learning_rate: of a network of Table 3, the review's run of this
+        architecture (its Table 2).
     notes: where the sources disagree or leave a choice.
     recipe: the name of the published recipe that it is trained by where none is named.
     """
@@ -195,7 +195,7 @@ def _paper_networks() -> Iterator[Network]:
 
 
 def _review_networks() -> Iterator[Network]:
-    for name, published_name, _, _, error, minutes, learning_rate in _TABLE_3:
+    for name, published_name, _, _, error, _, _ in _TABLE_3:
         yield Network(
             f"review-{name}",
             f"{published_name} (review)",
@@ -203,9 +203,6 @@ def _review_networks() -> Iterator[Network]:
             (32, 32, 3),
             10,
             (PublishedError("cifar10", "none", error, "review, Table 2"),),
-            review_error_percent=error,
-            review_minutes=minutes,
-            review_learning_rate=learning_rate,
             notes=(*_REVIEW_NOTES.get(name, ()), _REVIEW_NOTE),
         )
 
