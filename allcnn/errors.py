@@ -98,6 +98,19 @@ def install_hint(extra: str) -> str:
     return f"Install it with: pip install {wanted}"
 
 
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of those packages that are installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
 def is_whole(value: object) -> TypeGuard[int]:
     """Whether a value is a whole number. True and False, which Python counts among them, are not."""
     return isinstance(value, int) and not isinstance(value, bool)

@@ -15,17 +15,17 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allcnn.backend import choose_backend, hold_standard_error, load_keras
-from allcnn.errors import AllcnnError, CheckpointError, InputError, install_hint, one_of
-from allcnn.evaluation import Model, takes_images
+from allcnn.errors import AllcnnError, CheckpointError, InputError, install_hint, installed_versions, one_of
+from allcnn.evaluation import Model
 from allcnn.files import atomic_folder, atomic_path, write_text
 from allcnn.hub_card import model_readme
+from allcnn.models.parts import takes_images
 from allcnn.models.saved import (
     CARD_MEMBER,
     ModelCard,
@@ -234,19 +234,12 @@ def _document(card: ModelCard | None, name: str, inputs: Tensor, outputs: Tensor
     """The card as exported, without the folder of the training images, which is private."""
     known = _without_folder(card) if card else {"model": name}
     values = {"values": "raw RGB, 0 to 255"} if card else {}
-    versions = {package: found for package in _PACKAGES if (found := _version(package))}
-    return {**known, "inputs": [asdict(inputs) | values], "outputs": [asdict(outputs)], "exported_by": versions}
+    ends = {"inputs": [asdict(inputs) | values], "outputs": [asdict(outputs)]}
+    return {**known, **ends, "exported_by": installed_versions(_PACKAGES)}
 
 
 def _without_folder(card: ModelCard) -> dict[str, Any]:
     return {key: value for key, value in asdict(card).items() if key != "data_dir"}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _convert(kind: Format, model: keras.Model, card: str, path: Path, name: str) -> None:

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 
-from allcnn.errors import install_hint
+from allcnn.errors import install_hint, installed_versions
 
 METADATA = ["tensorflow>=2.18", "keras>=3", "tf2onnx>=1.17; extra == 'export'", 'onnx[a]>=1; extra == "export"']
 
@@ -26,3 +26,7 @@ def test_a_copy_that_was_never_installed_is_itself_named(monkeypatch) -> None:
 
     monkeypatch.setattr("importlib.metadata.requires", missing)
     assert install_hint("export") == 'Install it with: pip install ".[export]"'
+
+
+def test_versions_are_of_what_is_installed() -> None:
+    assert list(installed_versions(("numpy", "no-such-package", "keras"))) == ["numpy", "keras"]

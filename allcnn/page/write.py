@@ -9,7 +9,6 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import jinja2
 import plotly.offline
 from markupsafe import Markup, escape
 
-from allcnn.errors import InputError
+from allcnn.errors import InputError, installed_versions
 from allcnn.files import write_text
 from allcnn.page.figures import curves, spaced
 from allcnn.page.networks import networks
@@ -68,7 +67,7 @@ def write_page(
         "policy": _policy(scripts),
         "style": _text("page.css"),
         "made": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "installed": ", ".join(f"{name} {found}" for name in _PACKAGES if (found := _version(name))),
+        "installed": ", ".join(f"{name} {found}" for name, found in installed_versions(_PACKAGES).items()),
         "command": _command(folders or [_common_folder(runs)], path),
         "tables": [measured_only(one) for one in filled],
         "empty": [one.title for one in tables if one not in filled],
@@ -113,13 +112,6 @@ def _policy(scripts: Sequence[str]) -> str:
         f"default-src 'none'; script-src {sources}; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _common_folder(runs: Sequence[CollectedRun]) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,8 @@ ALLOWED = {
     "precision": "another precision",
     "machine": "another device, or other versions of Keras and its backend",
 }
-_PACKAGES = ("allcnn", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "h5py")
+#: What config.json has the versions of.
+PACKAGES = ("allcnn", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "h5py")
 _MACHINE = ("kind", "name")
 # Packages whose version decides the numbers; the one backend's does not matter to the other.
 _DECIDING = {"tensorflow": ("keras", "tensorflow", "tensorflow-cpu"), "jax": ("keras", "jax")}
@@ -109,17 +109,6 @@ def spread_differences(stored: dict[str, Any], config: dict[str, Any]) -> list[D
         for key in ("devices", "hosts")
         if stored.get(key, 1) != config[key]
     ]
-
-
-def installed_versions() -> dict[str, str]:
-    """The versions of the packages that decide a run's numbers."""
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _in_parts(

@@ -18,14 +18,14 @@ from allcnn.data.dataset import Dataset
 from allcnn.data.load import load_data
 from allcnn.data.order import DRAWS, hold_out
 from allcnn.device import Device
-from allcnn.errors import InputError, RunError, install_hint
+from allcnn.errors import InputError, RunError, install_hint, installed_versions
 from allcnn.preprocessing.field import network_shape
 from allcnn.preprocessing.whitening import refuse_large
 from allcnn.runs.config import KEPT, RunConfig, options_of_run
 from allcnn.runs.folder import RunFolder, read_json
 from allcnn.runs.recipe import Recipe, crop_sizes
 from allcnn.specs import Network, Spec, count_parameters
-from allcnn.training.identity import IDENTITY, check_allowed, installed_versions
+from allcnn.training.identity import IDENTITY, PACKAGES, check_allowed
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class RunPlan:
             "backend": device.backend,
             "precision": precision,
             "device": asdict(device),
-            "versions": {"python": platform.python_version(), **installed_versions()},
+            "versions": {"python": platform.python_version(), **installed_versions(PACKAGES)},
             "source": self.data.source,
             "training_images": len(self.kept),
             "preprocessed_once": preprocessed_once,
