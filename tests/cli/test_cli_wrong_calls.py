@@ -17,6 +17,8 @@ SWEEP = "sweep --dataset digits --runs-dir new"
 CALLS = [
     ("trian", "No such command 'trian'. Did you mean 'train'?", "Try: allcnn --help"),
     ("train --modle a", "No such option: --modle. Did you mean --model?", "Try: allcnn train --help"),
+    ("train strided-b", "(strided-b). Did you mean --model strided-b?", "Try: allcnn train --help"),
+    ("sweep all-c", "(all-c). Did you mean --models all-c?", "Try: allcnn sweep --help"),
     ("train", "no network was given; expected --model NAME (`allcnn params` lists them) or --spec TEXT."),
     ("train --model a --spec NFC", "both --model and --spec were given; expected one of them."),
     ("train --model a --lr fast", "Invalid value for '--lr': ", "Try: allcnn train --help"),
@@ -36,6 +38,7 @@ CALLS = [
     ("eval", "Missing argument", "CKPT|RUN", "Try: allcnn eval --help"),
     ("eval none.keras", "none.keras: no such file; expected a .keras file or a run folder."),
     ("eval text.keras", "text.keras: not a saved model, or one cut short; expected a .keras file"),
+    ("eval c", "c: no such file;", "Of the networks only all-c comes trained: pretrained."),
     # Known without the images of CIFAR, which may be a download away.
     (
         "eval {run} --dataset cifar10",
@@ -48,6 +51,8 @@ CALLS = [
     ("eval {run} --tests 0", "each image is tested 1, 2, ... times; got 0 (--tests)."),
     ("eval {run} --tests 12", "without an augmentation", "12 tests of an image", "--augment flip-shift"),
     ("predict {run} none.png", "none.png: there is no such file; expected an image."),
+    ("predict none.png", "none.png: there is no such file; expected an image."),
+    ("predict {run}", "{run}: is a model; expected images after it", "allcnn predict {run} photo.jpg"),
     ("predict {run} none.png --top 0", "Invalid value for '--top'", "Try: allcnn predict --help"),
     ("params a --input 3x", '--input "3x": expected a size in pixels such as 64, 64x48 or 64,48,3.'),
     ("params a --classes 0", "the number of classes must be a whole number from 1 to 65,536; got 0"),
