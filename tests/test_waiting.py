@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
@@ -40,13 +39,9 @@ def test_nothing_is_shown_outside_a_terminal(wanted, capfd) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-def test_nothing_is_shown_where_nobody_wants_it(monkeypatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
+def test_nothing_is_shown_where_nobody_wants_it(monkeypatch, terminal) -> None:
     monkeypatch.setattr(module, "_wanted", False)
-    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(sys, "stderr", terminal)
     with waiting("reading"):
         assert module._status is None
 
