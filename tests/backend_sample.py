@@ -7,8 +7,14 @@ import sys
 
 import numpy as np
 
-#: Equal to the last bit; the others to 1e-4.
+#: Equal to the last bit.
 EXACT = ("order", "draws", "large_draws", "batches", "moved", "held_out")
+#: How far apart the others may be: twice what either side may be from float64. test_whitening.py argues 1.6e-4 for a
+#: whitened image, test_optimizers.py 2e-4 for two steps of Muon; here there are five, of half the learning rate.
+TOLERANCES = {
+    **dict.fromkeys(("white", "white_moved", "white_few", "chances"), 2 * 1.6e-4),
+    "moved_kernels": 2 * 2.5e-4, "placed": 2 * 1e-4, "standardized": 2 * 1e-5,
+}  # fmt: skip
 
 
 def sample() -> dict[str, np.ndarray]:

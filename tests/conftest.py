@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import shutil
 import subprocess
@@ -86,6 +87,25 @@ def run_python() -> Callable[..., subprocess.CompletedProcess]:
         return result
 
     return run
+
+
+@pytest.fixture
+def terminal() -> io.StringIO:
+    """A stream that takes itself for a terminal."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    return Terminal()
+
+
+@pytest.fixture
+def damaged() -> Callable[[int], str]:
+    """What is said of a file of so many bytes that its SHA-256 does not fit."""
+    return (
+        "damaged or edited, or not by allcnn: its {:,} bytes do not end in their SHA-256. Use a whole copy of it."
+    ).format
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 import pytest
-from backend_sample import EXACT, sample
+from backend_sample import EXACT, TOLERANCES, sample
 
 
 @pytest.mark.slow
@@ -22,4 +22,4 @@ def test_images_are_the_same_on_both_backends(run_python, tmp_path) -> None:
             if name in EXACT:
                 assert np.array_equal(there[name], values), name
             else:
-                np.testing.assert_allclose(there[name], values, atol=1e-4, err_msg=name)
+                np.testing.assert_allclose(there[name], values, atol=TOLERANCES[name], err_msg=name)

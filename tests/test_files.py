@@ -174,14 +174,8 @@ def refusal(path: Path) -> str:
     return message.removeprefix(f"{path}: ")
 
 
-def damaged(size: int) -> str:
-    return (
-        f"damaged or edited, or not by allcnn: its {size:,} bytes do not end in their SHA-256. Use a whole copy of it."
-    )
-
-
 @pytest.mark.parametrize("former", [False, True])
-def test_a_flipped_bit_anywhere_is_noticed_before_hdf5_sees_the_file(tmp_path, monkeypatch, former) -> None:
+def test_a_flipped_bit_anywhere_is_noticed_before_hdf5_sees_the_file(tmp_path, monkeypatch, damaged, former) -> None:
     path = tmp_path / "state.h5"
     write_former(path) if former else write_arrays(path, ARRAYS, ATTRIBUTES)
     assert same(read_arrays(path))
@@ -204,7 +198,7 @@ def test_a_flipped_bit_anywhere_is_noticed_before_hdf5_sees_the_file(tmp_path, m
     assert refusal(path) == damaged(size + 1)
 
 
-def test_what_is_no_such_file_is_named(tmp_path) -> None:
+def test_what_is_no_such_file_is_named(tmp_path, damaged) -> None:
     path = tmp_path / "state.h5"
     assert refusal(path) == "no such file."
     assert refusal(tmp_path) == "cannot be read (Is a directory)."

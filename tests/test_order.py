@@ -29,6 +29,11 @@ from allcnn.data.order import (
 )  # fmt: skip
 
 
+def digest(values: np.ndarray, dtype: str) -> str:
+    """The same on every machine, since a run that is resumed must go on with the same images and draws."""
+    return hashlib.sha256(values.astype(dtype).tobytes()).hexdigest()[:16]
+
+
 @pytest.mark.parametrize("images", [1, 7, 1000])
 def test_an_epoch_visits_every_image_once(images) -> None:
     order = epoch_order(3, 5, images)
@@ -37,7 +42,7 @@ def test_an_epoch_visits_every_image_once(images) -> None:
 
 
 def test_the_order_depends_on_seed_and_epoch_only() -> None:
-    assert np.array_equal(epoch_order(1, 2, 500), epoch_order(1, 2, 500))
+    assert digest(epoch_order(1, 2, 500), "<i8") == "728db2380e92cb7c"
     orders = {(seed, epoch): tuple(epoch_order(seed, epoch, 500)) for seed in range(4) for epoch in range(4)}
     assert len(set(orders.values())) == 16
 
@@ -77,7 +82,7 @@ def test_draws_of_another_width() -> None:
 
 
 def test_draws_depend_on_seed_epoch_and_step_only() -> None:
-    assert np.array_equal(flip_shift_draws(1, 2, 3, 50), flip_shift_draws(1, 2, 3, 50))
+    assert digest(flip_shift_draws(1, 2, 3, 50), "<i4") == "7fb9ea52cf961114"
     moments = {(seed, epoch, step) for seed in range(3) for epoch in range(3) for step in range(3)}
     assert len({flip_shift_draws(*moment, 50).tobytes() for moment in moments}) == 27
 
@@ -91,10 +96,10 @@ def test_held_out_images_are_apart_and_complete(images, fraction, held) -> None:
 
 
 def test_the_split_depends_on_the_seed_only() -> None:
-    assert np.array_equal(hold_out(1, 1000, 0.1)[1], hold_out(1, 1000, 0.1)[1])
-    assert not np.array_equal(hold_out(1, 1000, 0.1)[1], hold_out(2, 1000, 0.1)[1])
-    # Not the tail of the files, and not the first epoch's first images.
     held_out = hold_out(1, 1000, 0.1)[1]
+    assert digest(held_out, "<i8") == "e8882300eaf2c6e2"
+    assert not np.array_equal(held_out, hold_out(2, 1000, 0.1)[1])
+    # Not the tail of the files, and not the first epoch's first images.
     assert 300 < held_out.mean() < 700
     assert set(held_out.tolist()) != set(epoch_order(1, 0, 1000)[:100].tolist())
 
@@ -117,11 +122,9 @@ class TestStreamedOrder:
 
     def test_it_depends_on_seed_and_epoch_only(self):
         first = epoch_order(1, 2, 5000, streamed=True)
-        assert np.array_equal(first, epoch_order(1, 2, 5000, streamed=True))
+        assert digest(first, "<i8") == "88d8ceffa7ac8e1a"
         others = [epoch_order(*moment, 5000, streamed=True) for moment in ((1, 3), (2, 2))]
         assert all((first == other).mean() < 0.01 for other in others)
-        # The bits of every machine: a run that is resumed must meet the images that it left.
-        assert hashlib.sha256(first.astype("<i8").tobytes()).hexdigest().startswith("88d8ceffa7ac8e1a")
 
     def test_never_shuffled(self):
         assert epoch_order(1, 2, 9, shuffle=False, streamed=True).tolist() == list(range(9))
@@ -153,11 +156,7 @@ def test_large_draws_fill_their_ranges_evenly_and_independently() -> None:
 
 
 def test_large_draws_depend_on_seed_epoch_and_step_only() -> None:
-    assert np.array_equal(large_draws(1, 2, 3, 50), large_draws(1, 2, 3, 50))
+    # Sums and products of doubles, rounded once.
+    assert digest(large_draws(1, 2, 3, 50), "<f4") == "927495b9e6361f4f"
     moments = {(seed, epoch, step) for seed in range(3) for epoch in range(3) for step in range(3)}
     assert len({large_draws(*moment, 50).tobytes() for moment in moments}) == 27
-    # The bits of every machine: sums and products of doubles, rounded once.
-    assert (
-        hashlib.sha256(large_draws(1, 2, 3, 50).astype("<f4").tobytes()).hexdigest()
-        == "927495b9e6361f4f2ccf1e4d4d86e89858d3ddedb728051f7c3ebbe0ad7ba667"
-    )

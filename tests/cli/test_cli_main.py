@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import os
 import signal
 import subprocess
 import sys
@@ -58,21 +58,15 @@ def test_help_says_when_a_run_is_given_up(allcnn):
     assert "[default: 5, or as many as 1,000 steps take]" in help
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 @pytest.mark.parametrize("no_color, word", [(None, "\x1b[31merror:\x1b[0m"), ("1", "error:")])
-def test_in_a_terminal_the_word_error_is_red(monkeypatch, no_color, word):
-    stream = Terminal()
-    monkeypatch.setattr(sys, "stderr", stream)
+def test_in_a_terminal_the_word_error_is_red(monkeypatch, terminal, no_color, word):
+    monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     if no_color:
         monkeypatch.setenv("NO_COLOR", no_color)
     assert main(["params", "al-c", "[b]"]) == 2
-    assert stream.getvalue().startswith(f'{word} unknown network "al-c". Did you mean all-c? ')
+    assert terminal.getvalue().startswith(f'{word} unknown network "al-c". Did you mean all-c? ')
 
 
 @pytest.mark.parametrize(
@@ -163,15 +157,13 @@ def test_debug_shows_the_traceback(allcnn, monkeypatch):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes of a POSIX shell")
 def test_a_reader_that_goes_away_is_no_news():
-    process = subprocess.Popen(
-        [sys.executable, "-m", "allcnn_cli", "params", "--layers"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = subprocess.run(
+        [sys.executable, "-m", "allcnn_cli", "params", "--layers"], cwd=ROOT, stdout=writing, stderr=subprocess.PIPE
     )
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait(600) == 1
+    os.close(writing)
+    assert (process.returncode, process.stderr) == (1, b"")
 
 
 @pytest.mark.slow

@@ -2,65 +2,67 @@
 
 from __future__ import annotations
 
-import pytest
+import json
 
 # Not Rich: older versions of Typer load it by themselves.
-LOADED = """
-import sys
+PROGRAM = """
+import json, os, sys
 from allcnn_cli.main import main
-code = main({arguments!r})
-heavy = (
+heavy = {
     "keras", "tensorflow", "jax", "numpy", "h5py", "PIL", "sklearn", "matplotlib", "allcnn.training",
     "allcnn.evaluation",
-)
-print("loaded:", *[name for name in heavy if name in sys.modules], "code:", code, file=sys.stderr)
+}
+for call in json.loads(sys.argv[1]):
+    os.environ.update(COMP_WORDS=f"allcnn {call}", COMP_CWORD=str(call.count(" ") + 1))
+    code = main(call.split())
+    print("outcome:", json.dumps([call, code, sorted(heavy & set(sys.modules))]), file=sys.stderr)
 """
 
 
-def loaded(run_python, arguments):
-    return run_python("-c", LOADED.format(arguments=arguments)).stderr.splitlines()[-1]
+def outcomes(run_python, *calls: str, **environment: str) -> list[list]:
+    """[call, exit code, what is loaded by then] of calls one after another in one process."""
+    lines = run_python("-c", PROGRAM, json.dumps(calls), **environment).stderr.splitlines()
+    found = [json.loads(line.removeprefix("outcome:")) for line in lines if line.startswith("outcome:")]
+    assert [call for call, *_ in found] == list(calls)
+    return found
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["eval", "--help"]])
-def test_help_loads_nothing_heavy(run_python, arguments):
-    assert loaded(run_python, arguments) == "loaded: code: 0"
+def assert_loads_none_of(names: set[str], found: list[list], code: int) -> None:
+    for call, ended, loaded in found:
+        assert ended == code and not names & set(loaded), f"{call}: code {ended}, {loaded}"
 
 
-@pytest.mark.parametrize(
-    "arguments", [["params"], ["params", "--layers", "--json"], ["params", "D.2-96C3-NC1-GAP", "--layers"]]
-)
-def test_params_loads_neither_numpy_nor_keras(run_python, arguments):
-    assert loaded(run_python, arguments) == "loaded: code: 0"
+def test_help_loads_nothing_heavy(run_python):
+    calls = ("--help", "train --help", "eval --help")
+    assert outcomes(run_python, *calls) == [[call, 0, []] for call in calls]
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["train", "--model", "strided-q", "--dataset", "digits"],
-        ["train", "--spec", "96Q3-GAP"],
-        ["train", "--model", "a", "--lr", "-1"],
-        ["train", "--model", "a", "--data-dir", "no/such/folder"],
-        ["eval", "no/such/run"],
-        ["predict", "no/such/run", "x.png"],
-        ["bench", "--model", "allx"],
-        ["bench", "--precision", "half"],
-    ],
-)
-def test_wrong_input_is_refused_before_keras_loads(run_python, arguments):
-    line = loaded(run_python, arguments)
-    assert line.endswith("code: 2")
-    assert not {"keras", "tensorflow", "jax"} & set(line.split())
+def test_params_loads_neither_numpy_nor_keras(run_python):
+    calls = ("params", "params --layers --json", "params D.2-96C3-NC1-GAP --layers")
+    assert outcomes(run_python, *calls) == [[call, 0, []] for call in calls]
 
 
-@pytest.mark.parametrize("words", ["allcnn train --model s", "allcnn train --recipe ", "allcnn visualize m --method "])
-def test_completing_names_loads_no_keras(run_python, words):
-    asked = {"_ALLCNN_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
-    line = run_python("-c", LOADED.format(arguments=[]), **asked).stderr.splitlines()[-1]
-    assert line.endswith("code: 0")
-    assert not {"keras", "tensorflow", "jax"} & set(line.split())
+def test_wrong_input_is_refused_before_keras_loads(run_python):
+    found = outcomes(
+        run_python,
+        "train --model strided-q --dataset digits",
+        "train --spec 96Q3-GAP",
+        "train --model a --lr -1",
+        "train --model a --data-dir no/such/folder",
+        "eval no/such/run",
+        "predict no/such/run x.png",
+        "bench --model allx",
+        "bench --precision half",
+    )
+    assert_loads_none_of({"keras", "tensorflow", "jax"}, found, code=2)
+
+
+def test_completing_names_loads_no_keras(run_python):
+    words = ("train --model s", "train --recipe ", "visualize m --method ")
+    found = outcomes(run_python, *words, _ALLCNN_COMPLETE="complete_bash")
+    assert_loads_none_of({"keras", "tensorflow", "jax"}, found, code=0)
 
 
 def test_tables_of_finished_runs_load_no_keras(run_python, digits_run):
-    line = loaded(run_python, ["report", str(digits_run), "--table", "lr"])
-    assert line.endswith("code: 0")
-    assert not {"keras", "tensorflow", "jax", "h5py", "matplotlib"} & set(line.split())
+    found = outcomes(run_python, f"report {digits_run} --table lr")
+    assert_loads_none_of({"keras", "tensorflow", "jax", "h5py", "matplotlib"}, found, code=0)

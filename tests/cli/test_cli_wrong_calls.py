@@ -87,7 +87,10 @@ CALLS = [
     (f"{SWEEP} --models a --backend torch", 'unknown backend "torch"'),
     (f"{SWEEP} --models a --validation 2", "the held-out fraction must be"),
     ("visualize {run} -o out --layer conv9", 'the model has no layer "conv9"'),
-    ("visualize {run} -o out --layer conv1 --units 8", "8"),
+    (
+        "visualize {run} -o out --layer conv1 --units 8",
+        "the units are [8]; expected a list of whole numbers from 0 to 7.",
+    ),
     ("visualize {run} -o out --layer conv1 --units x", 'cannot read the units "x"; expected numbers such as 0-9'),
     ("visualize {run} -o out --layer conv1 --method magic", 'unknown method "magic"; expected one of: backpropagation'),
     ("visualize {run} -o out --layer conv1 --method guidd", 'unknown method "guidd"; expected', "Did you mean guided?"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -144,7 +145,8 @@ class TestCrops:
         assert draws.dtype == np.int32 and draws.min() >= 0 and set(draws[:, MIRROR].tolist()) == {0, 1}
         for column in (CROP_TOP, CROP_LEFT):
             assert abs(draws[:, column].astype(float).mean() / 2**31 - 0.5) < 0.02
-        assert np.array_equal(draws, crop_mirror_draws(3, 1, 4, 5000))
+        # The bits of every machine: a run that is resumed must meet the same draws.
+        assert hashlib.sha256(draws.astype("<i4").tobytes()).hexdigest().startswith("1de0a3e2994f59b0")
         assert not np.array_equal(draws, crop_mirror_draws(3, 1, 5, 5000))
 
 

@@ -178,12 +178,6 @@ def test_what_cannot_be_fetched_says_so(hub, monkeypatch) -> None:
 NO_ZIP = "not a saved model, or one cut short; expected a .keras file, a zip archive."
 
 
-def damaged(size: int) -> str:
-    return (
-        f"damaged or edited, or not by allcnn: its {size:,} bytes do not end in their SHA-256. Use a whole copy of it."
-    )
-
-
 @pytest.mark.parametrize("content", [b"", b"plain text", b"\x89HDF\r\n\x1a\n", b"PK\5\6"])
 def test_not_a_zip(tmp_path, content) -> None:
     (tmp_path / "model.keras").write_bytes(content)
@@ -198,7 +192,7 @@ def test_the_sha256_lies_at_the_end(saved) -> None:
         assert archive.comment == content[-78:] and archive.testzip() is None
 
 
-def test_damage_is_noticed_before_json_or_keras_see_the_file(saved, monkeypatch) -> None:
+def test_damage_is_noticed_before_json_or_keras_see_the_file(saved, monkeypatch, damaged) -> None:
     _, path = saved
     good = path.read_bytes()
 
@@ -223,7 +217,7 @@ def test_damage_is_noticed_before_json_or_keras_see_the_file(saved, monkeypatch)
 
 
 @pytest.mark.parametrize("comment", [b"", b"mine"])
-def test_what_another_program_changed_is_refused(saved, comment) -> None:
+def test_what_another_program_changed_is_refused(saved, damaged, comment) -> None:
     """With or without a SHA-256: the card says that the file was allcnn's."""
     _, path = saved
     with zipfile.ZipFile(path, "a") as archive:

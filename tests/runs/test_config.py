@@ -214,6 +214,27 @@ def test_a_runs_config_is_what_it_was_asked_for(tmp_path) -> None:
         options_of_run({"model": "a", "spec": "a", "recipe": {}})
 
 
+def test_at_the_shell_options_come_before_those_of_a_file(tmp_path, write_run, monkeypatch) -> None:
+    from allcnn.training.plan import plan_run
+    from allcnn_cli.main import main
+
+    by_hand, run = tmp_path / "asked.yaml", {"image_shape": [32, 32, 3], "data_dir": None}
+    by_hand.write_text("model: strided-b\ndataset: digits\nrecipe: fast\nlr: 0.01\nseed: 3\n")
+    folder = write_run("strided-b", dataset="digits", recipe="fast", lr=0.01, seed=3, config=run)
+    plans: list = []
+    monkeypatch.setattr(
+        "allcnn.training.run.plan_run", lambda *one, **more: plans.append(plan_run(*one, **more)) or exit(0)
+    )
+    monkeypatch.chdir(tmp_path)
+    for file in (by_hand, folder / "config.json"):
+        assert main(["train", "--config", str(file), "--epochs", "2", "--seed", "7"]) == 0
+    assert [plan.network for plan in plans] == [ZOO["strided-b"]] * 2
+    assert [(plan.data.name, plan.asked.seed) for plan in plans] == [("digits", 7)] * 2
+    assert [(plan.recipe.name, plan.recipe.length, plan.recipe.learning_rate) for plan in plans] == [
+        ("fast", 2, 0.01)
+    ] * 2
+
+
 @pytest.mark.parametrize(
     ("before", "given", "dataset", "folder"),
     [

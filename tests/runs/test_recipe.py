@@ -44,6 +44,16 @@ def test_large() -> None:
     assert replace(large, name="paper", augmentation="none", preprocessing="gcn-zca", field=None) == RECIPES["paper"]
 
 
+def test_fast() -> None:
+    """As docs/training.md lists it."""
+    fast = RECIPES["fast"]
+    assert (fast.unit, fast.length, fast.schedule, fast.learning_rate) == ("epochs", 40, "linear", 0.02)
+    assert (fast.optimizer, fast.momentum, fast.weight_decay, fast.batch_size) == ("muon", 0.95, 0.0, 200)
+    assert (fast.label_smoothing, fast.dropout_scale, fast.input_dropout_scale) == (0.1, 0.2, 0.0)
+    assert (fast.initializer, fast.class_bias, fast.preprocessing) == ("he_normal", 8.0, "standardize")
+    assert (fast.augmentation, fast.alternate_flips) == ("flip-reflect", True)
+
+
 def test_recipes_of_before_fields_are_read() -> None:
     values = RECIPES["review"].as_dict()
     del values["field"]

@@ -179,13 +179,7 @@ def test_json_comes_back_and_is_text_to_read(tmp_path) -> None:
     assert lines[-2].startswith(' "sha256": "') and lines[-1] == "}"
 
 
-def damaged(size: int) -> str:
-    return (
-        f"damaged or edited, or not by allcnn: its {size:,} bytes do not end in their SHA-256. Use a whole copy of it."
-    )
-
-
-def test_a_flipped_bit_anywhere_is_noticed_before_json_is_parsed(tmp_path, monkeypatch) -> None:
+def test_a_flipped_bit_anywhere_is_noticed_before_json_is_parsed(tmp_path, monkeypatch, damaged) -> None:
     path = tmp_path / "config.json"
     write_json(path, VALUES)
     good = path.read_bytes()

@@ -68,7 +68,7 @@ def test_accepted_networks_are_built_as_they_were_counted() -> None:
             accepted[str(outcome.spec)] = images
 
     collect()
-    for text, images in random.Random(0).sample(sorted(accepted.items()), 8):
+    for text, images in random.Random(0).sample(sorted(accepted.items()), 3):
         compare_with_keras(parse(text), *images)
 
 

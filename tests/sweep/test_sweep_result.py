@@ -130,18 +130,14 @@ def test_a_crash_is_told_apart_from_a_run_that_cannot_go_anywhere(grid) -> None:
     assert (crashed.status, crashed.reason) == ("crashed", "killed by SIGKILL (out of memory?)")
 
 
-def test_the_table_in_a_terminal_shows_what_runs_and_what_is_done(grid) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
+def test_the_table_in_a_terminal_shows_what_runs_and_what_is_done(grid, terminal) -> None:
     first, second, third, _ = grid.cells
     leave(first, "finished", [50.0, 40.0, 30.0, 20.0])
     leave(second, "dead", [90.0])
     leave(third, None, [60.0, 50.0])
     board = Board(grid, "test_error")
     board.follow({third.name})
-    display = SweepDisplay(board, Terminal())
+    display = SweepDisplay(board, terminal)
     display.console.width = 100
     with display.console.capture() as capture:
         display.console.print(display._picture())

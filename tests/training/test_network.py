@@ -34,24 +34,25 @@ def jit() -> bool:
     return keras.backend.backend() == "jax"
 
 
-def data_gradient(images, labels, kernel, bias):
-    """Of the mean cross-entropy of softmax(x W + b), in float64: X^T (p - y) / n and the mean of p - y."""
+def data_gradient(images, labels, kernel, bias, smoothing=0.0):
+    """Of the mean cross-entropy of softmax(x W + b), in float64: X^T (p - y) / n and the mean of p - y; and itself."""
     rows = images.reshape(len(images), -1).astype(np.float64)
     values = rows @ kernel + bias
     chances = np.exp(values - values.max(axis=1, keepdims=True))
     chances /= chances.sum(axis=1, keepdims=True)
-    slope = (chances - np.eye(3)[labels]) / len(images)
-    return rows.T @ slope, slope.sum(axis=0), -np.log(chances[np.arange(len(labels)), labels]).mean()
+    wanted = (1 - smoothing) * np.eye(3)[labels] + smoothing / 3
+    slope = (chances - wanted) / len(images)
+    return rows.T @ slope, slope.sum(axis=0), -(wanted * np.log(chances)).sum(axis=1).mean()
 
 
 @backends
-@pytest.mark.parametrize("decay_biases", [True, False])
-def test_two_steps_by_hand(decay_biases) -> None:
+@pytest.mark.parametrize(("decay_biases", "smoothing"), [(True, 0.0), (False, 0.0), (True, 0.3)])
+def test_two_steps_by_hand(decay_biases, smoothing) -> None:
     random = np.random.default_rng(0)
     images, labels = random.normal(size=(5, *SHAPE)).astype(np.float32), np.array([0, 1, 2, 1, 1], np.int32)
     decay, rate, momentum = 0.1, 0.5, 0.9
     model = make("NFC", weight_decay=decay, decay_biases=decay_biases)
-    compile_for_training(model, keras.optimizers.SGD(rate, momentum), jit())
+    compile_for_training(model, keras.optimizers.SGD(rate, momentum), jit(), label_smoothing=smoothing)
     start = [random.normal(size=(12, 3)).astype(np.float32), np.array([0.5, -1, 2], np.float32)]
     model.get_layer("fc1").set_weights(start)
 
@@ -59,7 +60,7 @@ def test_two_steps_by_hand(decay_biases) -> None:
     speed, bias_speed = np.zeros_like(kernel), np.zeros_like(bias)
     for _ in range(2):
         model.train_on_batch({"images": images}, labels)
-        slope, bias_slope, _ = data_gradient(images, labels, kernel, bias)
+        slope, bias_slope, _ = data_gradient(images, labels, kernel, bias, smoothing)
         # v = 0.9 v - lr (gradient + lambda w); w += v.
         speed = momentum * speed - rate * (slope + decay * kernel)
         bias_speed = momentum * bias_speed - rate * (bias_slope + decay * bias * decay_biases)
@@ -67,13 +68,13 @@ def test_two_steps_by_hand(decay_biases) -> None:
         found_kernel, found_bias = model.get_layer("fc1").get_weights()
         np.testing.assert_allclose(found_kernel, kernel, atol=2e-6)
         np.testing.assert_allclose(found_bias, bias, atol=2e-6)
-    # Keras's loss carries the penalty, the metric does not.
+    # Keras's loss carries the penalty and the smoothing, the metric neither.
     model.reset_metrics()
     logs = model.test_on_batch({"images": images}, labels, return_dict=True)
-    *_, cross_entropy = data_gradient(images, labels, kernel, bias)
+    cross_entropy, smoothed = (data_gradient(images, labels, kernel, bias, part)[2] for part in (0.0, smoothing))
     penalty = decay / 2 * ((kernel**2).sum() + (bias**2).sum() * decay_biases)
     assert float(logs["cross_entropy"]) == pytest.approx(cross_entropy, rel=1e-5)
-    assert float(logs["loss"]) == pytest.approx(cross_entropy + penalty, rel=1e-5)
+    assert float(logs["loss"]) == pytest.approx(smoothed + penalty, rel=1e-5)
 
 
 def test_convolutions_decay_as_well() -> None:

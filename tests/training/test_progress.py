@@ -15,11 +15,6 @@ STEP = {"cross_entropy": 1.23456, "accuracy": 0.5433}
 LOGS = {**STEP, "learning_rate": 0.05, "test_error": 43.214, "test_seconds": 0.0}
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 def lines(monkeypatch: pytest.MonkeyPatch, epochs: int, logs: dict[str, Any]) -> list[str]:
     """What is written of the first epoch and the last, where an epoch of 50,000 images takes 40 seconds."""
     seconds = itertools.count(0, 40)
@@ -54,9 +49,9 @@ def test_an_epoch_that_was_not_measured(monkeypatch) -> None:
     assert first.split()[5] == "-"
 
 
-def test_in_a_terminal_it_says_what_follows_the_last_step(monkeypatch) -> None:
+def test_in_a_terminal_it_says_what_follows_the_last_step(monkeypatch, terminal) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    display = ProgressDisplay(steps_per_epoch=250, batch_size=200, total_steps=750, stream=Terminal())
+    display = ProgressDisplay(steps_per_epoch=250, batch_size=200, total_steps=750, stream=terminal)
     display.on_train_begin()
     display.on_epoch_begin(0)
     display.on_train_batch_end(0, STEP)
@@ -67,11 +62,11 @@ def test_in_a_terminal_it_says_what_follows_the_last_step(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(("total", "epoch", "steps"), [(10, 0, 10), (250, 1, 50)])
-def test_a_run_whose_steps_end_within_an_epoch(monkeypatch, total: int, epoch: int, steps: int) -> None:
+def test_a_run_whose_steps_end_within_an_epoch(monkeypatch, terminal, total: int, epoch: int, steps: int) -> None:
     seconds = itertools.count()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr("allcnn.training.progress.time", SimpleNamespace(perf_counter=lambda: next(seconds)))
-    display = ProgressDisplay(steps_per_epoch=200, batch_size=20, total_steps=total, stream=Terminal())
+    display = ProgressDisplay(steps_per_epoch=200, batch_size=20, total_steps=total, stream=terminal)
     display.on_train_begin()
     display.on_epoch_begin(epoch)
     display.on_train_batch_end(steps - 1, STEP)

@@ -134,26 +134,28 @@ def test_mixed_precision_gives_float32_maps() -> None:
     model = build_model("8C3-8C3-NC1-GAP", (8, 8, 3), 3, seed=0)
     model.set_weights(mixed.get_weights())
     for layer, down_to in ((None, None), ("conv2", None), (None, "conv1")):
-        coarse, fine = (Attributor(one, layer, "guided", down_to)(images, 1) for one in (mixed, model))
+        fine = Attributor(model, layer, "guided", down_to)(images, 1)
+        place = "strongest" if fine.positions is None else fine.positions
+        coarse = Attributor(mixed, layer, "guided", down_to)(images, 1, place)
         assert coarse.maps.dtype == np.float32 and coarse.activations.dtype == np.float32
-        assert np.abs(coarse.maps - fine.maps).max() < 0.1 * np.abs(fine.maps).max()
-        assert np.abs(coarse.maps - fine.maps).max() > 0
+        # A few ReLUs may be decided otherwise, which changes the maps there by any amount.
+        assert 0.9 < np.corrcoef(coarse.maps.ravel(), fine.maps.ravel())[0, 1]
+        assert not np.array_equal(coarse.maps, fine.maps)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "layer"),
     [("VGG16", "block3_conv3"), ("ResNet50", "conv2_block3_out"), ("MobileNetV2", "block_3_expand_relu"),
-     ("DenseNet121", "conv3_block2_1_relu"), ("MobileNetV3Small", "expanded_conv_2_expand_bn"), ("Xception", None)],
+     ("MobileNetV3Small", "expanded_conv_2_expand_bn")],
 )  # fmt: skip
 def test_networks_of_keras_applications(name, layer) -> None:
     """The values are the network's own, and each method gives another signal."""
     import keras
 
-    side = 75 if name == "Xception" else 32
-    model = getattr(keras.applications, name)(weights=None, include_top=layer is None, input_shape=(side, side, 3))
+    model = getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(32, 32, 3))
     random = np.random.default_rng(0)
-    images = random.normal(size=(2, side, side, 3)).astype(np.float32)
+    images = random.normal(size=(2, 32, 32, 3)).astype(np.float32)
     for weight in model.trainable_weights:  # of He's scale, and shifts that keep units alive
         kernel = len(weight.shape) > 1
         scale = np.sqrt(2 / np.prod(weight.shape[:-1])) if kernel else 0.5
@@ -161,9 +163,8 @@ def test_networks_of_keras_applications(name, layer) -> None:
     found = {method: Attributor(model, layer, method)(images, 1) for method in METHODS}
     for one, other in (METHODS[:2], METHODS[1:], METHODS[::2]):
         assert np.abs(found[one].maps - found[other].maps).max() > 0.01 * np.abs(found[one].maps).max()
-    if layer is not None:
-        values = np.asarray(keras.Model(model.inputs, model.get_layer(layer).output)(images))[..., 1]
-        np.testing.assert_allclose(found["guided"].activations, values.max(axis=(1, 2)), rtol=1e-4)
+    values = np.asarray(keras.Model(model.inputs, model.get_layer(layer).output)(images))[..., 1]
+    np.testing.assert_allclose(found["guided"].activations, values.max(axis=(1, 2)), rtol=1e-4)
 
 
 @pytest.mark.slow

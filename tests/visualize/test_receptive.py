@@ -1,4 +1,4 @@
-"""What units see, against which pixels change them, each changed alone, and where the gradient is not zero."""
+"""What units see, against which pixels change them, each changed alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from allcnn.preprocessing import make_preprocessing
 from allcnn.specs import ZOO, resolve
 from allcnn.specs.layers import Conv, Spec
 from allcnn.specs.shapes import layer_shapes
-from allcnn.visualize.attribution import Attributor
 from allcnn.visualize.graph import Graph
 from allcnn.visualize.receptive import ReceptiveField, preprocessed_image, receptive_field
 
@@ -131,23 +130,6 @@ def test_our_networks_see_the_pixels_that_change_them(text) -> None:
         assert_seen(receptive_field(model, row.name), seen_boxes(model, row.name))
 
 
-@pytest.mark.parametrize(
-    ("name", "layer"), [("all-c", "conv6"), ("review-all-c", "conv9"), ("imagenet-all-b", "conv9")]
-)
-def test_the_gradient_is_not_zero_in_the_field(name, layer) -> None:
-    network = ZOO[name]
-    model = opened(build_model(thin(name), input_shape=network.input_shape))
-    field = receptive_field(model, layer)
-    end = np.array([len(field.height.seen), len(field.width.seen)]) - 1
-    positions = np.array([(0, 0), end // 2, end, (0, end[1])])
-    images = np.random.default_rng(0).uniform(0.1, 1, (4, *network.input_shape)).astype(np.float32)
-    signal = Attributor(model, layer, "backpropagation")(images, 0, positions, batch_size=4).maps.any(axis=-1)
-    expected = np.zeros_like(signal)
-    for image, (top, left, bottom, right) in zip(expected, field.field_of(positions), strict=True):
-        image[top:bottom, left:right] = True
-    assert np.array_equal(signal, expected)
-
-
 def thin(text: str) -> Spec:
     """The network with one filter a convolution, but for the classes': the same geometry."""
     return Spec(
@@ -158,7 +140,11 @@ def thin(text: str) -> Spec:
     )
 
 
-@pytest.mark.parametrize("name", ZOO)
+# One of each geometry: the others differ from these in how often a layer comes.
+@pytest.mark.parametrize(
+    "name",
+    ["a", "strided-b", "all-c", "review-b", "review-strided-a", "review-all-c", "large-all", "imagenet-all-b"],
+)
 def test_the_graph_gives_what_the_account_of_the_spec_gives(name) -> None:
     """Of the last layers, which depend on all others: the geometry of `allcnn params`, from the built network."""
     shape = ZOO[name].input_shape
