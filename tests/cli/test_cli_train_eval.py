@@ -135,13 +135,30 @@ def test_a_folder_of_runs_is_named_as_one(allcnn, digits_run, command):
 
 
 @pytest.mark.slow
-def test_eval_on_jax_agrees(run_python, allcnn, digits_run):
-    result = run_python("-m", "allcnn_cli", "eval", str(digits_run), "--backend", "jax", "--json", KERAS_BACKEND=None)
-    here = allcnn("eval", digits_run, "--json").document
-    there = json.loads(result.stdout)
-    assert there["cross_entropy"] == pytest.approx(here["cross_entropy"], abs=1e-4)
-    assert abs(there["errors"] - here["errors"]) <= 1
-    assert result.stderr == ""
+def test_eval_on_jax_agrees_and_a_run_goes_on_there(run_python, allcnn, digits_run, tmp_path):
+    here, there = (shutil.copytree(digits_run, tmp_path / name) for name in ("here", "there"))
+    # In float32, whose last digit is all that the backends differ in.
+    more = ("train", "--resume", "--epochs", "3", "--precision", "float32")
+    more = (*more, "--allow", "epochs", "--allow", "precision", "--json", "--run-dir")
+    program = f"""
+import sys
+from allcnn_cli.main import main
+assert main(["eval", {str(digits_run)!r}, "--backend", "jax", "--json"]) == 0
+print("resumed", file=sys.stderr)
+assert main([*{more}, {str(there)!r}, "--backend", "jax", "--allow", "backend"]) == 0
+"""
+    result = run_python("-c", program, KERAS_BACKEND=None)
+    on_jax, _ = json.JSONDecoder().raw_decode(result.stdout)
+    evaluation = allcnn("eval", digits_run, "--json").document
+    assert on_jax["cross_entropy"] == pytest.approx(evaluation["cross_entropy"], abs=1e-4)
+    assert abs(on_jax["errors"] - evaluation["errors"]) <= 1
+    assert result.stderr.startswith("resumed\n")  # nothing comes with the evaluation
+
+    (change,) = json.loads((there / "config.json").read_text())["changes"]
+    assert "the backend was tensorflow, now jax" in change["allowed"]
+    assert allcnn(*more, here).code == 0
+    # An epoch at a tenth of the rate, from the same state.
+    assert float(last_row(there)["loss"]) == pytest.approx(float(last_row(here)["loss"]), rel=1e-5)
 
 
 def test_a_model_of_a_folder_of_images_finds_its_images_again(allcnn, tmp_path, picture_folder):

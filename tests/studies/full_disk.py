@@ -19,7 +19,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from kills import Study, differences, finish
+from kills import LONGEST, Study, differences, finish
 
 from allcnn.runs.checkpoint import load_state
 from allcnn.runs.folder import RunFolder
@@ -57,13 +57,13 @@ def one_disk(study: Study, number: int) -> tuple[str, list[str]]:
         run = disk / "run"
         process = study.start(run, 0, choice.choice((None, 1, 7)))
         after = choice.randint(1, 4)
-        seen, last, until = 0, None, time.monotonic() + 60
+        seen, last, until = 0, None, time.monotonic() + LONGEST
         while seen < after and process.poll() is None and time.monotonic() < until:
             modified = (run / "state.h5").stat().st_mtime_ns if (run / "state.h5").exists() else None
             seen, last = seen + (modified is not None and modified != last), modified
             time.sleep(0.001)
         filling = fill(disk, choice.choice((0, 4096, 20_000)))
-        _, errors = process.communicate(timeout=300)
+        _, errors = process.communicate(timeout=LONGEST)
         said = next((line for line in errors.splitlines() if "no space" in line), errors[-300:])
         wrong = []
         if process.returncode != 1 or "no space is left on the disk" not in said or "Traceback" in errors:

@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -137,7 +138,7 @@ def work(work: dict) -> None:
 
         def on_train_batch_end(self, batch, logs=None):
             losses.append(float(logs["cross_entropy"]))
-            if len(losses) == STEPS:
+            if len(losses) == work.get("steps", STEPS):
                 self.model.stop_training = True
 
     class OffThePlateau(keras.callbacks.Callback):
@@ -149,7 +150,8 @@ def work(work: dict) -> None:
         # The start with which the figures were measured; how a rounding error grows depends on the way taken.
         recipe = Recipe(
             "study", length=200, milestones=(), learning_rate=work["learning_rate"], batch_size=work["batch_size"],
-            augmentation="flip-shift", preprocessing=work.get("preprocessing", "gcn-zca"), initializer="lecun_normal",
+            augmentation="flip-shift", preprocessing=work.get("preprocessing", "gcn-zca"),
+            initializer=work.get("initializer", "lecun_normal"),
         )  # fmt: skip
         train(work["model"], recipe=recipe, callbacks=[OffThePlateau()], patience=200, test_every=1000, **run)
         return
@@ -196,7 +198,7 @@ def compare(
         return np.array(steps_of(setting, folder, processes, devices, run))
 
     one = losses(1, 1, "one")
-    if len(one) != STEPS or one[:5].mean() > ON_PLATEAU:
+    if len(one) != setting.get("steps", STEPS) or one[:5].mean() > ON_PLATEAU:
         raise SystemExit(f"{len(one)} steps from a loss of {one[:5].mean():.3f}: not off the plateau")
     found = {
         f"{processes} x {devices}": np.abs(losses(processes, devices, f"{processes}x{devices}") - one)
@@ -210,13 +212,13 @@ def compare(
 class TwoHosts:
     """The real command on two hosts, on the digits, and what each says."""
 
-    def __init__(self, folder: Path, epochs: int = 4):
-        self.folder, self.epochs = folder, epochs
+    def __init__(self, folder: Path, epochs: int = 4, save_every: int = 5):
+        self.folder, self.epochs, self.save_every = folder, epochs, save_every
 
-    def start(self, run: Path, hosts: int = 2) -> list[subprocess.Popen]:
+    def start(self, run: Path, hosts: int = 2, options: Sequence[str] = ()) -> list[subprocess.Popen]:
         command = [sys.executable, "-m", "allcnn_cli", "train", "--run-dir", str(run), "--devices", "1"]
         if (run / "config.json").exists():
-            command += ["--resume"]
+            command += ["--resume", *options]
         else:
             command += [
                 "--spec",
@@ -226,7 +228,8 @@ class TwoHosts:
                 "--batch-size",
                 "40",
             ]
-            command += ["--epochs", str(self.epochs), "--augment", "flip-shift", "--save-every", "5"]
+            command += ["--epochs", str(self.epochs), "--augment", "flip-shift"]
+            command += ["--save-every", str(self.save_every)]
         return [
             subprocess.Popen(
                 [*command, *more], env=environment(1, self.folder / "compiled"), stdout=subprocess.DEVNULL,
@@ -235,8 +238,8 @@ class TwoHosts:
             for more in each_host(hosts)
         ]  # fmt: skip
 
-    def finish(self, run: Path, hosts: int = 2) -> Path:
-        for process in self.start(run, hosts):
+    def finish(self, run: Path, hosts: int = 2, options: Sequence[str] = ()) -> Path:
+        for process in self.start(run, hosts, options):
             _, errors = process.communicate(timeout=LONGEST)
             if process.returncode != 0:
                 raise SystemExit(f"a host ended with {process.returncode}:\n{errors}")

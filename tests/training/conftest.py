@@ -1,4 +1,4 @@
-"""What the tests of training share: a small data set that a small network can learn, and the numbers of a small run."""
+"""What the tests of training share: a small data set that a small network can learn, and a small run on it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from allcnn.data.dataset import Dataset
+from allcnn.training.run import TrainingResult, train
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def stripes() -> Dataset:
     """Horizontal and vertical stripes, 8x8, with noise: three classes that a small network can learn."""
     random = np.random.default_rng(3)
@@ -22,9 +23,17 @@ def stripes() -> Dataset:
     )  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def numbers() -> dict:
     return {
         "epochs": 7, "batch_size": 10, "preprocessing": "standardize", "augmentation": "flip-shift",
         "precision": "float32", "seed": 5,
     }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def undisturbed(stripes, numbers, tmp_path_factory) -> TrainingResult:
+    """A run of SPEC that nothing stopped. Tests only read its folder."""
+    from small_runs import SPEC  # loads Keras
+
+    return train(SPEC, dataset=stripes, run_dir=tmp_path_factory.mktemp("undisturbed") / "run", **numbers)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from small_runs import SPEC, assert_same_bits
+from small_runs import SPEC, StopAt, assert_same_bits
 
 import allcnn
 from allcnn.errors import CheckpointError, Interrupted, RunError, TrainingError
@@ -23,11 +23,12 @@ STEPS_PER_EPOCH = 6  # 61 images in batches of 10
 
 
 @pytest.fixture(autouse=True)
-def ctrl_c_is_heard():
+def signals_are_heard():
     """Whatever started the tests: a job in the background ignores Ctrl-C, and hands that down."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def ctrl_c() -> None:
@@ -35,16 +36,22 @@ def ctrl_c() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_ctrl_c_in_the_test_pass_leaves_what_fits_together(stripes, numbers, tmp_path, monkeypatch):
+def killed() -> None:
+    """Ends the run as SIGKILL would: nothing more is saved."""
+    raise ConnectionResetError("as if the process were gone")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_test_pass_leaves_what_fits_together(
+    undisturbed, stripes, numbers, tmp_path, monkeypatch, number
+):
     """The epoch whose test pass it met is finished and saved; model, metrics, state and summary are all its."""
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped run"
-    train(SPEC, dataset=stripes, run_dir=whole, **numbers)
-    passes = []
+    stopped, passes = tmp_path / "stopped run", []
 
     def interrupted_evaluate(*arguments):
         passes.append(None)
         if len(passes) == 3:
-            ctrl_c()
+            os.kill(os.getpid(), number)
         return evaluate(*arguments)
 
     monkeypatch.setattr("allcnn.training.loop.evaluate", interrupted_evaluate)
@@ -57,7 +64,7 @@ def test_ctrl_c_in_the_test_pass_leaves_what_fits_together(stripes, numbers, tmp
     assert len(rows) == 3
     assert evaluate(stopped, stripes.test_images, stripes.test_labels).error_percent == rows[-1]["test_error"]
     train(dataset=stripes, run_dir=stopped, resume=True)
-    assert_same_bits(whole, stopped)
+    assert_same_bits(undisturbed.run_dir, stopped)
 
 
 def test_ctrl_c_before_the_first_step_says_how_to_go_on(stripes, numbers, tmp_path, monkeypatch):
@@ -77,59 +84,33 @@ def test_an_ignored_ctrl_c_stays_ignored(stripes, numbers, tmp_path, monkeypatch
     assert train(SPEC, dataset=stripes, run_dir=tmp_path / "run", **numbers).status == "finished"
 
 
-def test_a_second_ctrl_c_leaves_at_once_and_the_state_on_disk_counts(stripes, numbers, tmp_path, monkeypatch):
-    import keras
-
+def test_a_second_ctrl_c_leaves_at_once_and_the_state_on_disk_counts(undisturbed, stripes, numbers, tmp_path):
     class Impatient(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 2:
                 ctrl_c()
                 ctrl_c()
 
-    whole, forced = tmp_path / "whole", tmp_path / "forced"
-    train(SPEC, dataset=stripes, run_dir=whole, **numbers)
+    forced = tmp_path / "forced"
     with pytest.raises(Interrupted, match="2 of 7 epochs are saved"):
         train(SPEC, dataset=stripes, run_dir=forced, callbacks=[Impatient()], **numbers)
     assert not (forced / "model.keras").exists()
     train(dataset=stripes, run_dir=forced, resume=True)
-    assert_same_bits(whole, forced)
-
-
-class KillAt(keras.callbacks.Callback):
-    """Ends the run before a step (from 0) as SIGKILL would: nothing more is saved."""
-
-    def __init__(self, step: int):
-        super().__init__()
-        self.steps = step
-
-    def on_train_batch_begin(self, batch, logs=None):
-        if self.steps == 0:
-            raise ConnectionResetError("as if the process were gone")
-        self.steps -= 1
-
-
-class AskToStopAt(KillAt):
-    """Ctrl-C before a step."""
-
-    def on_train_batch_begin(self, batch, logs=None):
-        if self.steps == 0:
-            ctrl_c()
-        self.steps -= 1
+    assert_same_bits(undisturbed.run_dir, forced)
 
 
 @pytest.mark.backends
-def test_a_run_goes_on_from_the_middle_of_an_epoch(stripes, numbers, tmp_path):
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    train(SPEC, dataset=stripes, run_dir=whole, **numbers)
+def test_a_run_goes_on_from_the_middle_of_an_epoch(undisturbed, stripes, numbers, tmp_path):
+    stopped = tmp_path / "stopped"
     with pytest.raises(ConnectionResetError):
-        train(SPEC, dataset=stripes, run_dir=stopped, save_every=4, callbacks=[KillAt(23)], **numbers)
+        train(SPEC, dataset=stripes, run_dir=stopped, save_every=4, callbacks=[StopAt(23, killed)], **numbers)
     arrays, attributes = read_arrays(stopped / "state.h5")
     assert (attributes["epochs_done"], attributes["steps_done"]) == (3, 20)
     assert attributes["seconds"] > 0
     assert arrays["metrics/loss/count"] == 20  # images, of the fourth epoch's first two steps
     said = []
     with pytest.raises(Interrupted, match="4 of 7 epochs and 2 steps of the next are saved"):
-        train(dataset=stripes, run_dir=stopped, resume=True, callbacks=[AskToStopAt(5)], announce=said.append)
+        train(dataset=stripes, run_dir=stopped, resume=True, callbacks=[StopAt(5, ctrl_c)], announce=said.append)
     assert "resuming after 3 of 7 epochs and 2 steps of the next." in said
     # The model that it leaves is that of the fourth epoch, which this process finished.
     rows = read_metrics(stopped / "metrics.csv")
@@ -137,11 +118,11 @@ def test_a_run_goes_on_from_the_middle_of_an_epoch(stripes, numbers, tmp_path):
     # Half an epoch done and stopped again within it: what lies there is still the fourth epoch's.
     model = (stopped / "model.keras").read_bytes()
     with pytest.raises(Interrupted, match="4 of 7 epochs and 4 steps of the next are saved"):
-        train(dataset=stripes, run_dir=stopped, resume=True, callbacks=[AskToStopAt(1)])
+        train(dataset=stripes, run_dir=stopped, resume=True, callbacks=[StopAt(1, ctrl_c)])
     assert (stopped / "model.keras").read_bytes() == model
     result = train(dataset=stripes, run_dir=stopped, resume=True)
     assert (result.status, result.epochs) == ("finished", 7)
-    assert_same_bits(whole, stopped)
+    assert_same_bits(undisturbed.run_dir, stopped)
 
 
 @pytest.mark.backends
@@ -151,7 +132,7 @@ def test_the_fast_recipe_goes_on_from_the_middle_of_an_epoch(stripes, tmp_path):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train(SPEC, dataset=stripes, run_dir=whole, **numbers)
     with pytest.raises(ConnectionResetError):
-        train(SPEC, dataset=stripes, run_dir=stopped, save_every=4, callbacks=[KillAt(15)], **numbers)
+        train(SPEC, dataset=stripes, run_dir=stopped, save_every=4, callbacks=[StopAt(15, killed)], **numbers)
     assert read_arrays(stopped / "state.h5")[1]["steps_done"] == 12
     train(dataset=stripes, run_dir=stopped, resume=True)
     assert_same_bits(whole, stopped)
@@ -159,23 +140,25 @@ def test_the_fast_recipe_goes_on_from_the_middle_of_an_epoch(stripes, tmp_path):
     assert rates == pytest.approx([0.02 * (1 - step / 24) for step in (5, 11, 17, 23)])  # of each epoch's last step
 
 
-@pytest.mark.parametrize("kill", [1, 7, 11, 13])
-def test_a_recipe_in_steps_goes_on_from_any_step(stripes, tmp_path, kill):
+def test_a_recipe_in_steps_goes_on_from_any_step(stripes, tmp_path):
     recipe = allcnn.Recipe(
         "steps", unit="steps", length=15, milestones=(8, 11), batch_size=10, preprocessing="standardize"
     )
-    train(SPEC, dataset=stripes, recipe=recipe, precision="float32", run_dir=tmp_path / "whole")
-    stopped = tmp_path / "stopped"
-    with pytest.raises(Interrupted):
-        train(SPEC, dataset=stripes, recipe=recipe, precision="float32", run_dir=stopped, callbacks=[AskToStopAt(kill)])
-    train(dataset=stripes, run_dir=stopped, resume=True)
-    assert_same_bits(tmp_path / "whole", stopped)
+    numbers = {"dataset": stripes, "recipe": recipe, "precision": "float32"}
+    train(SPEC, run_dir=tmp_path / "whole", **numbers)
+    for step in (8, 12, 14):  # at a drop, at the end of an epoch, and in the last, which is cut short
+        stopped = tmp_path / f"stopped-{step}"
+        with pytest.raises(Interrupted):
+            train(SPEC, run_dir=stopped, callbacks=[StopAt(step - 1, ctrl_c)], **numbers)
+        assert read_arrays(stopped / "state.h5")[1]["steps_done"] == step
+        train(dataset=stripes, run_dir=stopped, resume=True)
+        assert_same_bits(tmp_path / "whole", stopped)
 
 
 def test_a_callback_that_ends_a_half_done_epoch_is_heard(stripes, numbers, tmp_path):
     run = tmp_path / "run"
     with pytest.raises(Interrupted):
-        train(SPEC, dataset=stripes, run_dir=run, callbacks=[AskToStopAt(9)], **numbers)
+        train(SPEC, dataset=stripes, run_dir=run, callbacks=[StopAt(9, ctrl_c)], **numbers)
 
     class Enough(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -191,17 +174,16 @@ def test_several_steps_in_one_call_save_between_the_calls(stripes, numbers, tmp_
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train(SPEC, dataset=stripes, run_dir=whole, **numbers)
     with pytest.raises(ConnectionResetError):
-        train(SPEC, dataset=stripes, run_dir=stopped, save_every=2, callbacks=[KillAt(5)], **numbers)
+        train(SPEC, dataset=stripes, run_dir=stopped, save_every=2, callbacks=[StopAt(5, killed)], **numbers)
     assert read_arrays(stopped / "state.h5")[1]["steps_done"] == 15
     train(dataset=stripes, run_dir=stopped, resume=True)
     assert_same_bits(whole, stopped)
 
 
-def test_a_damaged_state_is_set_aside_and_the_one_before_used(stripes, numbers, tmp_path):
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    train(SPEC, dataset=stripes, run_dir=whole, **numbers)
+def test_a_damaged_state_is_set_aside_and_the_one_before_used(undisturbed, stripes, numbers, tmp_path):
+    stopped = tmp_path / "stopped"
     with pytest.raises(ConnectionResetError):
-        train(SPEC, dataset=stripes, run_dir=stopped, callbacks=[KillAt(20)], **numbers)
+        train(SPEC, dataset=stripes, run_dir=stopped, callbacks=[StopAt(20, killed)], **numbers)
     damaged = bytearray((stopped / "state.h5").read_bytes())
     damaged[len(damaged) // 2] ^= 4
     (stopped / "state.h5").write_bytes(damaged)
@@ -210,7 +192,7 @@ def test_a_damaged_state_is_set_aside_and_the_one_before_used(stripes, numbers, 
     assert f"{stopped / 'state.h5'}: damaged" in said[1] and "set aside as state.damaged-1.h5" in said[1]
     assert said[2] == "resuming after 2 of 7 epochs."
     assert (stopped / "state.damaged-1.h5").read_bytes() == damaged
-    assert_same_bits(whole, stopped)
+    assert_same_bits(undisturbed.run_dir, stopped)
 
     for name in ("state.h5", "state.previous.h5"):
         (stopped / name).write_bytes(damaged)
@@ -220,13 +202,11 @@ def test_a_damaged_state_is_set_aside_and_the_one_before_used(stripes, numbers, 
 
 
 @pytest.mark.parametrize("file", ["state.h5", "metrics.csv", "model.keras"])
-def test_a_full_disk_stops_the_run_and_loses_nothing(stripes, numbers, tmp_path, monkeypatch, file):
+def test_a_full_disk_stops_the_run_and_loses_nothing(undisturbed, stripes, numbers, tmp_path, monkeypatch, file):
     """The third write of each file fails as on a full disk (the model's first; it is written once)."""
     import allcnn.files
 
-    whole, full = tmp_path / "whole", tmp_path / "full"
-    train(SPEC, dataset=stripes, run_dir=whole, **numbers)
-    writes = []
+    full, writes = tmp_path / "full", []
     replace_file = os.replace
 
     def fail_third(source, target):
@@ -245,7 +225,7 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(stripes, numbers, tmp_path,
     monkeypatch.undo()
     assert not list(full.glob(".*.partial*"))
     train(dataset=stripes, run_dir=full, resume=True)
-    assert_same_bits(whole, full)
+    assert_same_bits(undisturbed.run_dir, full)
 
 
 def test_a_run_may_be_made_longer_if_that_is_allowed(stripes, numbers, tmp_path):
@@ -267,7 +247,7 @@ def test_a_run_may_be_made_longer_if_that_is_allowed(stripes, numbers, tmp_path)
 def test_another_precision_or_machine_is_refused_unless_allowed(stripes, numbers, tmp_path, monkeypatch):
     run = tmp_path / "run"
     with pytest.raises(Interrupted):
-        train(SPEC, dataset=stripes, run_dir=run, callbacks=[AskToStopAt(9)], **numbers)
+        train(SPEC, dataset=stripes, run_dir=run, callbacks=[StopAt(9, ctrl_c)], **numbers)
     with pytest.raises(RunError, match="the precision was float32, now mixed_bfloat16.*\n.*--allow precision"):
         train(dataset=stripes, run_dir=run, resume=True, precision="mixed_bfloat16")
     from allcnn.device import find_device
@@ -286,7 +266,7 @@ def test_another_precision_or_machine_is_refused_unless_allowed(stripes, numbers
 def test_other_images_of_the_same_name_are_refused(stripes, numbers, tmp_path):
     run = tmp_path / "run"
     with pytest.raises(Interrupted):
-        train(SPEC, dataset=stripes, run_dir=run, callbacks=[AskToStopAt(9)], **numbers)
+        train(SPEC, dataset=stripes, run_dir=run, callbacks=[StopAt(9, ctrl_c)], **numbers)
     other = stripes.train_images.copy()
     other[0, 0, 0, 0] ^= 1
     with pytest.raises(RunError, match="the data set was stripes .*\nResume it as it was begun, or choose"):

@@ -31,10 +31,10 @@ def pictures(request) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.stand_in
 @pytest.mark.parametrize(
     ("name", "model", "learning_rate", "seed"),
-    [("paper", "a", 0.01, 0), ("paper", "strided-c", 0.05, 0), ("fast", "a", 0.02, 1)],
+    [("paper", "strided-c", 0.05, 0), ("fast", "a", 0.02, 1)],
 )
 def test_a_network_starts_at_the_first_try(name, model, learning_rate, seed, pictures) -> None:
-    """By `paper`, LeCun's kernels with biases of 0 leave both at a cross-entropy of 2.29 and more, or on digits
+    """By `paper`, LeCun's kernels with biases of 0 leave the network at a cross-entropy of 2.29 and more, or on digits
     with a dead class. By `fast`, classes' biases of 1 end with 4 to 10 dead classes.
     """
     recipe, (images, labels) = RECIPES[name], pictures

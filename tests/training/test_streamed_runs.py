@@ -6,10 +6,10 @@ import csv
 import shutil
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 from photo_files import write_photographs
+from small_runs import StopAt, assert_same_bits
 
 import allcnn
 from allcnn.data.order import crop_mirror_draws
@@ -31,17 +31,6 @@ def photos(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(photos, tmp_path_factory):
     return allcnn.train(NETWORK, data_dir=photos, run_dir=tmp_path_factory.mktemp("runs") / "run", **NUMBERS)
-
-
-def same_end(one: Path, other: Path) -> None:
-    """Two run folders with the same weights and, times aside, the same metrics, to the bit."""
-    models = [allcnn.load_model(folder) for folder in (one, other)]
-    for ours, theirs in zip(*(model.get_weights() for model in models), strict=True):
-        assert np.array_equal(ours, theirs)
-    rows = [list(csv.DictReader((folder / "metrics.csv").open())) for folder in (one, other)]
-    for ours, theirs in zip(*rows, strict=True):
-        for key in ours.keys() - {"seconds", "images_per_second"}:
-            assert ours[key] == theirs[key], key
 
 
 def test_the_recipe_counts_steps_and_crops(undisturbed, photos):
@@ -88,27 +77,13 @@ def test_a_photograph_is_seen_by_predict_as_in_the_evaluation(undisturbed, photo
     assert wrong == evaluation.errors
 
 
-class StopAt(keras.callbacks.Callback):
-    """Asks the run to stop, as Ctrl-C does, before the step after `steps`."""
-
-    def __init__(self, steps: int):
-        super().__init__()
-        self.steps = steps
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.steps -= 1
-        if self.steps == 0:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.backends
-def test_resumed_in_the_middle_of_an_epoch_it_ends_the_same(photos, tmp_path):
-    whole = allcnn.train(NETWORK, data_dir=photos, run_dir=tmp_path / "whole", **NUMBERS)
+def test_resumed_in_the_middle_of_an_epoch_it_ends_the_same(undisturbed, photos, tmp_path):
     run = tmp_path / "run"
     with pytest.raises(Interrupted):
         allcnn.train(NETWORK, data_dir=photos, run_dir=run, save_every=1, callbacks=[StopAt(8)], **NUMBERS)
     allcnn.train(run_dir=run, resume=True)
-    same_end(whole.run_dir, run)
+    assert_same_bits(undisturbed.run_dir, run)
 
 
 class TestDamage:

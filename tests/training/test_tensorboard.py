@@ -1,18 +1,11 @@
 """TensorBoard's event files hold the rows of metrics.csv, each epoch once, also after a resumed run."""
 
-import keras
 import pytest
-from small_runs import SPEC
+from small_runs import SPEC, StopAt
 
 from allcnn.errors import InputError, Interrupted
 from allcnn.runs.folder import read_metrics
 from allcnn.training.run import train
-
-
-class StopAt(keras.callbacks.Callback):
-    def on_train_batch_begin(self, batch, logs=None):
-        if self.model.optimizer.iterations == 6 * 2 + 3:
-            raise KeyboardInterrupt
 
 
 def test_the_event_files_hold_every_epoch_once(stripes, numbers, tmp_path) -> None:
@@ -21,7 +14,7 @@ def test_the_event_files_hold_every_epoch_once(stripes, numbers, tmp_path) -> No
 
     run = tmp_path / "run"
     with pytest.raises(Interrupted):
-        train(SPEC, dataset=stripes, run_dir=run, tensorboard=True, callbacks=[StopAt()], **numbers)
+        train(SPEC, dataset=stripes, run_dir=run, tensorboard=True, callbacks=[StopAt(6 * 2 + 3)], **numbers)
     train(dataset=stripes, run_dir=run, resume=True)
     rows = read_metrics(run / "metrics.csv")
     events = EventAccumulator(str(run / "tensorboard"))
