@@ -73,6 +73,7 @@ def model_readme(file: Path, card: ModelCard) -> str:
         "```python",
         *(["import allcnn.models.layers  # p-norm pooling"] if _needs_allcnn(card) else []),
         "import keras",
+        "",
         f'model = keras.saving.load_model("{file.name}")',
         f"probabilities = model.predict(images)  # raw RGB, 0 to 255, {shape}",
         "```",
