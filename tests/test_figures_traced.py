@@ -46,6 +46,8 @@ def numbers(path: Path) -> frozenset[float]:
     for run in (file.parent for file in path.rglob("summary.json")):
         summary, config = (json.loads((run / name).read_bytes()) for name in ("summary.json", "config.json"))
         found += [*summary.values(), summary["seconds"] / 60, *config["recipe"].values()]
+        if not (run / "metrics.csv").exists():  # it diverged in the first epoch
+            continue
         with open(run / "metrics.csv", encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         found += [float(text) for text in (*(row["test_error"] for row in rows), *rows[-1].values()) if text]
