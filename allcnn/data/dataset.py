@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -122,11 +123,19 @@ class Dataset:
         return as_images(self.train_images).streamed
 
     def test_set_in_memory(self) -> tuple[np.ndarray, np.ndarray]:
-        """The test images and their labels as arrays; of a streamed set what fits in `HELD_BYTES`, evenly chosen."""
+        """The test images and their labels as arrays; of a streamed set what fits in `HELD_BYTES`, evenly chosen.
+
+        Without those that cannot be read, where these are passed over. Raises DataError if none is left.
+        """
         count = len(self.test_images)
         held = max(1, min(count, HELD_BYTES // math.prod(self.image_shape))) if self.streamed else count
         chosen = np.arange(held) * count // held
-        return as_images(self.test_images).part(chosen)[:], self.test_labels[chosen]
+        images = as_images(self.test_images).part(chosen)
+        pixels = images[:]
+        read = ~images.is_damaged()  # known now
+        if not read.any():
+            raise DataError(f"{self.source}: not one of the test images can be read.")
+        return (pixels, self.test_labels[chosen]) if read.all() else (pixels[read], self.test_labels[chosen][read])
 
     @cached_property
     def digest(self) -> str:
@@ -221,10 +230,9 @@ def published_name(classes: tuple[str, ...]) -> str | None:
 
 def check_class_names(names: Iterable[str], source: str) -> None:
     """Raise DataError for a name that two classes have, or that tables, files and terminals cannot hold as it is."""
-    names = list(names)
-    for name in names:
-        if names.count(name) > 1:
-            raise DataError(f'{source}: {names.count(name)} classes are named "{printable(name)}"; expected one.')
+    for name, times in Counter(iter(names)).items():  # of a dict its keys
+        if times > 1:
+            raise DataError(f'{source}: {times} classes are named "{printable(name)}"; expected one.')
         if not 1 <= len(name) <= _LONGEST_NAME or any(unicodedata.category(letter) in _NOT_IN_NAMES for letter in name):
             raise DataError(
                 f'{source}: a class is named "{printable(name[:_LONGEST_NAME])}"; expected 1 to {_LONGEST_NAME} '

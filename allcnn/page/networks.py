@@ -17,7 +17,6 @@ from allcnn.backend import load_keras
 from allcnn.data.dataset import Dataset
 from allcnn.data.download import find_kept
 from allcnn.data.layouts import CLASSES
-from allcnn.data.streamed import as_images
 from allcnn.errors import AllcnnError, CheckpointError, DataError, InputError
 from allcnn.evaluation import is_data_of_training, load_own_data, probabilities
 from allcnn.models.parts import check_images_fit
@@ -159,11 +158,6 @@ def inspect(run: CollectedRun, loaded: dict[tuple[object, ...], Dataset]) -> Ins
     if saved.model.output_shape[-1] != data.classes:
         raise InputError(f"{path}: knows {saved.model.output_shape[-1]} classes; the data have {data.classes}.")
     images, labels = data.test_set_in_memory()
-    chosen = np.arange(len(images)) * len(data.test_images) // len(images)  # as it chooses them
-    read = ~as_images(data.test_images).is_damaged()[chosen]
-    if not read.any():
-        raise DataError(f"{data.source}: not one of the test images can be read.")
-    images, labels = images[read], labels[read]
     return Inspected(saved, images, labels, data.class_names, probabilities(saved.model, images))
 
 

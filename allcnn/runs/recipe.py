@@ -281,8 +281,8 @@ RECIPES: dict[str, Recipe] = {
         ),
         # Section 3.2.3 and Table 5; it gives no numbers of its own, so the schedule is CIFAR's.
         Recipe("large", preprocessing="center", augmentation="large", field=126),
-        # The paper's networks in a ninth of its image passes; what that gives is in RESULTS.md. Its
-        # first steps move all class values together by several units, so the biases must hold their ReLUs open.
+        # The paper's networks in a ninth of its image passes; what that gives is in RESULTS.md. Its first steps move
+        # all class values together by several units, so the biases must hold their ReLUs open.
         Recipe(
             "fast", length=40, optimizer="muon", learning_rate=0.02, schedule="linear", momentum=0.95,
             weight_decay=0.0, initializer="he_normal", class_bias=8.0, dropout_scale=0.2, input_dropout_scale=0.0,

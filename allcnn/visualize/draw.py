@@ -199,7 +199,8 @@ def _draw_figure(
             return [paper.image_whitened(network, few, their_labels, indices, path)]
         case "review-4":
             return [paper.filters(network, path)]
-        case "4":
-            network.check_convolutions()
-    layer = network.convolutions[-1] if figure == "4" else None
+    layer = None
+    if figure == "4":
+        network.check_convolutions()
+        layer = network.convolutions[-1]
     return [paper.methods_compared(network, few, indices, path, figure, layer, None, untrained, their_labels)]
