@@ -61,11 +61,6 @@ def test_fewer_images_than_a_batch_are_one_batch() -> None:
     assert steps[0][1].shape == (4, 3)
 
 
-def test_as_many_images_as_a_batch() -> None:
-    order = BatchOrder(images=4, batch_size=4, seed=1)
-    assert (order.images_per_batch, order.steps_per_epoch) == (4, 1)
-
-
 def test_never_shuffled() -> None:
     order = BatchOrder(images=5, batch_size=2, seed=1, shuffle=False)
     assert [indices.tolist() for indices, _ in order.steps(1, 5)] == [[2, 3], [0, 1], [2, 3], [0, 1]]

@@ -59,9 +59,9 @@ def _files_of_folder(layout: Layout, folder: Path) -> Iterator[tuple[str, str, b
 
 
 def _files_of_archive(layout: Layout, path: Path) -> Iterator[tuple[str, str, bytes]]:
-    """The same of an archive, whose checksum says that it is the official one before it is parsed.
+    """The same for an archive. It is parsed only if its checksum is the official one.
 
-    What is checked is what is read: the file is opened once. Nothing is unpacked to disk.
+    The file is opened once, so that what is checked is what is read. Nothing is unpacked to disk.
     """
     where = printable(path)
     wanted = (*layout.files, layout.names_file)

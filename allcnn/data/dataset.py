@@ -1,4 +1,4 @@
-"""What every place that images come from returns: a `Dataset`, or a `Listing` of encoded images that becomes one."""
+"""A `Dataset`, whatever its images were read from; and a `Listing`, encoded images that become one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,7 +19,7 @@ from allcnn.data.streamed import EncodedImages, Images, StreamedImages, as_image
 from allcnn.errors import DataError, first_of, printable
 from allcnn.tables import facts_html
 
-#: A picture of single images takes this many bytes of a streamed data set into memory.
+#: `Dataset.test_set_in_memory` holds at most this many bytes of a streamed test set.
 HELD_BYTES = 1 << 30
 
 _LONGEST_NAME = 255
@@ -56,7 +56,7 @@ class Dataset:
     resize: str
     #: The digest of the files that the images come from (`files_digest`), if they were listed.
     files_digest: str | None = None
-    #: The folder or archive to load it from again; None where its name is enough for that, or nothing is.
+    #: The folder or archive to load it from again; None if its name is enough, or if it was made in Python.
     found_in: str | None = None
 
     def __post_init__(self) -> None:
@@ -123,9 +123,9 @@ class Dataset:
         return as_images(self.train_images).streamed
 
     def test_set_in_memory(self) -> tuple[np.ndarray, np.ndarray]:
-        """The test images and their labels as arrays; of a streamed set what fits in `HELD_BYTES`, evenly chosen.
+        """The test images and their labels as arrays; of a streamed set as many as fit in `HELD_BYTES`, evenly spaced.
 
-        Without those that cannot be read, where these are passed over. Raises DataError if none is left.
+        With `skip_damaged`, images that cannot be read are left out. Raises DataError if none is left.
         """
         count = len(self.test_images)
         held = max(1, min(count, HELD_BYTES // math.prod(self.image_shape))) if self.streamed else count
@@ -183,31 +183,27 @@ class Listing:
         Raises DataError naming an image that cannot be read.
         """
         count = len(self.train) + len(self.test)
-        train, test = (StreamedImages.all_of(split, rule, skip_damaged) for split in (self.train, self.test))
-        if stream or skip_damaged or rule.shorter_side != rule.size or not fits_memory(count, rule.size):
-            return self._dataset(train, test, str(rule))
-        pixels = train[:], test[:]
-        return self._dataset(*pixels, str(rule) if train.any_resized or test.any_resized else "none")
-
-    def _dataset(self, train: Images, test: Images, resize: str) -> Dataset:
+        splits = [StreamedImages.all_of(split, rule, skip_damaged) for split in (self.train, self.test)]
+        streamed = stream or skip_damaged or rule.shorter_side != rule.size or not fits_memory(count, rule.size)
+        images: Sequence[Images] = splits if streamed else [split[:] for split in splits]
         return Dataset(
             name=self.name,
-            train_images=train,
+            train_images=images[0],
             train_labels=self.train.labels,
-            test_images=test,
+            test_images=images[1],
             test_labels=self.test.labels,
             class_names=self.class_names,
             source=self.source,
             layout=self.layout,
-            resize=resize,
+            resize=str(rule) if streamed or any(split.any_resized for split in splits) else "none",
             files_digest=self.digest,
         )
 
 
 def files_digest(class_names: Iterable[str], *splits: tuple[Iterable[str], np.ndarray, np.ndarray]) -> str:
-    """SHA-256 over what images there are, in their order: the digest of a data set that is not read for it.
+    """SHA-256 over the names, labels and sizes of images in their order: a digest for which no image is read.
 
-    It sees an image added, taken away, renamed or of another size; not one that was changed and kept its size.
+    It changes if an image is added, removed or renamed, or its size in bytes changes. Other changes it does not see.
 
     Args:
         class_names: of the folders.

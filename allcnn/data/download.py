@@ -1,4 +1,4 @@
-"""CIFAR without a folder given: where data sets are kept on this machine, else from the official host."""
+"""Finds CIFAR where data sets are kept on this machine, else downloads it from the official host."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ def find_or_download(dataset: str, mirror: str | None = None) -> tuple[Layout, P
     """The layout of "cifar10" or "cifar100" and where it lies: found in a cache, or downloaded into Keras's.
 
     Looks in the folder that ALLCNN_DATA names, then in `~/.keras/datasets` (or under KERAS_HOME). An archive
-    there counts only with its official checksum. Raises DataError where the download fails; nothing
-    half-written stays.
+    there counts only with its official checksum. A download that fails raises DataError and leaves no file.
     """
     url = _archive_url(dataset, mirror)
     found = find_kept(dataset)

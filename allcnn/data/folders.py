@@ -9,7 +9,8 @@ import json
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,52 +32,32 @@ _LARGEST_FILE = 1 << 28
 _LARGEST_INDEX = 16 << 20
 
 
-class TextList(Sequence[str]):
-    """Many short texts in two arrays: a million file names take a few tens of megabytes, not hundreds."""
-
-    def __init__(self, texts: Iterable[str]):
-        content, ends = bytearray(), []
-        for text in texts:
-            content += os.fsencode(text)
-            ends.append(len(content))
-        self._content = bytes(content)
-        self._ends = np.array(ends, np.int64)
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    def __getitem__(self, index):  # one text; slices are not needed
-        begin, end = self._ends[index - 1] if index else 0, self._ends[index]
-        return os.fsdecode(self._content[begin:end])
+#: A class: its folder's name, its files' names as in `ImageFiles`, their sizes in bytes.
+_Class = tuple[str, np.ndarray, np.ndarray]
 
 
-#: A class: its folder's name, its files' names relative to the split, their sizes in bytes.
-_Class = tuple[str, TextList, np.ndarray]
-
-
+@dataclass(eq=False)
 class ImageFiles:
-    """Image files below one folder.
+    """The image files of one split."""
 
-    Args:
-        folder: of the split.
-        names: file names relative to it.
-        labels: (n,) int32.
-    """
-
-    def __init__(self, folder: Path, names: TextList, labels: np.ndarray):
-        self.folder = folder
-        self.names = names
-        self.labels = labels
+    folder: Path
+    #: (n,) file names relative to the folder, as bytes: a million take a few tens of megabytes, not hundreds.
+    names: np.ndarray
+    #: (n,) int32.
+    labels: np.ndarray
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def path(self, index: int) -> Path:
+        return self.folder / os.fsdecode(self.names[index])
+
     def name(self, index: int) -> str:
-        return printable(self.folder / self.names[index])
+        return printable(self.path(index))
 
     def read(self, index: int) -> bytes:
         try:
-            with open_file(self.folder / self.names[index]) as file:
+            with open_file(self.path(index)) as file:
                 content = file.read(_LARGEST_FILE + 1)
         except OSError as error:
             raise DataError(f"{self.name(index)}: cannot be read ({error.strerror}).") from None
@@ -121,7 +102,9 @@ def list_image_folders(folder: Path) -> Listing:
         train=train,
         test=tests,
         digest=files_digest(
-            class_folders, (train.names, train.labels, train_sizes), (tests.names, tests.labels, test_sizes)
+            class_folders,
+            (map(os.fsdecode, train.names), train.labels, train_sizes),
+            (map(os.fsdecode, tests.names), tests.labels, test_sizes),
         ),
         source=f"{printable(folder)} ({_TRAIN}/ and {test}/)",
         layout="folders",
@@ -153,7 +136,8 @@ def _list_split(split: Path) -> list[_Class]:
         for entry in folders:  # one class at a time: Path objects are large
             files = image_files(entry)
             sizes = np.array([_size(path) for path in files], np.int64)
-            classes.append((entry.name, TextList(path.relative_to(split).as_posix() for path in files), sizes))
+            names = np.array([os.fsencode(path.relative_to(split).as_posix()) for path in files], np.bytes_)
+            classes.append((entry.name, names, sizes))
         return classes
     except OSError as error:
         raise DataError(f"{printable(error.filename or split)}: cannot be read ({error.strerror}).") from None
@@ -189,10 +173,10 @@ def _joined(split: Path, classes: list[_Class], mixed: bool) -> tuple[ImageFiles
     """The images of all classes, and the sizes of their files (n,) int64."""
     labels = np.repeat(np.arange(len(classes), dtype=np.int32), [len(names) for _, names, _ in classes])
     sizes = np.concatenate([sizes for _, _, sizes in classes])
-    names = TextList(name for _, names, _ in classes for name in names)
+    names = np.concatenate([names for _, names, _ in classes])
     if mixed:
         order = epoch_order(_MIXING_SEED, 0, len(labels))
-        labels, sizes, names = labels[order], sizes[order], TextList(names[index] for index in order.tolist())
+        labels, sizes, names = labels[order], sizes[order], names[order]
     return ImageFiles(split, names, labels), sizes
 
 

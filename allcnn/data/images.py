@@ -104,7 +104,7 @@ class ResizeRule:
         return cls(size, int(found.group(1)) if found else size)
 
     def centre(self, image: np.ndarray) -> np.ndarray:
-        """The square in the middle: (height, width, 3) uint8 -> (size, size, 3) uint8."""
+        """The square in the middle: (height, width, 3) uint8 -> (size, size, 3) uint8. What fits is given back."""
         height, width = image.shape[:2]
         if (height, width) == (self.size, self.size) and self.size == self.shorter_side:
             return image
@@ -129,15 +129,6 @@ class ResizeRule:
         square = (left, top, min(left + side, image.shape[1]), min(top + side, image.shape[0]))
         resized = Image.fromarray(image).resize((self.size, self.size), Image.Resampling.BILINEAR, box=square)
         return np.array(resized)
-
-
-def fit_to_size(image: np.ndarray, size: int) -> np.ndarray:
-    """Scale an image so that its shorter side is `size`, and keep the square in the middle.
-
-    (height, width, 3) uint8 -> (size, size, 3) uint8; bilinear, with antialiasing where it shrinks. An image
-    that is already `size` by `size` comes back unchanged.
-    """
-    return ResizeRule(size, size).centre(image)
 
 
 def check_image_size(image_size: int) -> None:

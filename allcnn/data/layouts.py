@@ -1,4 +1,4 @@
-"""The official forms of CIFAR on disk: what they are called, how their archives are known, where they lie."""
+"""The official layouts of CIFAR on disk: the names of their files, their checksums, and how to find them."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def file_checksum(path: Path, like: str) -> tuple[str, str]:
 
 
 def stream_checksum(stream: BinaryIO, like: str) -> tuple[str, str]:
-    """The same of an opened file, read to its end."""
+    """The same for an opened file, which is read to its end."""
     name = "SHA-256" if len(like) == 64 else "MD5"
     digest = hashlib.new(name.replace("-", ""), usedforsecurity=False)
     while block := stream.read(1 << 20):

@@ -1,4 +1,4 @@
-"""From a data set's name, or a folder, to images: what is there is found by looking."""
+"""A data set's name, or a folder -> images. What a folder holds is found by looking into it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from allcnn.data.cifar import read_layout
 from allcnn.data.dataset import Dataset
 from allcnn.data.download import find_or_download
 from allcnn.data.folders import holds_image_folders, list_image_folders
-from allcnn.data.images import ResizeRule, check_image_size, check_memory, fit_to_size
+from allcnn.data.images import ResizeRule, check_image_size, check_memory
 from allcnn.data.tfds import find_prepared, holds_prepared, list_prepared
 from allcnn.errors import DataError, InputError, did_you_mean, nearest, printable
 from allcnn.waiting import waiting
@@ -81,9 +81,9 @@ def load_data(
         if data_dir is not None or mirror is not None:
             given = "data folder" if data_dir is not None else "mirror"
             raise InputError(f"digits: a {given} was given, but the digits come with scikit-learn.\nLeave it out.")
-        return replace(_resized(_read_digits(), size), resize=str(ResizeRule(size, size)))
+        return replace(_resized(_read_digits(), rule), resize=str(rule))
     if data_dir is None:
-        return _resized(read_layout(*find_or_download(name, mirror)), size)
+        return _resized(read_layout(*find_or_download(name, mirror)), rule)
     if mirror is not None:
         raise InputError(
             "both a data folder and a mirror were given; expected one of them.\n"
@@ -99,10 +99,10 @@ def load_data(
 @waiting("reading the images")
 def _read(name: str, path: Path, rule: ResizeRule, stream: bool, skip_damaged: bool) -> Dataset:
     if path.is_file():
-        return _resized(read_layout(layouts.layout_of_archive(name, path), path), rule.size)
+        return _resized(read_layout(layouts.layout_of_archive(name, path), path), rule)
     found = layouts.find_layout(name, path)
     if found is not None:
-        return _resized(read_layout(*found), rule.size)
+        return _resized(read_layout(*found), rule)
     if holds_prepared(path):
         return list_prepared(path).load(rule, stream, skip_damaged)
     if holds_image_folders(path):
@@ -185,15 +185,14 @@ def _read_digits() -> Dataset:
     )
 
 
-def _resized(data: Dataset, size: int) -> Dataset:
-    if data.image_shape[:2] == (size, size):
+def _resized(data: Dataset, rule: ResizeRule) -> Dataset:
+    if data.image_shape[:2] == (rule.size, rule.size) and rule.size == rule.shorter_side:
         return data
-    check_memory(len(data.train_images) + len(data.test_images), size, data.source)
+    check_memory(len(data.train_images) + len(data.test_images), rule.size, data.source)
     splits = []
     for images in (data.train_images[:], data.test_images[:]):
-        fitted = np.empty((len(images), size, size, 3), np.uint8)
+        fitted = np.empty((len(images), rule.size, rule.size, 3), np.uint8)
         for index, image in enumerate(images):
-            fitted[index] = fit_to_size(image, size)
+            fitted[index] = rule.centre(image)
         splits.append(fitted)
-    train_images, test_images = splits
-    return replace(data, train_images=train_images, test_images=test_images, resize=str(ResizeRule(size, size)))
+    return replace(data, train_images=splits[0], test_images=splits[1], resize=str(rule))

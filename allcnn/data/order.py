@@ -15,20 +15,21 @@ import numpy as np
 #: The columns of the draws of "flip-shift" and "flip-reflect"; those of "large" begin with the same three. All
 #: augmentations mirror by the first column.
 FLIP, SHIFT_Y, SHIFT_X = 0, 1, 2
-#: The columns of the draws for crop-mirror.
+#: The columns of the draws of "crop-mirror".
 MIRROR, CROP_TOP, CROP_LEFT = 0, 1, 2
-#: The largest shift in pixels of "flip-shift" (paper, section 3.2.1) and of "flip-reflect".
-MAX_SHIFT, MAX_REFLECTED = 5, 4
-
-#: Streamed images: so many neighbours are a block, and so many blocks are mixed with each other, a window.
-BLOCK_IMAGES, WINDOW_BLOCKS = 64, 64
-WINDOW_IMAGES = BLOCK_IMAGES * WINDOW_BLOCKS
 #: The further columns of the draws of "large".
 ZOOM, STRETCH_Y, STRETCH_X, BEND, ANGLE, BRIGHTNESS, CONTRAST, SATURATION = range(3, 11)
 TINT = slice(11, 14)
 LARGE_WIDTH = 14
-#: What BEND says is done by ANGLE.
+#: The values of BEND: what ANGLE is the amount of.
 SHEAR_X, SHEAR_Y, ROTATION = 0, 1, 2
+
+#: Streamed images: so many neighbours are a block, and so many blocks, a window, are mixed with each other.
+BLOCK_IMAGES, WINDOW_BLOCKS = 64, 64
+WINDOW_IMAGES = BLOCK_IMAGES * WINDOW_BLOCKS
+
+#: The largest shift in pixels of "flip-shift" (paper, section 3.2.1) and of "flip-reflect".
+MAX_SHIFT, MAX_REFLECTED = 5, 4
 # Ranges of "large". The paper gives none: its section 3.2.3 follows Graham (2015), "heavily scaled, rotated and color
 # augmented". From memory of Graham's SparseConvNet, its CIFAR-10 program, not from its text: each axis scaled by
 # 1 +- 0.2, mirrored with probability 1/2, then one of two shears or a rotation by up to 0.2, then moved by up to 16

@@ -1,8 +1,7 @@
 """Reads the pickles of CIFAR without running anything that they ask for.
 
-Python's own unpickler reads them, but the only names it finds are those by which numpy writes an array, and a function
-of ours stands behind each. From a file numpy takes only a shape and the bytes that it needs, for a type of number on a
-list.
+Python's own unpickler reads them. It finds only the names by which numpy writes an array, and gives a function of ours
+for each. From a file numpy takes only a shape, a type of number that is on a list, and as many bytes as these need.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import json
 import os
 import re
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,24 +30,26 @@ _TESTS = ("test", "validation")
 _LARGEST_JSON = 16 << 20
 
 
+@dataclass(eq=False)
 class PreparedImages:
-    """One split of a prepared data set. TensorFlow Datasets holds what it reads against checksums."""
+    """One split of a prepared data set. TensorFlow Datasets compares what it reads with checksums."""
 
-    def __init__(self, records: Any, image_key: str, where: str, labels: np.ndarray):
-        self.labels = labels
-        self._records = records
-        self._image_key = image_key
-        self._where = where
+    records: Any
+    image_key: str
+    #: The data set's folder and the split.
+    where: str
+    #: (n,) int32.
+    labels: np.ndarray
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def name(self, index: int) -> str:
-        return f"{self._where} image {index}"
+        return f"{self.where} image {index}"
 
     def read(self, index: int) -> bytes:
         try:
-            return self._records[index][self._image_key]
+            return self.records[index][self.image_key]
         except Exception as error:  # its readers raise RuntimeError, and protobuf an error of its own
             raise _unreadable(self.name(index), error) from None
 

@@ -1,4 +1,4 @@
-"""The parts of a saved model (preprocessing, field, network), and images through them, once or several times."""
+"""The parts of a saved model (preprocessing, field, network): what fits them, and the mean of several tests."""
 
 from __future__ import annotations
 
@@ -111,8 +111,7 @@ def mean_of_tests(
 
     predict: `allcnn.evaluation.probabilities`, which takes a model, images and draws.
     """
-    check_tests(tests, saved.path, saved.card)
-    assert saved.card is not None and saved.card.augmentation is not None  # noqa: S101  (checked)
+    assert saved.card is not None and saved.card.augmentation is not None  # noqa: S101  (check_tests)
     kind = DRAWS[saved.card.augmentation]
     model = saved.model if kind.on_host else augmented_model(saved.model, saved.card)
     total = np.zeros((len(images), model.output_shape[-1]))

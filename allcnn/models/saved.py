@@ -1,4 +1,4 @@
-"""One file: network, preprocessing, and all that is needed to use them. Written whole, and read without trusting it.
+"""A saved model: network, preprocessing and card in one file. It is written in one step, and not trusted when read.
 
 The `.keras` archive holds a model of raw RGB images in stock Keras layers, so that `keras.saving.load_model`
 reads it without allcnn. Beside Keras's own members lies `allcnn.json`, the `ModelCard`. The file ends in its SHA-256,
@@ -170,9 +170,12 @@ def find_model_file(path: str | PathLike[str]) -> Path:
 
 
 def default_output(model: object, file: Path, name: str) -> Path:
-    """Where what is made of a model goes if nobody says: beside its file, which `find_model_file` found for it.
+    """The path of a file that is made of a model, if none is given: `name` beside the model's file.
 
-    Into the current folder if that is the package's or one from the Hub, whose files lie in a cache.
+    In the current folder for the package's own model and for one from the Hub, whose files lie in a cache.
+
+    Args:
+        model: as it was given. file: what `find_model_file` found for it.
     """
     on_hub = isinstance(model, str | PathLike) and _ON_HUB.fullmatch(fspath(model))
     return Path(name) if on_hub or file.parent == PRETRAINED_RUN else file.with_name(name)

@@ -1,4 +1,4 @@
-"""Numbers for pixels: fitted preprocessings as stock Keras layers, and augmentation given its draws."""
+"""Preprocessings, fitted and then stock Keras layers; and augmentations, which are given their draws."""
 
 from allcnn.errors import InputError, one_of
 from allcnn.preprocessing.base import Centered, ChannelMean, Preprocessing, Scaled, Standardized, Unchanged

@@ -1,4 +1,4 @@
-"""What every preprocessing is: fitted on the training images, then stock Keras layers; those that scale channels."""
+"""The base class of preprocessings, and those that scale each channel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BLOCK_VALUES = 1000 * 64 * 64 * 3
 
 
 class Preprocessing:
-    """Raw RGB images (n, height, width, 3), values 0..255, to what a network is given, of the same shape.
+    """Turns raw RGB images (n, height, width, 3), values 0..255, into a network's input of the same shape.
 
     `adapt` fits it to the training images, `layers` gives the stock Keras layers that apply it, `arrays` what was
     fitted. It refuses to be applied before `adapt` or `restore`, with an InputError.

@@ -1,8 +1,9 @@
-"""What was fitted, in a file: in the run folder, and in a cache that only saves the time to fit it again."""
+"""Fitted preprocessings in files: in the run folder, and in a cache that saves the time of fitting again."""
 
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -61,17 +62,11 @@ def fit_preprocessing(kind: str, images: Images) -> Preprocessing:
     pixels = images[:]
     pixels = pixels[~images.is_damaged()]
     path = cache_folder() / "preprocessing" / f"{kind}-{_FIT}-{images_digest(pixels)[:24]}.h5"
-    try:
-        cached = load_preprocessing(path)
-        if cached.kind == kind and cached.fitted_shape() == pixels.shape[1:]:
-            return cached
-    except (CheckpointError, OSError):
-        pass
+    with suppress(CheckpointError):
+        return load_preprocessing(path)
     preprocessing.adapt(pixels)
-    try:
+    with suppress(OSError):
         save_preprocessing(preprocessing, path)
-    except OSError:
-        pass
     return preprocessing
 
 

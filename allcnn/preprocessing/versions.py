@@ -1,4 +1,4 @@
-"""Augmented versions of images, to look at: what training with an augmentation sees."""
+"""Pictures of augmented images, as a network sees them in training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEVIATIONS = 3.0
 
 
 def check_augmentation(augmentation: str) -> None:
-    """Refuse a name that is none of an augmentation with pictures to show. Raises InputError."""
+    """Refuse an augmentation of which there are no pictures. Raises InputError."""
     shown = [name for name, draws in DRAWS.items() if not draws.on_host]
     if augmentation not in shown:
         raise InputError(f'no augmentation "{augmentation}" to show; {one_of(augmentation, shown)}')
@@ -27,9 +27,9 @@ def augmented_versions(
 ) -> np.ndarray:
     """Stacks of pictures, (n, 1 + VERSIONS, height, width, 3) uint8: each image, and its augmented versions.
 
-    Made as in training: preprocessed, augmented by the draws of `VERSIONS` steps, placed into the field. What scales
-    each channel is taken back for the picture, so that colours are those that the network is given; after others,
-    such as whitening, each picture is shown on its own scale.
+    Made as in training: preprocessed, augmented by the draws of `VERSIONS` steps, placed into the field. A scaling of
+    channels is undone for the picture, so that its colours are the augmented image's. After other preprocessings, such
+    as whitening, each picture is on its own scale.
 
     Args:
         images: raw, (n, height, width, 3) uint8.

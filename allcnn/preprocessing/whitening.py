@@ -61,11 +61,8 @@ class ZCAWhitening(Preprocessing):
 
     kind = "gcn-zca"
     fitted: ClassVar[dict[str, Any]] = {"mean": np.float64, "matrix": np.float32}
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.mean = np.zeros(0)
-        self.matrix = np.zeros((0, 0))
+    mean: np.ndarray
+    matrix: np.ndarray
 
     def _fit(self, images: Images) -> None:
         """Streaming: memory grows with the image's size only. Raises InputError if the matrix would not fit."""

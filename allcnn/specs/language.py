@@ -64,7 +64,7 @@ _FORMS = (
     (r"(MP|AP|L\d).*", "a pooling layer is MP, AP or LpP, SIZE, then /STRIDE and s or v, for example MP3/2 or L2P3/2v"),
     (r"D[\d.-].*|D", "dropout is D and a rate, for example D.5"),
     (
-        r"(\d+|N)?C\d*.*|(\d+|N)C.*",
+        r"(\d+|N)?C.*",
         "a convolution is FILTERS C SIZE, then /STRIDE, padding (s, v or pN) and :ACTIVATION in this order, "
         "for example 96C3/2v:relu",
     ),
@@ -267,7 +267,7 @@ def is_token(text: str) -> bool:
 
 
 def _layer(text: str, padding: Padding = "same", activation: Activation = RELU) -> Layer | None:
-    """The layer of a token, which has no spaces; None if it has the form of none.
+    """The layer of a token, which has no spaces; None if its form is no layer's.
 
     Args:
         padding, activation: of a convolution that names none.
@@ -346,7 +346,7 @@ def _whole(digits: str) -> int:
 
 
 def _meant(text: str) -> str:
-    """The layer or the form that a text that is no layer was probably meant as."""
+    """For a text that is no layer: the layer or the form that was probably meant."""
     if len(text) > _LONGEST_GUESS:
         return f". Expected: {_FORMS[-1][1]}"
     body, colon, activation = text.partition(":")

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from allcnn.data import fit_to_size, load_data, read_image
-from allcnn.data.folders import TextList, read_class_index
+from allcnn.data import load_data, read_image
+from allcnn.data.folders import read_class_index
+from allcnn.data.images import ResizeRule
 from allcnn.data.order import epoch_order
 from allcnn.errors import DataError
 
@@ -65,7 +66,7 @@ def test_other_sizes_are_fitted(pets):
     data = load_data(data_dir=pets)
     assert data.resize == "shorter side to 32, bilinear with antialiasing, centre crop"
     last_by_name = epoch_order(10, 0, 5).tolist().index(4)
-    fitted = fit_to_size(read_image(pets / "train/dog/c.png"), 32)
+    fitted = ResizeRule(32, 32).centre(read_image(pets / "train/dog/c.png"))
     np.testing.assert_array_equal(data.train_images[last_by_name], fitted)
     small = load_data(data_dir=pets, image_size=16)
     assert small.image_shape == (16, 16, 3) and small.resize.startswith("shorter side to 16,")
@@ -111,11 +112,6 @@ def test_more_images_than_memory_are_streamed(pets, monkeypatch):
     data = load_data(data_dir=pets)
     assert data.streamed
     assert sorted(data.train_images[:][:, 0, 0, 0].tolist()) == [1, 2, 3, 4]
-
-
-def test_text_lists():
-    texts = ["", "a", "größe", "\udcff", "end"]
-    assert list(TextList(texts)) == texts and len(TextList(texts)) == 5 and list(TextList([])) == []
 
 
 # What is refused

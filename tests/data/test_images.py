@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from allcnn.data import fit_to_size, images, read_image
+from allcnn.data import images, read_image
+from allcnn.data.images import ResizeRule
 from allcnn.errors import DataError, InputError
 
 
@@ -42,18 +43,22 @@ def test_what_is_no_image_file(tmp_path):
 # Resizing
 
 
+def to_size(image: np.ndarray, size: int) -> np.ndarray:
+    return ResizeRule(size, size).centre(image)
+
+
 def test_shrinking_by_hand():
     """To half: each output is 1, 3, 3, 1 eighths of four neighbours; at the border 3, 3, 1 sevenths."""
     row = np.array([0, 0, 80, 160], np.uint8)
     image = np.repeat(np.tile(row, (4, 1))[:, :, None], 3, axis=2)
     # (3*0 + 3*0 + 1*80) / 7 = 11.4; (1*0 + 3*80 + 3*160) / 7 = 102.9
-    np.testing.assert_array_equal(fit_to_size(image, 2)[:, :, 1], [[11, 103], [11, 103]])
+    np.testing.assert_array_equal(to_size(image, 2)[:, :, 1], [[11, 103], [11, 103]])
 
 
 def test_enlarging_by_hand():
     """From 2 to 4: the outer values stay, the inner ones are 3/4 of the nearer and 1/4 of the farther."""
     image = np.repeat(np.array([[0, 100], [0, 100]], np.uint8)[:, :, None], 3, axis=2)
-    np.testing.assert_array_equal(fit_to_size(image, 4)[:, :, 0], [[0, 25, 75, 100]] * 4)
+    np.testing.assert_array_equal(to_size(image, 4)[:, :, 0], [[0, 25, 75, 100]] * 4)
 
 
 @pytest.mark.parametrize(
@@ -61,17 +66,17 @@ def test_enlarging_by_hand():
 )
 def test_the_square_in_the_middle_is_kept(shape, kept):
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(fit_to_size(image, min(shape)), image[kept])
+    np.testing.assert_array_equal(to_size(image, min(shape)), image[kept])
 
 
 def test_same_size_is_the_identity():
     image = np.zeros((5, 5, 3), np.uint8)
-    assert fit_to_size(image, 5) is image
+    assert to_size(image, 5) is image
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (33, 32), (500, 375)])
 def test_every_shape_comes_to_size(shape):
-    found = fit_to_size(np.full((*shape, 3), 9, np.uint8), 32)
+    found = to_size(np.full((*shape, 3), 9, np.uint8), 32)
     assert found.shape == (32, 32, 3) and found.dtype == np.uint8 and (found == 9).all()
 
 

@@ -7,7 +7,8 @@ import pytest
 from cifar_writers import cifar10_files, random_images, write
 from sklearn.datasets import load_digits
 
-from allcnn.data import Dataset, fit_to_size, load_data
+from allcnn.data import Dataset, load_data
+from allcnn.data.images import ResizeRule
 from allcnn.errors import DataError, InputError
 
 LABELS = [3, 8, 8, 0, 6, 6, 1, 6, 3, 1, 0, 9]
@@ -81,7 +82,10 @@ def test_cifar_in_another_size(tmp_path):
     data = load_data(data_dir=write(tmp_path, cifar10_files(True, images, LABELS)), image_size=16)
     assert data.image_shape == (16, 16, 3)
     assert data.resize == "shorter side to 16, bilinear with antialiasing, centre crop"
-    np.testing.assert_array_equal(data.test_images[1], fit_to_size(images[11], 16))
+    np.testing.assert_array_equal(data.test_images[1], ResizeRule(16, 16).centre(images[11]))
+    cut = load_data(data_dir=tmp_path, shorter_side=40)
+    assert cut.resize == "shorter side to 40, bilinear with antialiasing, centre crop of 32"
+    np.testing.assert_array_equal(cut.test_images[1], ResizeRule(32, 40).centre(images[11]))
 
 
 def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):

@@ -90,16 +90,8 @@ def test_types_and_functions_cannot_be_altered():
     assert load_pickle(pickled({"data": array(np.ones((1, 1), np.uint8))}), "batch")["data"].tolist() == [[1]]
 
 
-def test_every_truncation_and_changed_byte_is_a_data_error():
+def test_every_truncation_is_a_data_error():
+    """`tests/hostile/test_fuzzed_readers.py` damages files in other ways."""
     content = pickled({"data": array(np.arange(6, dtype=np.uint8).reshape(2, 3)), "labels": sequence([b"K\x01"])})
     for end in range(len(content)):
         refused(content[:end])
-    draws = np.random.default_rng(0)
-    for _ in range(3000):
-        changed = bytearray(content)
-        for place in draws.integers(0, len(content), 2):
-            changed[place] = draws.integers(0, 256)
-        try:
-            load_pickle(bytes(changed), "batch")
-        except DataError:
-            pass

@@ -16,7 +16,6 @@ from photo_files import write_photographs
 import allcnn
 from allcnn.data import load_data
 from allcnn.data import tfds as ours
-from allcnn.data.pipeline import BatchOrder, training_batches
 from allcnn.errors import DataError, InputError, install_hint
 from allcnn.evaluation import evaluate, open_with_data
 from allcnn_cli.main import main
@@ -93,16 +92,6 @@ def test_the_folder_it_was_found_in_loads_it_again(root, monkeypatch):
         assert load_data(dataset, data.found_in, stream=True).digest == data.digest
     monkeypatch.setenv("TFDS_DATA_DIR", str(root))
     assert load_data("tfds:photos", stream=True).digest == data.digest
-
-
-def test_batches_follow_the_order_from_any_step(root):
-    data = load_data("tfds:photos", root, image_size=16, shorter_side=20)
-    order = BatchOrder(150, 8, seed=5, augmentation="crop-mirror", streamed=True)
-    batches = list(training_batches(data.train_images, data.train_labels, order, 12, 30).as_numpy_iterator())
-    for (inputs, labels), (indices, draws) in zip(batches, order.steps(12, 30), strict=True):
-        assert np.array_equal(labels, data.train_labels[indices])
-        for image, index, draw in zip(inputs["images"], indices.tolist(), draws, strict=True):
-            assert np.array_equal(image, data.train_images.training_image(index, draw)[0])
 
 
 def test_a_run_is_measured_again_from_its_folder(root, tmp_path):

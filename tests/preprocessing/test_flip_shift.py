@@ -58,14 +58,6 @@ def test_by_hand(case) -> None:
     assert np.array_equal(result[..., 2], 100 * np.asarray(expected))
 
 
-def test_each_image_follows_its_own_draws() -> None:
-    images = np.broadcast_to(SQUARE[None, :, :, None], (len(BY_HAND), 4, 4, 3))
-    draws = np.array([draw for draw, _ in BY_HAND.values()], np.int32)
-    result = flip_shift(images, draws)
-    for index, (_, expected) in enumerate(BY_HAND.values()):
-        assert np.array_equal(result[index, ..., 2], expected)
-
-
 @pytest.mark.parametrize("case", REFLECTED_BY_HAND)
 def test_reflected_by_hand(case) -> None:
     draws, expected = REFLECTED_BY_HAND[case]

@@ -149,14 +149,6 @@ def test_colours_leave_the_field_zero() -> None:
     np.testing.assert_allclose(placed(same, draws[:1]), same, atol=1e-5)
 
 
-def test_each_image_follows_its_own_draws_whatever_is_beside_it() -> None:
-    draws = large_draws(3, 0, 0, len(IMAGES))
-    together = placed(IMAGES, draws, 20)
-    for index in range(len(IMAGES)):
-        alone = placed(IMAGES[index : index + 1], draws[index : index + 1], 20)
-        np.testing.assert_allclose(together[index : index + 1], alone, atol=1e-5)
-
-
 def test_the_image_stays_whole_in_the_field_of_the_paper() -> None:
     """The largest, furthest moved image of 32x32 leaves a margin on every side of 126x126."""
     white = np.ones((1, 32, 32, 3), np.float32)

@@ -122,14 +122,6 @@ def test_memory_does_not_grow_with_the_number_of_images() -> None:
     assert peak(images) < 1.1 * peak(images[:20_000])
 
 
-def test_the_matrix_whitens() -> None:
-    train = noise(500, 8)
-    zca = ZCAWhitening().adapt(train)
-    covariance = np.cov(normalized(train), rowvar=False, bias=True) + 0.1 * np.eye(192)
-    np.testing.assert_allclose(zca.matrix, zca.matrix.T, atol=1e-6)
-    np.testing.assert_allclose(zca.matrix @ covariance @ zca.matrix, np.eye(192), atol=1e-3)
-
-
 @backends
 @pytest.mark.parametrize("count", [500, 100])
 def test_saved_read_back_and_inside_a_saved_model(tmp_path, count) -> None:

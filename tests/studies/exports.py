@@ -67,10 +67,10 @@ def _cifar(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _photographs(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    from allcnn.data.images import fit_to_size, read_image
+    from allcnn.data.images import ResizeRule, read_image
 
     paths = sorted(folder.rglob("*.JPEG"))[: SIZES[-1]]
-    images = np.stack([fit_to_size(read_image(path), 224) for path in paths])
+    images = np.stack([ResizeRule(224, 224).centre(read_image(path)) for path in paths])
     return images, np.arange(len(images), dtype=np.int32)
 
 

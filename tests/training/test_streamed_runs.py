@@ -71,7 +71,7 @@ def test_several_tests_are_the_mean_over_random_crops(undisturbed):
 def test_a_photograph_is_seen_by_predict_as_in_the_evaluation(undisturbed, photos):
     opened, data = open_with_data(undisturbed.run_dir)
     evaluation = evaluate(opened, data)
-    names = [photos / "val" / name for name in data.test_images.encoded.names]
+    names = [data.test_images.encoded.path(index) for index in range(len(data.test_labels))]
     top = [found.classes[0][0] for found in allcnn.predict(undisturbed.run_dir, names)]
     wrong = sum(name != data.class_names[label] for name, label in zip(top, data.test_labels.tolist(), strict=True))
     assert wrong == evaluation.errors
