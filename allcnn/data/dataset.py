@@ -217,11 +217,15 @@ def files_digest(class_names: Iterable[str], *splits: tuple[Iterable[str], np.nd
     return sha256.hexdigest()
 
 
-def published_name(classes: tuple[str, ...]) -> str | None:
-    """The name of the published data set that has these classes: CIFAR, or ImageNet with its thousand WordNet ids."""
+def data_set_name(classes: tuple[str, ...], own: str) -> str:
+    """The published data set that has these classes: CIFAR, or ImageNet with its thousand WordNet ids; else `own`.
+
+    If `own` is a published name, "-folder" is added: other images have neither that data set's recipe nor its errors.
+    """
     if len(classes) == _IMAGENET_CLASSES and all(_WORDNET_ID.fullmatch(name) for name in classes):
         return "imagenet"
-    return next((name for name, names in CLASSES.items() if names == classes), None)
+    published = next((name for name, names in CLASSES.items() if names == classes), None)
+    return published or (f"{own}-folder" if own in (*CLASSES, "digits", "imagenet") else own)
 
 
 def check_class_names(names: Iterable[str], source: str) -> None:

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from allcnn.data.dataset import Listing, check_class_names, files_digest, published_name
+from allcnn.data.dataset import Listing, check_class_names, data_set_name, files_digest
 from allcnn.data.images import IMAGE_SUFFIXES
-from allcnn.data.layouts import CLASSES
 from allcnn.data.order import epoch_order
 from allcnn.errors import DataError, printable
 from allcnn.files import open_file
@@ -97,7 +96,7 @@ def list_image_folders(folder: Path) -> Listing:
         _joined(folder / split, classes, mixed=split == _TRAIN) for split, classes in splits.items()
     )
     return Listing(
-        name=published_name(class_folders) or _own_name(folder),
+        name=data_set_name(class_folders, printable(Path(os.path.abspath(folder)).name) or "images"),
         class_names=read_class_index(folder, class_folders),
         train=train,
         test=tests,
@@ -109,12 +108,6 @@ def list_image_folders(folder: Path) -> Listing:
         source=f"{printable(folder)} ({_TRAIN}/ and {test}/)",
         layout="folders",
     )
-
-
-def _own_name(folder: Path) -> str:
-    """The folder's name, but not a published data set's: other images have neither its recipe nor its errors."""
-    name = printable(Path(os.path.abspath(folder)).name) or "images"
-    return f"{name}-folder" if name in (*CLASSES, "digits", "imagenet") else name
 
 
 def _find_test_split(folder: Path) -> str:

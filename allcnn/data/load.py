@@ -132,14 +132,9 @@ def _existing(data_dir: str | Path) -> Path:
         raise DataError(
             f"{printable(data_dir)}: cannot be read ({printable(str(error))}); expected a folder that holds a data set."
         ) from None
-    if not exists:
-        raise DataError(
-            f"{printable(path)}: there is no such folder.\nPass the folder that holds the data set with --data-dir."
-        )
-    if is_empty:
-        raise DataError(
-            f"{printable(path)}: the folder is empty.\nPass the folder that holds the data set with --data-dir."
-        )
+    if not exists or is_empty:
+        found = "the folder is empty" if exists else "there is no such folder"
+        raise DataError(f"{printable(path)}: {found}.\nPass the folder that holds the data set with --data-dir.")
     return path
 
 

@@ -20,8 +20,6 @@ from allcnn.data.images import ResizeRule, decode_image
 from allcnn.data.order import CROP_LEFT, CROP_TOP, MIRROR
 from allcnn.errors import DataError, InputError
 
-#: A preprocessing is fitted to this many of a streamed set's training images: the first in its order, which is mixed.
-FIT_IMAGES = 10_000
 _CHECKED_AT_ONCE = 256
 
 
@@ -79,10 +77,6 @@ class ImageStack(ABC):
     @abstractmethod
     def part(self, indices: np.ndarray) -> ImageStack:
         """Some of the images, in the given order: a copy in memory, a view of streamed ones."""
-
-    def to_fit(self) -> ImageStack:
-        """What a preprocessing is fitted to: all images in memory, the first `FIT_IMAGES` of streamed ones."""
-        return self
 
     def crops(self, draws: np.ndarray) -> ImageStack:
         """The same images, sliced where the draws (n, 3) of crop-mirror say. Raises InputError for images in memory."""
@@ -160,9 +154,6 @@ class StreamedImages(ImageStack):
 
     def part(self, indices: np.ndarray) -> StreamedImages:
         return replace(self, numbers=self.numbers[indices], crop_draws=None)
-
-    def to_fit(self) -> StreamedImages:
-        return self.part(np.arange(min(len(self), FIT_IMAGES)))
 
     def crops(self, draws: np.ndarray) -> StreamedImages:
         return replace(self, crop_draws=draws)

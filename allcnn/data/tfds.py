@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from allcnn.data.dataset import Listing, files_digest, published_name
+from allcnn.data.dataset import Listing, data_set_name, files_digest
 from allcnn.data.folders import read_class_index
 from allcnn.errors import CheckpointError, DataError, InputError, install_hint, printable
 from allcnn.files import cache_folder, open_file, read_arrays, write_arrays
@@ -125,7 +125,7 @@ def list_prepared(folder: Path) -> Listing:
                 f"{where}: has the splits {', '.join(builder.info.splits)}; expected train, and test or validation."
             )
         columns = _columns(folder, {split: sources[split] for split in ("train", test)}, image_key, label_key)
-        name = printable(builder.info.name)
+        name = data_set_name(class_names, printable(builder.info.name))
     except DataError:
         raise
     except Exception as error:  # whatever TensorFlow Datasets, protobuf and array_record raise for a damaged file
@@ -135,7 +135,7 @@ def list_prepared(folder: Path) -> Listing:
         for split in ("train", test)
     )
     return Listing(
-        name=published_name(class_names) or name,
+        name=name,
         class_names=read_class_index(folder, class_names),
         train=train,
         test=tests,

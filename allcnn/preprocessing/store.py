@@ -14,6 +14,8 @@ from allcnn.files import cache_folder, read_arrays, write_arrays
 from allcnn.preprocessing import Preprocessing, make_preprocessing
 from allcnn.waiting import waiting
 
+#: A preprocessing is fitted to this many of a streamed set's training images: the first in its order, which is mixed.
+FIT_IMAGES = 10_000
 _FORMAT = 2
 # Part of the name of a cached fit. Changes whenever a fit would give other numbers, so that an old cache is not taken
 # for a new one; what a run folder holds stays readable.
@@ -53,10 +55,12 @@ def fit_preprocessing(kind: str, images: Images) -> Preprocessing:
     """Fit a preprocessing to training images (n, height, width, 3), or take it from the cache.
 
     Only whitening is cached: the others take less time to fit than their images to read. A cache that
-    cannot be read or written is passed over. Of streamed images, `FIT_IMAGES` are fitted to.
+    cannot be read or written is passed over. Of streamed images, the first `FIT_IMAGES` are taken.
     """
     preprocessing = make_preprocessing(kind)
-    images = as_images(images).to_fit()
+    images = as_images(images)
+    if images.streamed:
+        images = images.part(np.arange(min(len(images), FIT_IMAGES)))
     if kind != "gcn-zca":
         return preprocessing.adapt(images)
     pixels = images[:]

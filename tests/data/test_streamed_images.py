@@ -15,12 +15,13 @@ from allcnn.data import load_data
 from allcnn.data.images import ResizeRule, read_image
 from allcnn.data.order import CROP_LEFT, CROP_TOP, MIRROR, crop_mirror_draws
 from allcnn.data.pipeline import BatchOrder, training_batches
-from allcnn.data.streamed import FIT_IMAGES, as_images
+from allcnn.data.streamed import as_images
 from allcnn.errors import DataError, InputError
 from allcnn.evaluation import is_data_of_training
 from allcnn.models.saved import ModelCard
+from allcnn.preprocessing import make_preprocessing
 from allcnn.preprocessing.base import channel_statistics
-from allcnn.preprocessing.store import fit_preprocessing
+from allcnn.preprocessing.store import FIT_IMAGES, fit_preprocessing
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_streamed_images_and_an_array_are_sliced_alike(photos):
         assert np.array_equal(chosen.part(np.array([2]))[:], whole[[4]])
         assert [len(block) for block in images.blocks(8)] == [8, 8, 4]
         assert np.array_equal(np.concatenate(list(images.blocks(8))), whole)
-        assert len(images.to_fit()) == 20 and not images.is_damaged().any() and not images.find_damage()
+        assert not images.is_damaged().any() and not images.find_damage()
     assert as_images(whole).part(np.array([3]))[:].tolist() == whole[[3]].tolist()
     draws = crop_mirror_draws(0, 0, 0, 20)
     cropped = np.stack([streamed.training_image(index, draws[index])[0] for index in range(20)])
@@ -86,9 +87,11 @@ def test_streamed_images_and_an_array_are_sliced_alike(photos):
 
 def test_a_preprocessing_is_fitted_to_the_first_images(photos, monkeypatch):
     assert FIT_IMAGES == 10_000
-    monkeypatch.setattr("allcnn.data.streamed.FIT_IMAGES", 7)
+    monkeypatch.setattr("allcnn.preprocessing.store.FIT_IMAGES", 7)
     images = load_data(data_dir=photos, stream=True).train_images
-    assert np.array_equal(images.to_fit()[:], images[:7])
+    for kind in ("gcn-zca", "standardize"):
+        found, expected = fit_preprocessing(kind, images).arrays(), make_preprocessing(kind).adapt(images[:7]).arrays()
+        assert all(np.array_equal(found[name], expected[name]) for name in expected)
 
 
 def test_a_class_index_and_odd_files(photos):

@@ -126,6 +126,14 @@ def test_the_newest_version(prepared, monkeypatch):
     assert ours.find_prepared("photos:1.2.0", prepared.parents[1]).name == "1.2.0"
 
 
+def test_a_published_name_is_not_that_of_other_images(prepared):
+    info = prepared / "dataset_info.json"
+    info.write_text(info.read_text().replace('"photos"', '"digits"'))
+    for path in prepared.glob("photos-*"):
+        path.rename(prepared / path.name.replace("photos", "digits"))
+    assert load_data(data_dir=prepared, stream=True).name == "digits-folder"
+
+
 def message(*arguments, kind=DataError, **options) -> str:
     with pytest.raises(kind) as error:
         load_data(*arguments, **options)
