@@ -46,14 +46,13 @@ def read_image(path: str | Path) -> np.ndarray:
     """
     name = printable(path)
     try:
-        with open_file(Path(path)) as file:
-            return decode_image(file, name)
-    except DataError:
-        raise
+        file = open_file(Path(path))
     except FileNotFoundError:
         raise DataError(f"{name}: there is no such file; expected an image.") from None
     except (OSError, ValueError) as error:
         raise _unreadable(name, error) from None
+    with file:
+        return decode_image(file, name)
 
 
 def decode_image(file: BinaryIO, name: str) -> np.ndarray:

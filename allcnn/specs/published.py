@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from allcnn.specs.zoo import ZOO, Network
+from allcnn.specs.zoo import COUNT_NOTES, REVIEW_NOTES, ZOO, Network
+from allcnn.specs.zoo import REVIEW_TAKES_THE_LOWEST as REVIEW_TAKES_THE_LOWEST
 
 #: The twelve networks of Table 3, in its order.
 TABLE_3_NETWORKS: tuple[Network, ...] = tuple(network for network in ZOO.values() if network.source == "Table 3")
@@ -109,18 +110,16 @@ CIFAR_100_AUGMENTATION = (
 OURS_IS_THE_PAPERS = '"(Ours)" in a method is the paper\'s; "measured" are the runs of this report.'
 REVIEW_LEARNING_RATES = "The review tried the learning rates 0.05 and 0.01 (its section 3.4.2)."
 REVIEW_MINUTES = 'The review prints the run times of the B models without the "m" of the others: taken for minutes.'
-#: The note on every network of the review.
-REVIEW_TAKES_THE_LOWEST = ZOO["review-a"].notes[-1]
 
 
 def count_notes(network: Network) -> list[str]:
     """Notes on a network whose printed number of parameters is wrong."""
-    return [note for note in network.notes if note.startswith("Table ")]
+    return list(COUNT_NOTES.get(network.name, ()))
 
 
 def review_notes(network: Network, *, error_only: bool = False) -> list[str]:
     """Notes on the review's run of a network of Table 3; with `error_only`, those on its error."""
-    notes = [note for note in ZOO[f"review-{network.name}"].notes if note != REVIEW_TAKES_THE_LOWEST]
+    notes = REVIEW_NOTES.get(network.name, ())
     if error_only:
         return [note for note in notes if note.startswith("The review's Table 2")]
     return [*notes, *([REVIEW_MINUTES] if network.name in ("b", "strided-b", "convpool-b", "all-b") else [])]

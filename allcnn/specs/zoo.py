@@ -117,7 +117,8 @@ _PADDING_NOTE = (
     "The paper gives no paddings. Chosen: convolutions and pooling keep the size, and the 3x3 convolution after "
     "the last subsampling has no padding, so that the average is over 6x6 as printed."
 )
-_NOTES = {
+#: Of the networks whose printed number of parameters is wrong.
+COUNT_NOTES = {
     "c": ("Table 3 prints 1.3 M parameters; Table 1's network has 0.95 M.",),
     "strided-c": ("Table 3 prints 1.3 M parameters; the derived network has 0.95 M.",),
     "all-c": ("Table 3 prints 1.4 M parameters, Table 4 1.3 M for the same network; it has 1.37 M.",),
@@ -128,9 +129,11 @@ _OTHER_ERRORS = {
         PublishedError("cifar100", "none", 33.71, "Table 4"),
     ),
 }
-_REVIEW_NOTE = "The review's error is the lowest of all epochs on the test set, not the last epoch's."
+#: Of every network of the review.
+REVIEW_TAKES_THE_LOWEST = "The review's error is the lowest of all epochs on the test set, not the last epoch's."
 _REVIEW_WIDTH_NOTE = "The review's appendix prints 96 filters for the second strided convolution; its code has 192."
-_REVIEW_NOTES = {
+#: Of the review's run of a network of Table 3.
+REVIEW_NOTES = {
     "a": ("The review's text gives every network dropout, as here; its code had none in this one.",),
     "all-a": ("The review's Table 2 prints 12.47; its own log has 12.65.", _REVIEW_WIDTH_NOTE),
     "all-b": (_REVIEW_WIDTH_NOTE,),
@@ -190,7 +193,7 @@ def _paper_networks() -> Iterator[Network]:
             review_error,
             minutes,
             learning_rate,
-            (*_NOTES.get(name, ()), _PADDING_NOTE),
+            (*COUNT_NOTES.get(name, ()), _PADDING_NOTE),
         )
 
 
@@ -203,7 +206,7 @@ def _review_networks() -> Iterator[Network]:
             (32, 32, 3),
             10,
             (PublishedError("cifar10", "none", error, "review, Table 2"),),
-            notes=(*_REVIEW_NOTES.get(name, ()), _REVIEW_NOTE),
+            notes=(*REVIEW_NOTES.get(name, ()), REVIEW_TAKES_THE_LOWEST),
         )
 
 

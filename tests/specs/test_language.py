@@ -57,10 +57,6 @@ TOKENS: list[tuple[str, Layer, str]] = [
     (":relu", RELU, ":relu"),
     (":elu(1)", Activation("elu", 1.0), ":elu(1)"),
     (":elu(0.0000001)", Activation("elu", 1e-7), ":elu(0.0000001)"),
-]
-
-# Tokens that give no map of positions.
-HEADS: list[tuple[str, Layer, str]] = [
     ("1024FC", Dense(1024), "1024FC"),
     ("1024FC:linear", Dense(1024, LINEAR), "1024FC:linear"),
     ("1024FC:relu", Dense(1024), "1024FC"),
@@ -72,14 +68,6 @@ HEADS: list[tuple[str, Layer, str]] = [
 
 @pytest.mark.parametrize(("text", "layer", "canonical"), TOKENS)
 def test_a_token_is_its_layer(text: str, layer: Layer, canonical: str) -> None:
-    spec = parse(f"{text}-NC1-GAP")
-    assert spec.layers == (layer, Conv(None, 1), GlobalAverage())
-    assert str(spec) == f"{canonical}-NC1-GAP"
-    assert parse(str(spec)) == spec
-
-
-@pytest.mark.parametrize(("text", "layer", "canonical"), HEADS)
-def test_a_head_is_its_layer(text: str, layer: Layer, canonical: str) -> None:
     spec = parse(f"{text}-NFC")
     assert spec.layers == (layer, Dense(None, LINEAR))
     assert str(spec) == f"{canonical}-NFC"
@@ -171,9 +159,7 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
     ("NC1:leaky_relu()-GAP", ("the negative_slope of leaky_relu must be a plain number", 'got ""')),
     ("NC1:leaky_relu(-1)-GAP", ("must be a plain number of 0 or more", 'got "-1"')),
     ("NC1:leaky_relu(nan)-GAP", ('got "nan"',)),
-    ("NC1:leaky_relu(inf)-GAP", ('got "inf"',)),
     ("NC1:leaky_relu(1e5)-GAP", ('got "1e5"',)),
-    ("NC1:leaky_relu(1_0)-GAP", ('got "1_0"',)),
     ("NC1:leaky_relu(0.1,0.2)-GAP", ('got "0.1,0.2"',)),
     ("NC1:celu(2)-GAP", ("the activation celu takes no number; write :celu",)),
     ("NC1:leaky_relu(0.3-GAP", ('":leaky_relu(0.3-GAP" is not an activation',)),
@@ -186,7 +172,6 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
     ("NC1-GAP)", ('character 8: ")" closes no repeat',)),
     (")", ('character 1: ")" closes no repeat',)),
     ("2(96C3)-NC1-GAP", ('token 1 "2(" (character 1): an opening bracket without a repeat', "2x(96C3-96C1)")),
-    ("(96C3)-NC1-GAP", ("an opening bracket without a repeat",)),
     ("2X(96C3)-NC1-GAP", ("write COUNTx(...)",)),
     ("2x(96C3)NC1-GAP", ('token 2 "NC1-GAP" (character 9): a "-" is missing before this',)),
     ("0x(96C3)-NC1-GAP", ("a repeat must happen at least once",)),
