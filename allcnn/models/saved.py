@@ -12,7 +12,6 @@ import json
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -131,7 +130,7 @@ def open_saved(path: str | PathLike[str]) -> SavedModel:
     import allcnn.models.layers  # noqa: F401  (registers p-norm pooling)
 
     try:
-        _check_classes(path, json.loads(config))
+        _check_classes(path, config)
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -299,14 +298,16 @@ def _card(fields: dict[str, Any]) -> ModelCard:
     return card
 
 
-def _check_classes(path: Path, config: object) -> None:
-    """Refuse classes and functions that are not of Keras or allcnn. Raises CheckpointError, which names the first."""
-    for part in _objects(config):
+def _check_classes(path: Path, config: bytes) -> None:
+    """Refuse classes and functions that are not of Keras or allcnn. Raises CheckpointError, which names one."""
+
+    def check(part: dict[str, Any]) -> dict[str, Any]:
         name, module = part.get("class_name"), part.get("module")
         if name in _CODE:
+            name = "Lambda" if name == "__lambda__" else name
             raise CheckpointError(f"{path}: holds a {name}, which runs code that comes with the file; refused.")
         if name is None or module is None:
-            continue  # plain values; without a module Keras finds only registered classes
+            return part  # plain values; without a module Keras finds only registered classes
         if name == "function":
             name, fits = part.get("config"), _matches(_FUNCTION_MODULES, module)
         else:
@@ -316,18 +317,9 @@ def _check_classes(path: Path, config: object) -> None:
                 f"{path}: asks for {ascii(f'{module}.{name}'):.80}; "
                 "only layers and functions of Keras and allcnn are read."
             )
+        return part
 
-
-def _objects(config: object) -> Iterator[dict[str, Any]]:
-    """Every JSON object in a value, at any depth."""
-    waiting: list[Any] = [config]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, dict):
-            yield part
-            waiting.extend(part.values())
-        elif isinstance(part, list):
-            waiting.extend(part)
+    json.loads(config, object_hook=check)  # every JSON object, at any depth
 
 
 def _matches(pattern: re.Pattern[str], value: object) -> bool:

@@ -206,7 +206,7 @@ def test_python_code(mark, path) -> None:
     assert refusal(write_lambda(path, mark)) == runs_code("Lambda")
     code = {"class_name": "__lambda__", "config": {"value": ["4wAAAA==", None, None]}}
     text = layer_with("conv1", config={"activation": code})
-    assert refusal(write_keras(path, {CONFIG: text})) == runs_code("__lambda__")
+    assert refusal(write_keras(path, {CONFIG: text})) == runs_code("Lambda")
     assert not mark.exists()
 
 
