@@ -103,7 +103,7 @@ class ResizeRule:
         return cls(size, int(found.group(1)) if found else size)
 
     def centre(self, image: np.ndarray) -> np.ndarray:
-        """The square in the middle: (height, width, 3) uint8 -> (size, size, 3) uint8. What fits is given back."""
+        """The square in the middle: (height, width, 3) uint8 -> (size, size, 3) uint8."""
         height, width = image.shape[:2]
         if (height, width) == (self.size, self.size) and self.size == self.shorter_side:
             return image
