@@ -17,23 +17,23 @@ def bench(
     spec: options.OwnSpec = None,
     image_size: Annotated[
         int | None,
-        options.of_network(metavar="PIXELS", default="the published network's, else 32", help="Height and width."),
+        options.of_network(metavar="PIXELS", default="the published network's, else 32", help="Images' height and width."),
     ] = None,
     classes: Annotated[
-        int | None, options.of_network(metavar="N", help="Classes.", default="the published network's, else 10")
+        int | None, options.of_network(metavar="N", help="Number of classes.", default="the published network's, else 10")
     ] = None,
     recipe: Annotated[
         str | None,
         options.of_recipe(
             metavar="NAME",
             help="Whose training step to measure: paper, fast, review, imagenet or large.",
-            default="that for the size",
+            default="that for the image size, else paper",
             autocompletion=options.RECIPES,
         ),
     ] = None,
     batch_size: Annotated[
         int | None,
-        options.of_recipe(metavar="IMAGES", help="In a training step.", default="the recipe's, 200"),
+        options.of_recipe(metavar="IMAGES", help="Images in a training step.", default="the recipe's"),
     ] = None,
     augmentation: Annotated[
         str,
@@ -47,24 +47,24 @@ def bench(
     seconds: Annotated[
         float,
         options.of_machine(
-            metavar="SECONDS", help="Train for about so long; all together takes two to three times that."
+            metavar="SECONDS", help="Train for about so long. In all it takes two to three times that."
         ),
     ] = 20.0,
     precision: Annotated[
         str,
         options.of_machine(
             metavar="NAME",
-            help="Of the training: auto, float32 or mixed_bfloat16.",
+            help="The training's: auto, float32 or mixed_bfloat16.",
             autocompletion=options.PRECISIONS,
         ),
     ] = "auto",
     backend: options.Backend = None,
     as_json: options.Json = False,
 ) -> None:
-    """Measure a network's speed here, against this machine's own.
+    """Measure how fast a network trains and predicts on this machine.
 
-    Images per second of training and of prediction, all-c's by default,
-    the fastest matrix products, and how long each recipe would take.
+    Shows images per second, of all-c by default, beside the machine's
+    fastest matrix products, and how long each recipe would take.
 
     Examples:
       allcnn bench --model strided-a

@@ -31,12 +31,12 @@ def data(
     stream: options.Stream = False,
     skip_damaged: options.SkipDamaged = False,
     check: Annotated[
-        bool, options.of_data("--check", help="Decode every image, and name those that are damaged.")
+        bool, options.of_data("--check", help="Decode every image, and name the damaged ones.")
     ] = False,
     samples: Annotated[
         Path | None,
         options.of_samples(
-            metavar="FILE.png", help="Write sample pictures, before and after preprocessing or --augment."
+            metavar="FILE.png", help="Draw samples, before and after preprocessing or --augment."
         ),
     ] = None,
     preprocessing: Annotated[
@@ -44,7 +44,7 @@ def data(
         options.of_samples(
             metavar="NAME",
             help="gcn-zca, none, scale, center, gcn, standardize or channel-mean.",
-            default="the data set's own",
+            default="the recipe paper's; with --augment large: large's",
             autocompletion=options.PREPROCESSINGS,
         ),
     ] = None,
@@ -53,7 +53,7 @@ def data(
         options.of_samples(
             "--augment",
             metavar="NAME",
-            help="Show versions by flip-shift, flip-reflect or large.",
+            help="Draw versions of each sample by flip-shift, flip-reflect or large.",
             autocompletion=options.AUGMENTATIONS,
         ),
     ] = None,
@@ -61,7 +61,7 @@ def data(
         int | None,
         options.of_samples(
             metavar="PIXELS",
-            help="Of the augmented versions, the square that they lie in.",
+            help="The square of zeros that the versions lie in.",
             default="none; with --augment large: 126",
         ),
     ] = None,
@@ -70,8 +70,8 @@ def data(
 ) -> None:
     """Show what a data set is, where it lies, and samples of it.
 
-    Without --data-dir it is looked for in $ALLCNN_DATA and Keras's cache,
-    else downloaded.
+    Without --data-dir, CIFAR is looked for in $ALLCNN_DATA and in Keras's
+    cache, else downloaded.
 
     Examples:
       allcnn data digits

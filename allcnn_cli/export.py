@@ -30,7 +30,7 @@ def export(
             "--output",
             "-o",
             metavar="PATH",
-            help="What to write; must not be there.",
+            help="The file or folder to write. It must not exist.",
             default="beside the model: model.onnx, model.tflite, saved_model, README.md",
         ),
     ] = None,

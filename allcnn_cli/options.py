@@ -25,11 +25,13 @@ class _ReadableHelp:
         super().format_help(ctx, formatter)  # type: ignore[misc]
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """The parameters, for the help: Typer would write <bool> beside every flag."""
+        """The parameters, for the help: Typer would write <bool> beside every flag, <list[Path]> beside arguments."""
         found = super().get_params(ctx)  # type: ignore[misc]
         for parameter in found:
             if getattr(parameter, "is_flag", False):
                 parameter.metavar = ""
+            elif parameter.param_type_name == "argument":
+                parameter.display_type_rich = lambda ctx: None
         return found
 
 
@@ -101,7 +103,7 @@ Ray = Annotated[
     str | None,
     of_machine(
         metavar="[ADDRESS]",
-        help="Train on a Ray cluster: at this address, else $RAY_ADDRESS, else one on this machine.",
+        help="Train on a Ray cluster: at this address, else at $RAY_ADDRESS, else started on this machine.",
     ),
 ]
 
@@ -121,12 +123,15 @@ Dataset = Annotated[str | None, _dataset("cifar10")]
 DataDir = Annotated[
     Path | None,
     of_data(
-        metavar="DIR", help="What holds the images: CIFAR's layout or archive, folders train/CLASS/* and test/CLASS/*."
+        metavar="DIR",
+        help="Where the images are: an official folder or archive of CIFAR, or a folder with train/CLASS/* and "
+        "test/CLASS/*.",
+    
     ),
 ]
 ImageSize = Annotated[
     int | None,
-    of_data(metavar="PIXELS", help="Height and width to bring every image to.", default="32"),
+    of_data(metavar="PIXELS", help="Scale and crop images to squares of this size.", default="32; recipe imagenet: 224"),
 ]
 Mirror = Annotated[
     str | None,
@@ -136,12 +141,12 @@ Stream = Annotated[
     bool,
     of_data(
         "--stream",
-        help="Decode images when they are needed, not all at once; always so for what does not fit in memory.",
+        help="Decode images when they are needed, not all at once. Always so if they do not fit in memory.",
     ),
 ]
 SkipDamaged = Annotated[
     bool,
-    of_data("--skip-damaged", help="Pass over image files that cannot be read, and count them."),
+    of_data("--skip-damaged", help="Skip image files that cannot be read, and count them."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output and nothing else.")]
 Backend = Annotated[
@@ -153,21 +158,24 @@ Backend = Annotated[
         autocompletion=one_of("allcnn.backend:BACKENDS"),
     ),
 ]
-Wide = Annotated[bool, typer.Option("--wide", help="Show all columns, also those that 80 characters have no room for.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Show all columns, not only those that fit 80 characters.")]
 SavedModel = Annotated[
     Path,
-    typer.Argument(metavar="CKPT|RUN", help="A .keras file, the folder of a run, or pretrained, which comes along."),
+    typer.Argument(
+        metavar="CKPT|RUN",
+        help="A .keras file, a run's folder, hf://OWNER/NAME, or pretrained: the all-c that comes with allcnn.",
+    ),
 ]
 
 # Of a saved model, what is left out is what it was trained with.
 OwnDataset = Annotated[str | None, _dataset("the model's")]
 OwnDataDir = Annotated[
     Path | None,
-    of_data(metavar="DIR", help="What holds the images.", default="the model's"),
+    of_data(metavar="DIR", help="Where the images are.", default="the model's"),
 ]
 OwnImageSize = Annotated[
     int | None,
-    of_data(metavar="PIXELS", help="Size to bring every image to.", default="the model's"),
+    of_data(metavar="PIXELS", help="Scale and crop images to squares of this size.", default="the model's"),
 ]
 
 # What a run is asked for, by the names of `allcnn.RunConfig`'s fields and of `allcnn.Recipe`'s numbers; what is left
@@ -183,7 +191,7 @@ OF_A_RUN: dict[str, Any] = {
         float | None,
         of_data(
             metavar="FRACTION",
-            help="Part of the training images to hold out; a sweep then chooses rates by it.",
+            help="Part of the training images to hold out. A sweep then chooses rates by their error.",
             default="0",
         ),
     ],
@@ -192,25 +200,25 @@ OF_A_RUN: dict[str, Any] = {
         of_recipe(
             metavar="NAME",
             help="paper, fast, review, imagenet or large.",
-            default="the network's own, which is mostly paper",
+            default="paper; large-all: large; imagenet-all-b: imagenet",
             autocompletion=RECIPES,
         ),
     ],
     "learning_rate": Annotated[
         float | None,
-        of_recipe("--lr", metavar="RATE", help="Learning rate.", default="0.05; fast, digits: 0.02"),
+        of_recipe("--lr", metavar="RATE", help="Learning rate.", default="the recipe's: paper 0.05, fast 0.02"),
     ],
     "epochs": Annotated[
         int | None,
-        of_recipe(metavar="N", help="Epochs; the schedule is scaled.", default="350; fast: 40; digits: 40, fast 5"),
+        of_recipe(metavar="N", help="Epochs. The schedule is scaled.", default="the recipe's: paper 350, fast 40"),
     ],
     "steps": Annotated[
         int | None,
-        of_recipe(metavar="N", help="Steps, for a recipe that counts them.", default="450000"),
+        of_recipe(metavar="N", help="Steps, for the recipe imagenet.", default="450000"),
     ],
     "batch_size": Annotated[
         int | None,
-        of_recipe(metavar="IMAGES", help="In a training step.", default="200; digits: 25"),
+        of_recipe(metavar="IMAGES", help="Images in a training step.", default="the recipe's: paper, fast 200"),
     ],
     "augmentation": Annotated[
         str | None,
@@ -227,7 +235,7 @@ OF_A_RUN: dict[str, Any] = {
         of_recipe(
             metavar="PIXELS",
             help="Put images into the middle of a square of zeros, the network's input.",
-            default="none; recipe large: 126",
+            default="the recipe's: large 126, else none",
         ),
     ],
     "preprocessing": Annotated[
@@ -235,7 +243,7 @@ OF_A_RUN: dict[str, Any] = {
         of_recipe(
             metavar="NAME",
             help="gcn-zca, none, scale, center, gcn, standardize or channel-mean.",
-            default="gcn-zca; fast, digits: standardize",
+            default="the recipe's: paper gcn-zca, fast standardize",
             autocompletion=PREPROCESSINGS,
         ),
     ],
@@ -250,14 +258,14 @@ OF_A_RUN: dict[str, Any] = {
     ],
     "weight_decay": Annotated[
         float | None,
-        of_recipe(metavar="LAMBDA", help="lambda in gradient + lambda w.", default="0.001; fast: 0"),
+        of_recipe(metavar="LAMBDA", help="lambda in gradient + lambda w.", default="the recipe's: paper 0.001, fast 0"),
     ],
     "settings": Annotated[
         list[str] | None,
         of_recipe(
             "--set",
             metavar="NAME=VALUE",
-            help="Any other number of the recipe, as in config.json: --set label_smoothing=0.2. May be given again.",
+            help="Any other number of the recipe, named as in config.json: --set label_smoothing=0.2. Repeatable.",
         ),
     ],
     "patience": Annotated[
@@ -265,7 +273,7 @@ OF_A_RUN: dict[str, Any] = {
         of_recipe(
             metavar="N",
             help="Give a run up after N epochs in a row with a training loss within 1 % of guessing's, ln(classes). "
-            "A loss that is no number, or a dead network, ends a run at once.",
+            "A loss of NaN or a dead network ends a run at once.",
             default="5, or as many as 1,000 steps take",
         ),
     ],
@@ -279,7 +287,7 @@ OF_A_RUN: dict[str, Any] = {
     ],
     "save_every": Annotated[
         int | None,
-        of_saving(metavar="N", help="Save the state every N steps too.", default="after each epoch"),
+        of_saving(metavar="N", help="Save the state every N steps too, not only after each epoch."),
     ],
     "tensorboard": Annotated[
         bool,
@@ -291,7 +299,7 @@ OF_A_RUN: dict[str, Any] = {
     ],
     "deterministic": Annotated[
         bool,
-        of_machine("--deterministic", help="The same bits every time on a GPU too; on a CPU they are anyway."),
+        of_machine("--deterministic", help="Bit-identical runs on a GPU too. On a CPU they always are."),
     ],
     "devices": Annotated[
         int | None,
@@ -301,7 +309,7 @@ OF_A_RUN: dict[str, Any] = {
 }
 Config = Annotated[
     Path | None,
-    of_recipe(metavar="FILE", help="Options from a run's config.json, or from JSON or YAML; others come first."),
+    of_recipe(metavar="FILE", help="Read options from a run's config.json, or from JSON or YAML. Those given here come first."),
 ]
 
 

@@ -78,7 +78,7 @@ def params(
         list[str] | None,
         typer.Argument(
             metavar="MODEL|SPEC",
-            help="Names or texts. [dim]\\[default: every published][/]",
+            help="Names or texts. [dim]\\[default: all published][/]",
             autocompletion=options.NETWORKS,
         ),
     ] = None,
@@ -90,7 +90,7 @@ def params(
     input_text: Annotated[
         str | None,
         options.option(
-            "--input", metavar="HxW", help="Image size: 64, 64x48 or 64,48,3.", default="its own, else 32x32"
+            "--input", metavar="HxW", help="Image size: 64, 64x48 or 64,48,3.", default="the published network's, else 32x32"
         ),
     ] = None,
     wide: options.Wide = False,
@@ -98,7 +98,7 @@ def params(
 ) -> None:
     """Count parameters and multiply-adds of networks.
 
-    Exactly, by arithmetic, beside what was published.
+    Exact, by arithmetic, beside the published counts and errors.
 
     Examples:
       allcnn params
@@ -111,7 +111,7 @@ def params(
     elif layers:
         _show_layers(accounts)
     else:
-        _show_networks(accounts, wide)
+        _show_networks(accounts, wide, with_notes=wide or bool(networks))
 
 
 def _account(text: str, input_shape: tuple[int, ...] | None, classes: int | None) -> _Account:
@@ -131,7 +131,7 @@ def _input_shape(text: str) -> tuple[int, ...]:
     return height, width, sizes[2] if len(sizes) == 3 else 3
 
 
-def _show_networks(accounts: Sequence[_Account], wide: bool) -> None:
+def _show_networks(accounts: Sequence[_Account], wide: bool, with_notes: bool) -> None:
     notes: dict[str, int] = {}
     rows = []
     for account in accounts:
@@ -146,16 +146,19 @@ def _show_networks(accounts: Sequence[_Account], wide: bool) -> None:
                 percent(published.published_error_percent) if published else "-",
                 f"{account.multiply_adds:,}",
                 *((f"{account.receptive_field:,}",) if wide else ()),
-                ",".join(map(str, sorted(marks))),
+                *((",".join(map(str, sorted(marks))),) if with_notes else ()),
             )
         )
-    names = ("network", "published as") if wide else ("network",)
-    figures = ("parameters", "published", "error %", "multiply-adds", *(("field",) if wide else ()), "notes")
-    show_table((*names, *figures), rows, left=len(names))
+    names = ("network", *(("published as",) if wide else ()))
+    more = (*(("field",) if wide else ()), *(("notes",) if with_notes else ()))
+    show_table((*names, "parameters", "published", "error %", "multiply-adds", *more), rows, left=len(names))
     show()
     show('"published" and "error %" are the publication\'s.')
     if wide:
         show('"field" is what a position of the last map sees, in pixels.')
+    if not with_notes:
+        show(f"--wide shows more columns, and {len(notes)} notes where the sources disagree or leave a choice.")
+        return
     for note, number in notes.items():
         show_sentence(note, f"{number:>3}  ")
 

@@ -18,17 +18,18 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="[MODEL] IMAGE",
-            help="A .keras file or a run's folder, if not the model that comes along; then image files, or folders.",
+            help="A .keras file, a run's folder, hf://OWNER/NAME or pretrained, which is the default. Then image files "
+            "or folders.",
         ),
     ],
-    top: Annotated[int, options.option("--top", min=1, metavar="N", help="How many classes to show for an image.")] = 5,
+    top: Annotated[int, options.option("--top", min=1, metavar="N", help="How many classes to show of an image.")] = 5,
     as_json: options.Json = False,
     backend: options.Backend = None,
 ) -> None:
     """Show the likeliest classes of images.
 
-    Each is brought to the network's size as in training. Without a model
-    all-c answers, trained on CIFAR-10's ten classes, which comes along.
+    Each image is scaled and cropped as in training. Without a model, the
+    all-c that comes with allcnn answers, trained on CIFAR-10's ten classes.
 
     Examples:
       allcnn predict cat.jpg
@@ -77,13 +78,14 @@ def predict(
 
 
 def _model_and_images(given: list[Path]) -> tuple[Path, list[Path]]:
-    """The model, the one that comes along if none is named, and the images. Raises InputError if there are none."""
+    """The model, `pretrained` if none is named, and the images. Raises InputError if there are none."""
     from allcnn.data.folders import image_files
     from allcnn.data.images import IMAGE_SUFFIXES
     from allcnn.models.saved import MODEL_FILE, PRETRAINED
 
     first, *others = given
-    is_model = first.suffix == ".keras" or (first / MODEL_FILE).is_file()
+    is_named = str(first) in (PRETRAINED, "all-c") and not first.exists() or str(first).startswith("hf:/")
+    is_model = is_named or first.suffix == ".keras" or (first / MODEL_FILE).is_file()
     is_image = first.suffix.lower() in IMAGE_SUFFIXES or not is_model and first.is_dir() and image_files(first)
     if others and not is_image:
         return first, others

@@ -47,15 +47,15 @@ def report(
         options.option("--output", "-o", metavar="FILE", help="Write the table here: .md, .tex, .csv, .json."),
     ] = None,
     html: Annotated[
-        Path | None, options.option("--html", metavar="FILE", help="Write a page with curves and pictures, too.")
+        Path | None, options.option("--html", metavar="FILE", help="Write a page with tables, curves and pictures.")
     ] = None,
     wide: options.Wide = False,
     as_json: options.Json = False,
 ) -> None:
     """Put runs beside the published results.
 
-    Table 3 and 4 are the paper's, "review" is the review's;
-    "lr" is the whole search for the learning rate.
+    Tables 3 and 4 are the paper's, "review" is the review's, and "lr" has
+    the whole search for the learning rate.
 
     Examples:
       allcnn report runs/ --table 3

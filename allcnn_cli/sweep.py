@@ -29,7 +29,7 @@ def sweep(
         str | None,
         options.of_network(
             metavar="NAMES",
-            help="paper, review (twelve networks each), or NAME,NAME,...",
+            help="paper, review (twelve networks each), or names or texts, joined by commas.",
             autocompletion=options.one_of("allcnn.specs:ZOO", "paper", "review"),
         ),
     ] = None,
@@ -40,7 +40,7 @@ def sweep(
             "--lrs",
             metavar="RATES",
             help="Learning rates, joined by commas.",
-            default="0.25,0.1,0.05,0.01; recipe fast, a run's config: its own",
+            default="0.25,0.1,0.05,0.01; of fast and of a run's config.json: its own",
         ),
     ] = None,
     seeds: Annotated[
@@ -48,27 +48,27 @@ def sweep(
     ] = None,
     config: options.Config = None,
     runs_dir: Annotated[
-        Path, options.of_saving(metavar="DIR", help="Where the runs' folders lie, or shall lie.")
+        Path, options.of_saving(metavar="DIR", help="The folder of the run folders.")
     ] = Path("runs"),
     retry_failed: Annotated[
         bool,
         options.of_saving(
-            "--retry-failed", help="Begin diverged, dead and unreadable runs anew, their folders moved aside."
+            "--retry-failed", help="Begin diverged, dead and unreadable runs anew. Their folders are moved aside."
         ),
     ] = False,
-    jobs: Annotated[int, options.of_machine(metavar="N", help="How many runs at a time, here.")] = 1,
+    jobs: Annotated[int, options.of_machine(metavar="N", help="How many runs at a time, without Ray.")] = 1,
     ray: options.Ray = None,
     gpus_per_run: Annotated[float, options.of_machine(metavar="N", help="GPUs that Ray gives a run.")] = 0,
     cpus_per_run: Annotated[float, options.of_machine(metavar="N", help="CPUs that Ray gives a run.")] = 1,
     workers_per_run: Annotated[
-        int, options.of_machine(metavar="N", help="Workers of a run on Ray, each with as many CPUs and GPUs.")
+        int, options.of_machine(metavar="N", help="Workers that share a run on Ray, each with these CPUs and GPUs.")
     ] = 1,
     as_json: options.Json = False,
 ) -> None:
     """Search the learning rate of networks, over several seeds.
 
-    Stopped in any way, the same command goes on:
-    finished runs are kept, unfinished ones resumed.
+    Stopped in any way, the same command goes on: finished runs are kept,
+    unfinished ones resumed.
 
     Examples:
       allcnn sweep --models strided-a,all-c --lrs 0.05,0.01 --seeds 0,1,2

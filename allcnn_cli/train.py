@@ -25,19 +25,19 @@ def train(
         Path | None,
         options.of_saving(
             metavar="DIR",
-            help="The folder to write.",
+            help="The run's folder.",
             default="runs/{model}-{data}-{recipe}-lr{lr}-seed{seed}",
         ),
     ] = None,
     resume: Annotated[
         bool,
-        options.of_saving("--resume", help="Go on with the run in the folder; what is left out is the run's own."),
+        options.of_saving("--resume", help="Resume the run in --run-dir. Options left out are as they were."),
     ] = False,
     allow: Annotated[
         list[str] | None,
         options.of_saving(
             metavar="KEY",
-            help="Resume though this differs: epochs, backend, precision or machine. May be given again.",
+            help="Resume though this differs: epochs, backend, precision or machine. Repeatable.",
             autocompletion=options.one_of("allcnn.training.identity:ALLOWED"),
         ),
     ] = None,
@@ -49,10 +49,10 @@ def train(
     host_count: Annotated[int | None, options.of_machine(metavar="N", help="How many hosts there are.")] = None,
     ray: options.Ray = None,
     workers: Annotated[
-        int | None, options.of_machine(metavar="N", help="How many workers Ray places.", default="1")
+        int | None, options.of_machine(metavar="N", help="How many workers Ray starts.", default="1")
     ] = None,
     min_workers: Annotated[
-        int | None, options.of_machine(metavar="N", help="Go on with as few.", default="--workers")
+        int | None, options.of_machine(metavar="N", help="The fewest workers to go on with.", default="--workers")
     ] = None,
     cpus_per_worker: Annotated[
         float | None, options.of_machine(metavar="N", help="CPUs that Ray gives a worker.", default="1")
@@ -62,13 +62,13 @@ def train(
     ] = None,
     max_restarts: Annotated[
         int | None,
-        options.of_machine(metavar="N", help="How often lost workers are made again.", default="100"),
+        options.of_machine(metavar="N", help="How many times lost workers are started again.", default="100"),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Train a network and leave a run folder with the model.
 
-    A run that was stopped, in any way, goes on with --resume.
+    --resume goes on with a run that was stopped in any way.
 
     Examples:
       allcnn train --model strided-b --dataset digits --recipe fast

@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 def visualize(
     saved: options.SavedModel = Path("pretrained"),
     layer: Annotated[
-        str | None, options.option("--layer", metavar="NAME", help="The strongest patches of a layer's units: conv6.")
+        str | None,
+        options.option("--layer", metavar="NAME", help="Draw the strongest patches of a layer's units, such as conv6."),
     ] = None,
     units: Annotated[
-        str | None, options.option("--units", metavar="LIST", help="Which, such as 0-9 or 3,5,8-12.", default="0-9")
+        str | None,
+        options.option(
+            "--units", metavar="LIST", help="The units, such as 3,5,8-12.", default="0-9; with --image: the strongest"
+        ),
     ] = None,
-    top: Annotated[int, options.option("--top", min=1, metavar="N", help="How many images for a unit.")] = 10,
+    top: Annotated[int, options.option("--top", min=1, metavar="N", help="How many patches of a unit.")] = 10,
     method: Annotated[
         str,
         options.option(
@@ -33,22 +37,22 @@ def visualize(
     ] = "guided",
     images: Annotated[
         list[Path] | None,
-        options.option("--image", metavar="FILE", help="All methods on images of your own; may be given again."),
+        options.option("--image", metavar="FILE", help="Draw all methods for an image of yours. Repeatable."),
     ] = None,
     figures: Annotated[
         str | None,
         options.option(
             "--figures",
             metavar="LIST",
-            help="Of the paper: 2, 3, 4, 5, 6; of the review: review-3, review-4.",
-            default="those the network has",
+            help="Draw these of the paper's, 2, 3, 4, 5, 6, and the review's, review-3, review-4.",
+            default="all that the network has",
             autocompletion=options.one_of("allcnn.visualize.draw:FIGURES"),
         ),
     ] = None,
     random_weights: Annotated[
-        bool, options.option("--random-weights", help="Beside each picture the same one of shuffled weights.")
+        bool, options.option("--random-weights", help="Beside each picture, draw the same from shuffled weights.")
     ] = False,
-    output: Annotated[Path, options.option("--output", "-o", metavar="DIR", help="Where the files go.")] = Path(
+    output: Annotated[Path, options.option("--output", "-o", metavar="DIR", help="The folder for the files.")] = Path(
         "figures"
     ),
     form: Annotated[
@@ -69,9 +73,9 @@ def visualize(
 ) -> None:
     """Draw what a trained network learned, as the paper's figures do.
 
-    All figures that the network has; or the strongest patches of one layer;
-    or every method on images of your own. Without a model: of all-c, trained
-    on CIFAR-10, which comes along.
+    Draws the paper's figures; or with --layer the strongest patches of one
+    layer; or with --image every method for images of your own. Without a
+    model, it is the all-c that comes with allcnn, trained on CIFAR-10.
 
     Examples:
       allcnn visualize --image cat.jpg

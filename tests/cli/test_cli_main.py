@@ -49,7 +49,7 @@ def test_options_of_a_run_stand_in_panels(allcnn, command):
 
 
 def test_help_keeps_brackets(allcnn):
-    assert "[default: 32]" in allcnn("train", "--help").out
+    assert "[default: cifar10]" in allcnn("train", "--help").out
 
 
 def test_help_says_when_a_run_is_given_up(allcnn):
