@@ -17,10 +17,13 @@ def bench(
     spec: options.OwnSpec = None,
     image_size: Annotated[
         int | None,
-        options.of_network(metavar="PIXELS", default="the published network's, else 32", help="Images' height and width."),
+        options.of_network(
+            metavar="PIXELS", default="the published network's, else 32", help="Images' height and width."
+        ),
     ] = None,
     classes: Annotated[
-        int | None, options.of_network(metavar="N", help="Number of classes.", default="the published network's, else 10")
+        int | None,
+        options.of_network(metavar="N", help="Number of classes.", default="the published network's, else 10"),
     ] = None,
     recipe: Annotated[
         str | None,
@@ -46,9 +49,7 @@ def bench(
     ] = "none",
     seconds: Annotated[
         float,
-        options.of_machine(
-            metavar="SECONDS", help="Train for about so long. In all it takes two to three times that."
-        ),
+        options.of_machine(metavar="SECONDS", help="Train for about so long. In all it takes two to three times that."),
     ] = 20.0,
     precision: Annotated[
         str,

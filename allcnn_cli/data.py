@@ -30,14 +30,10 @@ def data(
     mirror: options.Mirror = None,
     stream: options.Stream = False,
     skip_damaged: options.SkipDamaged = False,
-    check: Annotated[
-        bool, options.of_data("--check", help="Decode every image, and name the damaged ones.")
-    ] = False,
+    check: Annotated[bool, options.of_data("--check", help="Decode every image, and name the damaged ones.")] = False,
     samples: Annotated[
         Path | None,
-        options.of_samples(
-            metavar="FILE.png", help="Draw samples, before and after preprocessing or --augment."
-        ),
+        options.of_samples(metavar="FILE.png", help="Draw samples, before and after preprocessing or --augment."),
     ] = None,
     preprocessing: Annotated[
         str | None,

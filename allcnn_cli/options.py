@@ -126,12 +126,13 @@ DataDir = Annotated[
         metavar="DIR",
         help="Where the images are: an official folder or archive of CIFAR, or a folder with train/CLASS/* and "
         "test/CLASS/*.",
-    
     ),
 ]
 ImageSize = Annotated[
     int | None,
-    of_data(metavar="PIXELS", help="Scale and crop images to squares of this size.", default="32; recipe imagenet: 224"),
+    of_data(
+        metavar="PIXELS", help="Scale and crop images to squares of this size.", default="32; recipe imagenet: 224"
+    ),
 ]
 Mirror = Annotated[
     str | None,
@@ -146,7 +147,7 @@ Stream = Annotated[
 ]
 SkipDamaged = Annotated[
     bool,
-    of_data("--skip-damaged", help="Skip image files that cannot be read, and count them."),
+    of_data("--skip-damaged", help="Skip image files that cannot be read."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output and nothing else.")]
 Backend = Annotated[
@@ -309,7 +310,9 @@ OF_A_RUN: dict[str, Any] = {
 }
 Config = Annotated[
     Path | None,
-    of_recipe(metavar="FILE", help="Read options from a run's config.json, or from JSON or YAML. Those given here come first."),
+    of_recipe(
+        metavar="FILE", help="Read options from a run's config.json, or from JSON or YAML. Those given here come first."
+    ),
 ]
 
 

@@ -90,7 +90,10 @@ def params(
     input_text: Annotated[
         str | None,
         options.option(
-            "--input", metavar="HxW", help="Image size: 64, 64x48 or 64,48,3.", default="the published network's, else 32x32"
+            "--input",
+            metavar="HxW",
+            help="Image size: 64, 64x48 or 64,48,3.",
+            default="the published network's, else 32x32",
         ),
     ] = None,
     wide: options.Wide = False,
@@ -157,7 +160,9 @@ def _show_networks(accounts: Sequence[_Account], wide: bool, with_notes: bool) -
     if wide:
         show('"field" is what a position of the last map sees, in pixels.')
     if not with_notes:
-        show(f"--wide shows more columns, and {len(notes)} notes where the sources disagree or leave a choice.")
+        show_sentence(
+            f"--wide shows more columns, and {len(notes)} notes where the sources disagree or leave a choice."
+        )
         return
     for note, number in notes.items():
         show_sentence(note, f"{number:>3}  ")

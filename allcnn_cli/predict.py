@@ -23,6 +23,7 @@ def predict(
         ),
     ],
     top: Annotated[int, options.option("--top", min=1, metavar="N", help="How many classes to show of an image.")] = 5,
+    skip_damaged: options.SkipDamaged = False,
     as_json: options.Json = False,
     backend: options.Backend = None,
 ) -> None:
@@ -47,7 +48,7 @@ def predict(
         saved, images = _model_and_images(given)
         path = find_model_file(saved)
         card = read_card(path)
-        predictions = predict_images(path, images, top)
+        predictions = predict_images(path, images, top, skip_damaged)
         if saved not in given and card is not None:
             complain(
                 f"note: {card.model}, trained on {card.dataset}, answers; it knows {first_of(card.class_names, 10)}."
@@ -69,11 +70,11 @@ def predict(
             }
         )
         return
-    rows = [
-        (printable(prediction.image) if rank == 0 else "", name, percent(100 * probability))
-        for prediction in predictions
-        for rank, (name, probability) in enumerate(prediction.classes)
-    ]
+    rows = []
+    for prediction in predictions:
+        classes = [(name, percent(100 * probability)) for name, probability in prediction.classes]
+        first, *others = classes or [("(cannot be read)", "-")]
+        rows += [(printable(prediction.image), *first), *(("", *other) for other in others)]
     show_table(("image", "class", "probability %"), rows, left=2)
 
 

@@ -47,9 +47,7 @@ def sweep(
         str | None, options.of_recipe(metavar="SEEDS", help="Seeds, joined by commas.", default="0")
     ] = None,
     config: options.Config = None,
-    runs_dir: Annotated[
-        Path, options.of_saving(metavar="DIR", help="The folder of the run folders.")
-    ] = Path("runs"),
+    runs_dir: Annotated[Path, options.of_saving(metavar="DIR", help="The folder of the run folders.")] = Path("runs"),
     retry_failed: Annotated[
         bool,
         options.of_saving(
