@@ -65,6 +65,8 @@ def _command(name, command) -> str:
         names = [parameter.metavar or parameter.name.upper()] if argument else parameter.opts
         said = ", ".join(names) + (f" {parameter.metavar}" if parameter.metavar and not argument else "")
         about = Text.from_markup(parameter.help).plain.replace("|", "\\|")
+        if parameter.show_default and parameter.default is not None and parameter.default is not False:
+            about += f" [default: {parameter.default}]"
         panels.setdefault(heading, []).append(f"| `{said}` | {about} |")
     for heading, rows in panels.items():
         parts += [f"\n| {heading} | |\n|---|---|", *rows]
