@@ -143,7 +143,7 @@ def _show(result: BenchmarkResult) -> None:
             times.setdefault(row, []).append(recipe.recipe)
         headings = ("recipe", "length", "training", "test passes", "total")
         show_table(headings, [(", ".join(names), *row) for row, names in times.items()], left=2)
-        show(f"Counted, at the rates above ({result.recipe}): steps, and a test pass an epoch.")
+        show(f"By the rates above ({result.recipe}): training steps, and a test pass after each epoch.")
     else:
         show(f"No published recipe is for images of {height} x {width}.")
     show()

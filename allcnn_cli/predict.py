@@ -29,8 +29,8 @@ def predict(
 ) -> None:
     """Show the likeliest classes of images.
 
-    Each image is scaled and cropped as in training. Without a model, the
-    all-c that comes with allcnn answers, trained on CIFAR-10's ten classes.
+    Each image is scaled and cropped as in training. Without a model, it is
+    the all-c that comes with allcnn, trained on CIFAR-10's ten classes.
 
     Examples:
       allcnn predict cat.jpg
@@ -50,9 +50,8 @@ def predict(
         card = read_card(path)
         predictions = predict_images(path, images, top, skip_damaged)
         if saved not in given and card is not None:
-            complain(
-                f"note: {card.model}, trained on {card.dataset}, answers; it knows {first_of(card.class_names, 10)}."
-            )
+            known = first_of(card.class_names, 10)
+            complain(f"note: the model is {card.model}, trained on {card.dataset}, which knows {known}.")
     if as_json:
         show_json(
             {

@@ -126,10 +126,10 @@ def _show(result: SweepResult) -> None:
     if narrow:
         headings, rows = _table(result, held_out, narrow)
     show_table(headings, rows)
-    what = "errors on the images held out" if held_out else "test errors of the last epoch"
-    chosen = "chosen by them" if held_out else "chosen by them, as in the paper"
+    what = "on the images held out" if held_out else "on the test images after the last epoch"
     over = f", means over {seeds} seeds" if seeds > 1 else ""
-    show_sentence(f"Percent: {what}{over}. *: the best learning rate, {chosen}.")
+    chosen = "" if held_out else ", as in the paper"
+    show_sentence(f"Errors in percent {what}{over}. *: the best learning rate by these errors{chosen}.")
     if narrow:
         show_sentence(f"(n/m): n of m runs finished. `allcnn report {result.runs_dir} --table lr` shows deviations.")
     for run in result.runs:
