@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 FOUND_BY_RAY = "auto-or-local"
 
 
-class _ReadableHelp:
+class _Helpful:
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help, and its examples no paler than the rest."""
         from typer import rich_utils
@@ -34,12 +34,21 @@ class _ReadableHelp:
                 parameter.display_type_rich = lambda ctx: None
         return found
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse; an error knows for which command, whose help it then names."""
+        try:
+            return super().parse_args(ctx, args)  # type: ignore[misc]
+        except Exception as error:
+            if getattr(error, "ctx", ctx) is None:
+                error.ctx = ctx  # type: ignore[attr-defined]
+            raise
 
-class Command(_ReadableHelp, TyperCommand):
+
+class Command(_Helpful, TyperCommand):
     """A command of ours."""
 
 
-class Group(_ReadableHelp, TyperGroup):
+class Group(_Helpful, TyperGroup):
     """The commands."""
 
 

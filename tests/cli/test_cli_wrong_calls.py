@@ -60,6 +60,7 @@ CALLS = [
     ("params strided-d", 'unknown network "strided-d". Did you mean strided-'),
     ("params 96C3-96Q3-GAP", 'token 2 "96Q3" (character 6): not a layer.'),
     ("data digit", "unknown data set 'digit'", "Did you mean digits?", "--data-dir"),
+    ("data digits --samples", "Option '--samples' requires an argument.", "Try: allcnn data --help"),
     ("data digits --backend torch", 'unknown backend "torch"; expected one of: tensorflow, jax.'),
     ("data digits --preprocessing gcn", "--preprocessing is for --samples FILE.png, which was not given."),
     ("data digits --samples sheet.jpg", "--samples sheet.jpg: expected the name of a .png file"),
