@@ -17,47 +17,34 @@ def bench(
     spec: options.OwnSpec = None,
     image_size: Annotated[
         int | None,
-        options.of_network(
-            metavar="PIXELS", default="the published network's, else 32", help="Images' height and width."
-        ),
+        options.of_network("PIXELS", "Images' height and width.", default="the published network's, else 32"),
     ] = None,
     classes: Annotated[
-        int | None,
-        options.of_network(metavar="N", help="Number of classes.", default="the published network's, else 10"),
+        int | None, options.of_network("N", "Number of classes.", default="the published network's, else 10")
     ] = None,
     recipe: Annotated[
         str | None,
         options.of_recipe(
-            metavar="NAME",
-            help="Whose training step to measure: paper, fast, review, imagenet or large.",
+            "NAME",
+            "Whose training step to measure: paper, fast, review, imagenet or large.",
             default="that for the image size, else paper",
-            autocompletion=options.RECIPES,
+            complete=options.RECIPES,
         ),
     ] = None,
     batch_size: Annotated[
-        int | None,
-        options.of_recipe(metavar="IMAGES", help="Images in a training step.", default="the recipe's"),
+        int | None, options.of_recipe("IMAGES", "Images in a training step.", default="the recipe's")
     ] = None,
     augmentation: Annotated[
         str,
         options.of_recipe(
-            "--augment",
-            metavar="NAME",
-            help="none, flip-shift, flip-reflect or large.",
-            autocompletion=options.AUGMENTATIONS,
+            "NAME", "none, flip-shift, flip-reflect or large.", "--augment", complete=options.AUGMENTATIONS
         ),
     ] = "none",
     seconds: Annotated[
-        float,
-        options.of_machine(metavar="SECONDS", help="Train for about so long. In all it takes two to three times that."),
+        float, options.of_machine("SECONDS", "Train for about so long. In all it takes two to three times that.")
     ] = 20.0,
     precision: Annotated[
-        str,
-        options.of_machine(
-            metavar="NAME",
-            help="The training's: auto, float32 or mixed_bfloat16.",
-            autocompletion=options.PRECISIONS,
-        ),
+        str, options.of_machine("NAME", "The training's: auto, float32 or mixed_bfloat16.", complete=options.PRECISIONS)
     ] = "auto",
     backend: options.Backend = None,
     as_json: options.Json = False,

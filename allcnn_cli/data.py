@@ -22,7 +22,7 @@ def data(
         typer.Argument(
             metavar="DATASET|DIR",
             help="cifar10, cifar100, digits, tfds:NAME, or a folder.",
-            autocompletion=options.DATASETS,
+            autocompletion=options.names_of(options.DATASETS),
         ),
     ] = "cifar10",
     data_dir: options.DataDir = None,
@@ -30,35 +30,32 @@ def data(
     mirror: options.Mirror = None,
     stream: options.Stream = False,
     skip_damaged: options.SkipDamaged = False,
-    check: Annotated[bool, options.of_data("--check", help="Decode every image, and name the damaged ones.")] = False,
+    check: Annotated[bool, options.of_data("", "Decode every image, and name the damaged ones.", "--check")] = False,
     samples: Annotated[
-        Path | None,
-        options.of_samples(metavar="FILE.png", help="Draw samples, before and after preprocessing or --augment."),
+        Path | None, options.of_samples("FILE.png", "Draw samples, before and after preprocessing or --augment.")
     ] = None,
     preprocessing: Annotated[
         str | None,
         options.of_samples(
-            metavar="NAME",
-            help="gcn-zca, none, scale, center, gcn, standardize or channel-mean.",
+            "NAME",
+            "gcn-zca, none, scale, center, gcn, standardize or channel-mean.",
             default="the recipe paper's; with --augment large: large's",
-            autocompletion=options.PREPROCESSINGS,
+            complete=options.PREPROCESSINGS,
         ),
     ] = None,
     augmentation: Annotated[
         str | None,
         options.of_samples(
+            "NAME",
+            "Draw versions of each sample by flip-shift, flip-reflect or large.",
             "--augment",
-            metavar="NAME",
-            help="Draw versions of each sample by flip-shift, flip-reflect or large.",
-            autocompletion=options.AUGMENTATIONS,
+            complete=options.AUGMENTATIONS,
         ),
     ] = None,
     field: Annotated[
         int | None,
         options.of_samples(
-            metavar="PIXELS",
-            help="The square of zeros that the versions lie in.",
-            default="none; with --augment large: 126",
+            "PIXELS", "The square of zeros that the versions lie in.", default="none; with --augment large: 126"
         ),
     ] = None,
     backend: options.Backend = None,
@@ -161,10 +158,7 @@ def _describe(loaded: Dataset) -> dict[str, Any]:
     splits = {}
     for split, labels in (("train", loaded.train_labels), ("test", loaded.test_labels)):
         counts = np.bincount(labels, minlength=loaded.classes).tolist()
-        splits[split] = {
-            "images": len(labels),
-            "images_per_class": dict(zip(loaded.class_names, counts, strict=True)),
-        }
+        splits[split] = {"images": len(labels), "images_per_class": dict(zip(loaded.class_names, counts, strict=True))}
     return {
         "name": loaded.name,
         "source": loaded.source,

@@ -30,10 +30,7 @@ def evaluate(
     tests: Annotated[
         int,
         options.option(
-            "--tests",
-            metavar="N",
-            help="Take the mean of N passes over images augmented as in training.",
-            default="1, not augmented",
+            "N", "Take the mean of N passes over images augmented as in training.", default="1, not augmented"
         ),
     ] = 1,
     as_json: options.Json = False,

@@ -79,21 +79,17 @@ def params(
         typer.Argument(
             metavar="MODEL|SPEC",
             help="Names or texts. [dim]\\[default: all published][/]",
-            autocompletion=options.NETWORKS,
+            autocompletion=options.names_of(options.NETWORKS),
         ),
     ] = None,
-    layers: Annotated[bool, options.option("--layers", help="Show every layer.")] = False,
+    layers: Annotated[bool, options.option("", "Show every layer.", "--layers")] = False,
     classes: Annotated[
-        int | None,
-        options.option("--classes", metavar="N", help="Number of classes.", default="the published network's, else 10"),
+        int | None, options.option("N", "Number of classes.", default="the published network's, else 10")
     ] = None,
     input_text: Annotated[
         str | None,
         options.option(
-            "--input",
-            metavar="HxW",
-            help="Image size: 64, 64x48 or 64,48,3.",
-            default="the published network's, else 32x32",
+            "HxW", "Image size: 64, 64x48 or 64,48,3.", "--input", default="the published network's, else 32x32"
         ),
     ] = None,
     wide: options.Wide = False,

@@ -22,7 +22,7 @@ def predict(
             "or folders.",
         ),
     ],
-    top: Annotated[int, options.option("--top", min=1, metavar="N", help="How many classes to show of an image.")] = 5,
+    top: Annotated[int, options.option("N", "How many classes to show of an image.", min=1)] = 5,
     skip_damaged: options.SkipDamaged = False,
     as_json: options.Json = False,
     backend: options.Backend = None,

@@ -25,30 +25,23 @@ def report(
     table: Annotated[
         str | None,
         options.option(
-            "--table",
-            metavar="NAME",
-            help="3 or 4 of the paper, review, or lr.",
-            default="3",
-            autocompletion=options.one_of("allcnn.reports.report:TABLES"),
+            "NAME", "3 or 4 of the paper, review, or lr.", default="3", complete="allcnn.reports.report:TABLES"
         ),
     ] = None,
     form: Annotated[
         str | None,
         options.option(
+            "NAME",
+            "terminal, markdown, latex, csv or json.",
             "--format",
-            metavar="NAME",
-            help="terminal, markdown, latex, csv or json.",
             default="by --output, else terminal",
-            autocompletion=options.one_of("allcnn.tables:FORMATS"),
+            complete="allcnn.tables:FORMATS",
         ),
     ] = None,
     output: Annotated[
-        Path | None,
-        options.option("--output", "-o", metavar="FILE", help="Write the table here: .md, .tex, .csv, .json."),
+        Path | None, options.option("FILE", "Write the table here: .md, .tex, .csv, .json.", "--output", "-o")
     ] = None,
-    html: Annotated[
-        Path | None, options.option("--html", metavar="FILE", help="Write a page with tables, curves and pictures.")
-    ] = None,
+    html: Annotated[Path | None, options.option("FILE", "Write a page with tables, curves and pictures.")] = None,
     wide: options.Wide = False,
     as_json: options.Json = False,
 ) -> None:

@@ -28,38 +28,36 @@ def sweep(
     models: Annotated[
         str | None,
         options.of_network(
-            metavar="NAMES",
-            help="paper, review (twelve networks each), or names or texts, joined by commas.",
-            autocompletion=options.one_of("allcnn.specs:ZOO", "paper", "review"),
+            "NAMES",
+            "paper, review (twelve networks each), or names or texts, joined by commas.",
+            complete=f"{options.NETWORKS},paper,review",
         ),
     ] = None,
     asked: dict[str, Any],
     learning_rates: Annotated[
         str | None,
         options.of_recipe(
+            "RATES",
+            "Learning rates, joined by commas.",
             "--lrs",
-            metavar="RATES",
-            help="Learning rates, joined by commas.",
             default="0.25,0.1,0.05,0.01; of fast and of a run's config.json: its own",
         ),
     ] = None,
-    seeds: Annotated[
-        str | None, options.of_recipe(metavar="SEEDS", help="Seeds, joined by commas.", default="0")
-    ] = None,
+    seeds: Annotated[str | None, options.of_recipe("SEEDS", "Seeds, joined by commas.", default="0")] = None,
     config: options.Config = None,
-    runs_dir: Annotated[Path, options.of_saving(metavar="DIR", help="The folder of the run folders.")] = Path("runs"),
+    runs_dir: Annotated[Path, options.of_saving("DIR", "The folder of the run folders.")] = Path("runs"),
     retry_failed: Annotated[
         bool,
         options.of_saving(
-            "--retry-failed", help="Begin diverged, dead and unreadable runs anew. Their folders are moved aside."
+            "", "Begin diverged, dead and unreadable runs anew. Their folders are moved aside.", "--retry-failed"
         ),
     ] = False,
-    jobs: Annotated[int, options.of_machine(metavar="N", help="How many runs at a time, without Ray.")] = 1,
+    jobs: Annotated[int, options.of_machine("N", "How many runs at a time, without Ray.")] = 1,
     ray: options.Ray = None,
-    gpus_per_run: Annotated[float, options.of_machine(metavar="N", help="GPUs that Ray gives a run.")] = 0,
-    cpus_per_run: Annotated[float, options.of_machine(metavar="N", help="CPUs that Ray gives a run.")] = 1,
+    gpus_per_run: Annotated[float, options.of_machine("N", "GPUs that Ray gives a run.")] = 0,
+    cpus_per_run: Annotated[float, options.of_machine("N", "CPUs that Ray gives a run.")] = 1,
     workers_per_run: Annotated[
-        int, options.of_machine(metavar="N", help="Workers that share a run on Ray, each with these CPUs and GPUs.")
+        int, options.of_machine("N", "Workers that share a run on Ray, each with these CPUs and GPUs.")
     ] = 1,
     as_json: options.Json = False,
 ) -> None:
