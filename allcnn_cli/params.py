@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Annotated, Any
 
 import typer
@@ -131,6 +132,7 @@ def _input_shape(text: str) -> tuple[int, ...]:
 
 
 def _show_networks(accounts: Sequence[_Account], wide: bool, with_notes: bool) -> None:
+    headings = ("network", "published as", "parameters", "published", "error %", "multiply-adds", "field", "notes")
     notes: dict[str, int] = {}
     rows = []
     for account in accounts:
@@ -139,18 +141,17 @@ def _show_networks(accounts: Sequence[_Account], wide: bool, with_notes: bool) -
         rows.append(
             (
                 network.name if network else account.spec,
-                *((network.published_name if network else "-",) if wide else ()),
+                network.published_name if network else "-",
                 f"{account.parameters:,}",
                 (published.published_parameters if published else None) or "-",
                 percent(published.published_error_percent) if published else "-",
                 f"{account.multiply_adds:,}",
-                *((f"{account.receptive_field:,}",) if wide else ()),
-                *((",".join(map(str, sorted(marks))),) if with_notes else ()),
+                f"{account.receptive_field:,}",
+                ",".join(map(str, sorted(marks))),
             )
         )
-    names = ("network", *(("published as",) if wide else ()))
-    more = (*(("field",) if wide else ()), *(("notes",) if with_notes else ()))
-    show_table((*names, "parameters", "published", "error %", "multiply-adds", *more), rows, left=len(names))
+    shown = (True, wide, True, True, True, True, wide, with_notes and bool(notes))
+    show_table([*compress(headings, shown)], [[*compress(row, shown)] for row in rows], left=1 + wide)
     show()
     show('"published" and "error %" are the publication\'s.')
     if wide:
