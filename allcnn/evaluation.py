@@ -317,7 +317,7 @@ def _at_least_one(images: Any) -> Any:
 
 
 def _fitted(images: Sequence[Any] | Images, rule: ResizeRule, damaged: set[int] | None) -> Images:
-    """Images as (n, size, size, 3), one after the other: as they are, many photographs would fill memory.
+    """Images as (n, size, size, 3), each read and resized alone: many whole photographs would fill the memory.
 
     damaged: takes the numbers of the files that cannot be read; these are black. None: they are refused.
     """
