@@ -53,21 +53,11 @@ def predict(
             known = first_of(card.class_names, 10)
             complain(f"note: the model is {card.model}, trained on {card.dataset}, which knows {known}.")
     if as_json:
-        show_json(
-            {
-                "checkpoint": str(path),
-                "model": card.model if card else None,
-                "predictions": [
-                    {
-                        "image": prediction.image,
-                        "classes": [
-                            {"class": name, "probability": probability} for name, probability in prediction.classes
-                        ],
-                    }
-                    for prediction in predictions
-                ],
-            }
-        )
+        found = [
+            {"image": each.image, "classes": [{"class": name, "probability": chance} for name, chance in each.classes]}
+            for each in predictions
+        ]
+        show_json({"checkpoint": str(path), "model": card.model if card else None, "predictions": found})
         return
     rows = []
     for prediction in predictions:
