@@ -101,8 +101,9 @@ def data(
             dataset, data_dir, image_size=image_size, mirror=mirror, stream=stream or check, skip_damaged=skip_damaged
         )
         damaged = loaded.damaged_files() if check else None
-        if damaged:
-            samples = None  # some of them may be among these
+        if damaged and samples is not None:
+            complain("note: no samples are drawn, since some images are damaged.")
+            samples = None
         if samples is not None:
             shown = _write_samples(loaded, samples, preprocessing, augmentation, field)
     document = _describe(loaded)
@@ -134,7 +135,8 @@ def _show(loaded: Dataset, document: dict[str, Any]) -> None:
     show(f"resized   {loaded.resize}")
     show(f"digest    {loaded.digest}")
     if "damaged" in document:
-        show(f"damaged   {len(document['damaged']):,} files")
+        count = len(document["damaged"])
+        show(f"damaged   {count:,} file{'s' * (count != 1)}")
         for name in document["damaged"]:
             show(f"          {name}")
     if samples := document.get("samples"):

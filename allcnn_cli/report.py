@@ -66,7 +66,7 @@ def report(
     for problem in problems:
         complain(f"left out: {problem}")
     if not runs:
-        raise RunError(f"none of the {len(problems)} runs found can be read; nothing to report.")
+        raise RunError("none of the runs found can be read; nothing to report.")
     if table is not None or html is None or output is not None or as_json:
         _write(report_table(runs, table or "3"), form, output, wide)
     if html is not None:
