@@ -234,7 +234,10 @@ def is_data_of_training(card: ModelCard, data: Dataset) -> bool | None:
 
 
 def predict(
-    model: Model, images: str | PathLike[str] | np.ndarray | ImageStack | Sequence[Any], top: int = 5
+    model: Model,
+    images: str | PathLike[str] | np.ndarray | ImageStack | Sequence[Any],
+    top: int = 5,
+    skip_damaged: bool = False,
 ) -> list[Prediction]:
     """The likeliest classes of images, brought to the model's size as in training.
 
@@ -244,6 +247,7 @@ def predict(
             folders further down included. Or arrays of raw RGB, 0..255: (n, height, width, 3), one image (height,
             width, 3), or a list of uint8 images of any sizes.
         top: how many classes to give for an image.
+        skip_damaged: give a file that cannot be read no classes, instead of refusing.
 
     Raises:
         CheckpointError: `model` is not a saved model.
@@ -257,7 +261,8 @@ def predict(
         card = model.card if isinstance(model, SavedModel) else None
     named, wanted = _listed(images)
     # Where the card tells the size, an unreadable image is refused at once, not after Keras has loaded.
-    pixels = _fitted(wanted, ResizeRule.of(card.resize, card.image_shape[0])) if card else None
+    damaged: set[int] | None = set() if skip_damaged else None
+    pixels = _fitted(wanted, ResizeRule.of(card.resize, card.image_shape[0]), damaged) if card else None
     saved = _opened(model)
     shape = saved.model.input_shape
     if not takes_images(saved.model) or shape[1] is None or shape[1:] != (shape[1], shape[1], 3):
@@ -265,12 +270,12 @@ def predict(
             f"{saved.path}: takes {shape}; expected a model of square images of one size, (None, 32, 32, 3)."
         )
     if pixels is None or pixels.shape[1] != shape[1]:
-        pixels = _fitted(wanted, ResizeRule(shape[1], shape[1]))
+        pixels = _fitted(wanted, ResizeRule(shape[1], shape[1]), damaged)
     chances = probabilities(saved.model, pixels, min(len(pixels), BATCH_SIZE))
     classes = _class_names(saved, chances.shape[1])
     result = []
-    for name, row in zip(named, chances, strict=True):
-        order = np.argsort(-row, kind="stable")[:top]
+    for number, (name, row) in enumerate(zip(named, chances, strict=True)):
+        order = np.argsort(-row, kind="stable")[: 0 if damaged and number in damaged else top]
         result.append(Prediction(name, tuple((classes[index], float(row[index])) for index in order)))
     return result
 
@@ -311,8 +316,11 @@ def _at_least_one(images: Any) -> Any:
     return images
 
 
-def _fitted(images: Sequence[Any] | Images, rule: ResizeRule) -> Images:
-    """Images as (n, size, size, 3), one after the other: as they are, many photographs would fill memory."""
+def _fitted(images: Sequence[Any] | Images, rule: ResizeRule, damaged: set[int] | None) -> Images:
+    """Images as (n, size, size, 3), each read and resized alone: many whole photographs would fill the memory.
+
+    damaged: takes the numbers of the files that cannot be read; these are black. None: they are refused.
+    """
     size = rule.size
     check_image_size(size)
     if isinstance(images, ImageStack) and images.shape[1:] == (size, size, 3):
@@ -321,7 +329,13 @@ def _fitted(images: Sequence[Any] | Images, rule: ResizeRule) -> Images:
     pixels = np.empty((len(images), size, size, 3), np.uint8)
     for index in range(len(images)):
         image = images[index : index + 1][0]
-        pixels[index] = rule.centre(read_image(image) if isinstance(image, Path) else _checked_pixels(image, index))
+        try:
+            pixels[index] = rule.centre(read_image(image) if isinstance(image, Path) else _checked_pixels(image, index))
+        except DataError:
+            if damaged is None:
+                raise
+            damaged.add(index)
+            pixels[index] = 0
     return pixels
 
 

@@ -17,54 +17,42 @@ def bench(
     spec: options.OwnSpec = None,
     image_size: Annotated[
         int | None,
-        options.of_network(metavar="PIXELS", default="the published network's, else 32", help="Height and width."),
+        options.of_network("PIXELS", "Images' height and width.", default="the published network's, else 32"),
     ] = None,
     classes: Annotated[
-        int | None, options.of_network(metavar="N", help="Classes.", default="the published network's, else 10")
+        int | None, options.of_network("N", "Number of classes.", default="the published network's, else 10")
     ] = None,
     recipe: Annotated[
         str | None,
         options.of_recipe(
-            metavar="NAME",
-            help="Whose training step to measure: paper, fast, review, imagenet or large.",
-            default="that for the size",
-            autocompletion=options.RECIPES,
+            "NAME",
+            "Whose training step to measure: paper, fast, review, imagenet or large.",
+            default="that for the image size, else paper",
+            complete=options.RECIPES,
         ),
     ] = None,
     batch_size: Annotated[
-        int | None,
-        options.of_recipe(metavar="IMAGES", help="In a training step.", default="the recipe's, 200"),
+        int | None, options.of_recipe("IMAGES", "Images in a training step.", default="the recipe's")
     ] = None,
     augmentation: Annotated[
         str,
         options.of_recipe(
-            "--augment",
-            metavar="NAME",
-            help="none, flip-shift, flip-reflect or large.",
-            autocompletion=options.AUGMENTATIONS,
+            "NAME", "none, flip-shift, flip-reflect or large.", "--augment", complete=options.AUGMENTATIONS
         ),
     ] = "none",
     seconds: Annotated[
-        float,
-        options.of_machine(
-            metavar="SECONDS", help="Train for about so long; all together takes two to three times that."
-        ),
+        float, options.of_machine("SECONDS", "Train for about so long. In all it takes two to three times that.")
     ] = 20.0,
     precision: Annotated[
-        str,
-        options.of_machine(
-            metavar="NAME",
-            help="Of the training: auto, float32 or mixed_bfloat16.",
-            autocompletion=options.PRECISIONS,
-        ),
+        str, options.of_machine("NAME", "The training's: auto, float32 or mixed_bfloat16.", complete=options.PRECISIONS)
     ] = "auto",
     backend: options.Backend = None,
     as_json: options.Json = False,
 ) -> None:
-    """Measure a network's speed here, against this machine's own.
+    """Measure how fast a network trains and predicts on this machine.
 
-    Images per second of training and of prediction, all-c's by default,
-    the fastest matrix products, and how long each recipe would take.
+    Shows images per second, of all-c by default, beside the machine's
+    fastest matrix products, and how long each recipe would take.
 
     Examples:
       allcnn bench --model strided-a
@@ -142,7 +130,7 @@ def _show(result: BenchmarkResult) -> None:
             times.setdefault(row, []).append(recipe.recipe)
         headings = ("recipe", "length", "training", "test passes", "total")
         show_table(headings, [(", ".join(names), *row) for row, names in times.items()], left=2)
-        show(f"Counted, at the rates above ({result.recipe}): steps, and a test pass an epoch.")
+        show(f"By the rates above ({result.recipe}): training steps, and a test pass after each epoch.")
     else:
         show(f"No published recipe is for images of {height} x {width}.")
     show()

@@ -22,7 +22,7 @@ def data(
         typer.Argument(
             metavar="DATASET|DIR",
             help="cifar10, cifar100, digits, tfds:NAME, or a folder.",
-            autocompletion=options.DATASETS,
+            autocompletion=options.names_of(options.DATASETS),
         ),
     ] = "cifar10",
     data_dir: options.DataDir = None,
@@ -30,39 +30,32 @@ def data(
     mirror: options.Mirror = None,
     stream: options.Stream = False,
     skip_damaged: options.SkipDamaged = False,
-    check: Annotated[
-        bool, options.of_data("--check", help="Decode every image, and name those that are damaged.")
-    ] = False,
+    check: Annotated[bool, options.of_data("", "Decode every image, and name the damaged ones.", "--check")] = False,
     samples: Annotated[
-        Path | None,
-        options.of_samples(
-            metavar="FILE.png", help="Write sample pictures, before and after preprocessing or --augment."
-        ),
+        Path | None, options.of_samples("FILE.png", "Draw samples, before and after preprocessing or --augment.")
     ] = None,
     preprocessing: Annotated[
         str | None,
         options.of_samples(
-            metavar="NAME",
-            help="gcn-zca, none, scale, center, gcn, standardize or channel-mean.",
-            default="the data set's own",
-            autocompletion=options.PREPROCESSINGS,
+            "NAME",
+            "gcn-zca, none, scale, center, gcn, standardize or channel-mean.",
+            default="the recipe paper's; with --augment large: large's",
+            complete=options.PREPROCESSINGS,
         ),
     ] = None,
     augmentation: Annotated[
         str | None,
         options.of_samples(
+            "NAME",
+            "Draw versions of each sample by flip-shift, flip-reflect or large.",
             "--augment",
-            metavar="NAME",
-            help="Show versions by flip-shift, flip-reflect or large.",
-            autocompletion=options.AUGMENTATIONS,
+            complete=options.AUGMENTATIONS,
         ),
     ] = None,
     field: Annotated[
         int | None,
         options.of_samples(
-            metavar="PIXELS",
-            help="Of the augmented versions, the square that they lie in.",
-            default="none; with --augment large: 126",
+            "PIXELS", "The square of zeros that the versions lie in.", default="none; with --augment large: 126"
         ),
     ] = None,
     backend: options.Backend = None,
@@ -70,8 +63,8 @@ def data(
 ) -> None:
     """Show what a data set is, where it lies, and samples of it.
 
-    Without --data-dir it is looked for in $ALLCNN_DATA and Keras's cache,
-    else downloaded.
+    Without --data-dir, CIFAR is looked for in $ALLCNN_DATA and in Keras's
+    cache, else downloaded.
 
     Examples:
       allcnn data digits
@@ -108,8 +101,9 @@ def data(
             dataset, data_dir, image_size=image_size, mirror=mirror, stream=stream or check, skip_damaged=skip_damaged
         )
         damaged = loaded.damaged_files() if check else None
-        if damaged:
-            samples = None  # some of them may be among these
+        if damaged and samples is not None:
+            complain("note: no samples are drawn, since some images are damaged.")
+            samples = None
         if samples is not None:
             shown = _write_samples(loaded, samples, preprocessing, augmentation, field)
     document = _describe(loaded)
@@ -141,7 +135,8 @@ def _show(loaded: Dataset, document: dict[str, Any]) -> None:
     show(f"resized   {loaded.resize}")
     show(f"digest    {loaded.digest}")
     if "damaged" in document:
-        show(f"damaged   {len(document['damaged']):,} files")
+        count = len(document["damaged"])
+        show(f"damaged   {count:,} file{'s' * (count != 1)}")
         for name in document["damaged"]:
             show(f"          {name}")
     if samples := document.get("samples"):
@@ -165,10 +160,7 @@ def _describe(loaded: Dataset) -> dict[str, Any]:
     splits = {}
     for split, labels in (("train", loaded.train_labels), ("test", loaded.test_labels)):
         counts = np.bincount(labels, minlength=loaded.classes).tolist()
-        splits[split] = {
-            "images": len(labels),
-            "images_per_class": dict(zip(loaded.class_names, counts, strict=True)),
-        }
+        splits[split] = {"images": len(labels), "images_per_class": dict(zip(loaded.class_names, counts, strict=True))}
     return {
         "name": loaded.name,
         "source": loaded.source,

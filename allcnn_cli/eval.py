@@ -30,10 +30,7 @@ def evaluate(
     tests: Annotated[
         int,
         options.option(
-            "--tests",
-            metavar="N",
-            help="Mean of N passes over images augmented as in training.",
-            default="1, not augmented",
+            "N", "Take the mean of N passes over images augmented as in training.", default="1, not augmented"
         ),
     ] = 1,
     as_json: options.Json = False,
@@ -41,7 +38,7 @@ def evaluate(
 ) -> None:
     """Measure a saved model: its error, in all and per class.
 
-    By default on the test images of the data set that it was trained on.
+    By default on the test images of the data set it was trained on.
 
     Examples:
       allcnn eval runs/strided-a-cifar10-paper-lr0.05-seed0

@@ -17,20 +17,15 @@ def export(
     saved: options.SavedModel,
     form: Annotated[
         str,
-        options.option(
-            "--format",
-            metavar="NAME",
-            help="onnx, saved_model, litert or card.",
-            autocompletion=options.one_of("allcnn.export:FORMATS", "card"),
-        ),
+        options.option("NAME", "onnx, saved_model, litert or card.", "--format", complete="allcnn.export:FORMATS,card"),
     ],
     output: Annotated[
         Path | None,
         options.option(
+            "PATH",
+            "The file or folder to write. It must not exist.",
             "--output",
             "-o",
-            metavar="PATH",
-            help="What to write; must not be there.",
             default="beside the model: model.onnx, model.tflite, saved_model, README.md",
         ),
     ] = None,

@@ -75,10 +75,12 @@ def show(text: str = "") -> None:
 
 
 def show_sentence(text: str, mark: str = "") -> None:
-    """Write a line of prose after a mark; in a terminal it goes on below itself."""
+    """Write a line of prose after a mark. In a terminal its further lines stand below the first, not below the mark."""
     if sys.stdout.isatty():
-        text = "\n".join(textwrap.wrap(text, shutil.get_terminal_size().columns - len(mark)))
-    show(textwrap.indent(text, " " * len(mark)).replace(" " * len(mark), mark, 1) if mark else text)
+        columns = shutil.get_terminal_size().columns
+        show(textwrap.fill(text, columns, initial_indent=mark, subsequent_indent=" " * len(mark)))
+    else:
+        show(mark + text)
 
 
 def show_json(document: dict[str, Any]) -> None:
@@ -117,9 +119,9 @@ def table_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     return sum(widths) + 2 * (len(widths) - 1)
 
 
-def percent(value: float | None, missing: str = "-") -> str:
-    """A percentage with two decimals."""
-    return missing if value is None else f"{value:.2f}"
+def percent(value: float | None) -> str:
+    """A percentage with two decimals, "-" where there is none."""
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _plain(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Annotated, Any
 
 import typer
@@ -78,19 +79,18 @@ def params(
         list[str] | None,
         typer.Argument(
             metavar="MODEL|SPEC",
-            help="Names or texts. [dim]\\[default: every published][/]",
-            autocompletion=options.NETWORKS,
+            help="Names or texts. [dim]\\[default: all published][/]",
+            autocompletion=options.names_of(options.NETWORKS),
         ),
     ] = None,
-    layers: Annotated[bool, options.option("--layers", help="Show every layer.")] = False,
+    layers: Annotated[bool, options.option("", "Show every layer.", "--layers")] = False,
     classes: Annotated[
-        int | None,
-        options.option("--classes", metavar="N", help="Number of classes.", default="the published network's, else 10"),
+        int | None, options.option("N", "Number of classes.", default="the published network's, else 10")
     ] = None,
     input_text: Annotated[
         str | None,
         options.option(
-            "--input", metavar="HxW", help="Image size: 64, 64x48 or 64,48,3.", default="its own, else 32x32"
+            "HxW", "Image size: 64, 64x48 or 64,48,3.", "--input", default="the published network's, else 32x32"
         ),
     ] = None,
     wide: options.Wide = False,
@@ -98,7 +98,7 @@ def params(
 ) -> None:
     """Count parameters and multiply-adds of networks.
 
-    Exactly, by arithmetic, beside what was published.
+    Exact, by arithmetic, beside the published counts and errors.
 
     Examples:
       allcnn params
@@ -111,7 +111,7 @@ def params(
     elif layers:
         _show_layers(accounts)
     else:
-        _show_networks(accounts, wide)
+        _show_networks(accounts, wide, with_notes=wide or bool(networks))
 
 
 def _account(text: str, input_shape: tuple[int, ...] | None, classes: int | None) -> _Account:
@@ -131,7 +131,8 @@ def _input_shape(text: str) -> tuple[int, ...]:
     return height, width, sizes[2] if len(sizes) == 3 else 3
 
 
-def _show_networks(accounts: Sequence[_Account], wide: bool) -> None:
+def _show_networks(accounts: Sequence[_Account], wide: bool, with_notes: bool) -> None:
+    headings = ("network", "published as", "parameters", "published", "error %", "multiply-adds", "field", "notes")
     notes: dict[str, int] = {}
     rows = []
     for account in accounts:
@@ -140,22 +141,26 @@ def _show_networks(accounts: Sequence[_Account], wide: bool) -> None:
         rows.append(
             (
                 network.name if network else account.spec,
-                *((network.published_name if network else "-",) if wide else ()),
+                network.published_name if network else "-",
                 f"{account.parameters:,}",
                 (published.published_parameters if published else None) or "-",
                 percent(published.published_error_percent) if published else "-",
                 f"{account.multiply_adds:,}",
-                *((f"{account.receptive_field:,}",) if wide else ()),
+                f"{account.receptive_field:,}",
                 ",".join(map(str, sorted(marks))),
             )
         )
-    names = ("network", "published as") if wide else ("network",)
-    figures = ("parameters", "published", "error %", "multiply-adds", *(("field",) if wide else ()), "notes")
-    show_table((*names, *figures), rows, left=len(names))
+    shown = (True, wide, True, True, True, True, wide, with_notes and bool(notes))
+    show_table([*compress(headings, shown)], [[*compress(row, shown)] for row in rows], left=1 + wide)
     show()
     show('"published" and "error %" are the publication\'s.')
     if wide:
         show('"field" is what a position of the last map sees, in pixels.')
+    if not with_notes:
+        show_sentence(
+            f"--wide shows more columns, and {len(notes)} notes where the sources disagree or leave a choice."
+        )
+        return
     for note, number in notes.items():
         show_sentence(note, f"{number:>3}  ")
 

@@ -18,17 +18,19 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="[MODEL] IMAGE",
-            help="A .keras file or a run's folder, if not the model that comes along; then image files, or folders.",
+            help="A .keras file, a run's folder, hf://OWNER/NAME or pretrained, which is the default. Then image files "
+            "or folders.",
         ),
     ],
-    top: Annotated[int, options.option("--top", min=1, metavar="N", help="How many classes to show for an image.")] = 5,
+    top: Annotated[int, options.option("N", "How many classes to show of an image.", min=1)] = 5,
+    skip_damaged: options.SkipDamaged = False,
     as_json: options.Json = False,
     backend: options.Backend = None,
 ) -> None:
     """Show the likeliest classes of images.
 
-    Each is brought to the network's size as in training. Without a model
-    all-c answers, trained on CIFAR-10's ten classes, which comes along.
+    Each image is scaled and cropped as in training. Without a model, it is
+    the all-c that comes with allcnn, trained on CIFAR-10's ten classes.
 
     Examples:
       allcnn predict cat.jpg
@@ -46,44 +48,34 @@ def predict(
         saved, images = _model_and_images(given)
         path = find_model_file(saved)
         card = read_card(path)
-        predictions = predict_images(path, images, top)
+        predictions = predict_images(path, images, top, skip_damaged)
         if saved not in given and card is not None:
-            complain(
-                f"note: {card.model}, trained on {card.dataset}, answers; it knows {first_of(card.class_names, 10)}."
-            )
+            known = first_of(card.class_names, 10)
+            complain(f"note: the model is {card.model}, trained on {card.dataset}, which knows {known}.")
     if as_json:
-        show_json(
-            {
-                "checkpoint": str(path),
-                "model": card.model if card else None,
-                "predictions": [
-                    {
-                        "image": prediction.image,
-                        "classes": [
-                            {"class": name, "probability": probability} for name, probability in prediction.classes
-                        ],
-                    }
-                    for prediction in predictions
-                ],
-            }
-        )
+        found = [
+            {"image": each.image, "classes": [{"class": name, "probability": chance} for name, chance in each.classes]}
+            for each in predictions
+        ]
+        show_json({"checkpoint": str(path), "model": card.model if card else None, "predictions": found})
         return
-    rows = [
-        (printable(prediction.image) if rank == 0 else "", name, percent(100 * probability))
-        for prediction in predictions
-        for rank, (name, probability) in enumerate(prediction.classes)
-    ]
+    rows = []
+    for prediction in predictions:
+        classes = [(name, percent(100 * probability)) for name, probability in prediction.classes]
+        first, *others = classes or [("(cannot be read)", "-")]
+        rows += [(printable(prediction.image), *first), *(("", *other) for other in others)]
     show_table(("image", "class", "probability %"), rows, left=2)
 
 
 def _model_and_images(given: list[Path]) -> tuple[Path, list[Path]]:
-    """The model, the one that comes along if none is named, and the images. Raises InputError if there are none."""
+    """The model, `pretrained` if none is named, and the images. Raises InputError if there are none."""
     from allcnn.data.folders import image_files
     from allcnn.data.images import IMAGE_SUFFIXES
     from allcnn.models.saved import MODEL_FILE, PRETRAINED
 
     first, *others = given
-    is_model = first.suffix == ".keras" or (first / MODEL_FILE).is_file()
+    is_named = str(first) in (PRETRAINED, "all-c") and not first.exists() or str(first).startswith("hf:/")
+    is_model = is_named or first.suffix == ".keras" or (first / MODEL_FILE).is_file()
     is_image = first.suffix.lower() in IMAGE_SUFFIXES or not is_model and first.is_dir() and image_files(first)
     if others and not is_image:
         return first, others

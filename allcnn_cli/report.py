@@ -25,37 +25,30 @@ def report(
     table: Annotated[
         str | None,
         options.option(
-            "--table",
-            metavar="NAME",
-            help="3 or 4 of the paper, review, or lr.",
-            default="3",
-            autocompletion=options.one_of("allcnn.reports.report:TABLES"),
+            "NAME", "3 or 4 of the paper, review, or lr.", default="3", complete="allcnn.reports.report:TABLES"
         ),
     ] = None,
     form: Annotated[
         str | None,
         options.option(
+            "NAME",
+            "terminal, markdown, latex, csv or json.",
             "--format",
-            metavar="NAME",
-            help="terminal, markdown, latex, csv or json.",
             default="by --output, else terminal",
-            autocompletion=options.one_of("allcnn.tables:FORMATS"),
+            complete="allcnn.tables:FORMATS",
         ),
     ] = None,
     output: Annotated[
-        Path | None,
-        options.option("--output", "-o", metavar="FILE", help="Write the table here: .md, .tex, .csv, .json."),
+        Path | None, options.option("FILE", "Write the table here: .md, .tex, .csv, .json.", "--output", "-o")
     ] = None,
-    html: Annotated[
-        Path | None, options.option("--html", metavar="FILE", help="Write a page with curves and pictures, too.")
-    ] = None,
+    html: Annotated[Path | None, options.option("FILE", "Write a page with tables, curves and pictures.")] = None,
     wide: options.Wide = False,
     as_json: options.Json = False,
 ) -> None:
     """Put runs beside the published results.
 
-    Table 3 and 4 are the paper's, "review" is the review's;
-    "lr" is the whole search for the learning rate.
+    Tables 3 and 4 are the paper's, "review" is the review's, and "lr" has
+    the whole search for the learning rate.
 
     Examples:
       allcnn report runs/ --table 3
@@ -73,7 +66,7 @@ def report(
     for problem in problems:
         complain(f"left out: {problem}")
     if not runs:
-        raise RunError(f"none of the {len(problems)} runs found can be read; nothing to report.")
+        raise RunError("none of the runs found can be read; nothing to report.")
     if table is not None or html is None or output is not None or as_json:
         _write(report_table(runs, table or "3"), form, output, wide)
     if html is not None:

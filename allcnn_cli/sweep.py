@@ -28,47 +28,43 @@ def sweep(
     models: Annotated[
         str | None,
         options.of_network(
-            metavar="NAMES",
-            help="paper, review (twelve networks each), or NAME,NAME,...",
-            autocompletion=options.one_of("allcnn.specs:ZOO", "paper", "review"),
+            "NAMES",
+            "paper, review (twelve networks each), or names or texts, joined by commas.",
+            complete=f"{options.NETWORKS},paper,review",
         ),
     ] = None,
     asked: dict[str, Any],
     learning_rates: Annotated[
         str | None,
         options.of_recipe(
+            "RATES",
+            "Learning rates, joined by commas.",
             "--lrs",
-            metavar="RATES",
-            help="Learning rates, joined by commas.",
-            default="0.25,0.1,0.05,0.01; recipe fast, a run's config: its own",
+            default="0.25,0.1,0.05,0.01; of fast and of a run's config.json: its own",
         ),
     ] = None,
-    seeds: Annotated[
-        str | None, options.of_recipe(metavar="SEEDS", help="Seeds, joined by commas.", default="0")
-    ] = None,
+    seeds: Annotated[str | None, options.of_recipe("SEEDS", "Seeds, joined by commas.", default="0")] = None,
     config: options.Config = None,
-    runs_dir: Annotated[
-        Path, options.of_saving(metavar="DIR", help="Where the runs' folders lie, or shall lie.")
-    ] = Path("runs"),
+    runs_dir: Annotated[Path, options.of_saving("DIR", "The folder of the run folders.")] = Path("runs"),
     retry_failed: Annotated[
         bool,
         options.of_saving(
-            "--retry-failed", help="Begin diverged, dead and unreadable runs anew, their folders moved aside."
+            "", "Begin diverged, dead and unreadable runs anew. Their folders are moved aside.", "--retry-failed"
         ),
     ] = False,
-    jobs: Annotated[int, options.of_machine(metavar="N", help="How many runs at a time, here.")] = 1,
+    jobs: Annotated[int, options.of_machine("N", "How many runs at a time, without Ray.")] = 1,
     ray: options.Ray = None,
-    gpus_per_run: Annotated[float, options.of_machine(metavar="N", help="GPUs that Ray gives a run.")] = 0,
-    cpus_per_run: Annotated[float, options.of_machine(metavar="N", help="CPUs that Ray gives a run.")] = 1,
+    gpus_per_run: Annotated[float, options.of_machine("N", "GPUs that Ray gives a run.")] = 0,
+    cpus_per_run: Annotated[float, options.of_machine("N", "CPUs that Ray gives a run.")] = 1,
     workers_per_run: Annotated[
-        int, options.of_machine(metavar="N", help="Workers of a run on Ray, each with as many CPUs and GPUs.")
+        int, options.of_machine("N", "Workers that share a run on Ray, each with these CPUs and GPUs.")
     ] = 1,
     as_json: options.Json = False,
 ) -> None:
     """Search the learning rate of networks, over several seeds.
 
-    Stopped in any way, the same command goes on:
-    finished runs are kept, unfinished ones resumed.
+    Stopped in any way, the same command goes on: finished runs are kept,
+    unfinished ones resumed.
 
     Examples:
       allcnn sweep --models strided-a,all-c --lrs 0.05,0.01 --seeds 0,1,2
@@ -128,10 +124,10 @@ def _show(result: SweepResult) -> None:
     if narrow:
         headings, rows = _table(result, held_out, narrow)
     show_table(headings, rows)
-    what = "errors on the images held out" if held_out else "test errors of the last epoch"
-    chosen = "chosen by them" if held_out else "chosen by them, as in the paper"
+    what = "on the images held out" if held_out else "on the test images after the last epoch"
     over = f", means over {seeds} seeds" if seeds > 1 else ""
-    show_sentence(f"Percent: {what}{over}. *: the best learning rate, {chosen}.")
+    chosen = "" if held_out else ", as in the paper"
+    show_sentence(f"Errors in percent {what}{over}. *: the best learning rate by these errors{chosen}.")
     if narrow:
         show_sentence(f"(n/m): n of m runs finished. `allcnn report {result.runs_dir} --table lr` shows deviations.")
     for run in result.runs:

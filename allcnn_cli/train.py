@@ -23,52 +23,43 @@ def train(
     config: options.Config = None,
     run_dir: Annotated[
         Path | None,
-        options.of_saving(
-            metavar="DIR",
-            help="The folder to write.",
-            default="runs/{model}-{data}-{recipe}-lr{lr}-seed{seed}",
-        ),
+        options.of_saving("DIR", "The run's folder.", default="runs/{model}-{data}-{recipe}-lr{lr}-seed{seed}"),
     ] = None,
     resume: Annotated[
-        bool,
-        options.of_saving("--resume", help="Go on with the run in the folder; what is left out is the run's own."),
+        bool, options.of_saving("", "Resume the run in --run-dir. Options left out are as they were.", "--resume")
     ] = False,
     allow: Annotated[
         list[str] | None,
         options.of_saving(
-            metavar="KEY",
-            help="Resume though this differs: epochs, backend, precision or machine. May be given again.",
-            autocompletion=options.one_of("allcnn.training.identity:ALLOWED"),
+            "KEY",
+            "Resume though this differs: epochs, backend, precision or machine. Repeatable.",
+            complete="allcnn.training.identity:ALLOWED",
         ),
     ] = None,
     hosts: Annotated[
-        str | None,
-        options.of_machine(metavar="ADDRESS", help="Several hosts: host 0's NAME:PORT, or auto in SLURM and Open MPI."),
+        str | None, options.of_machine("ADDRESS", "Several hosts: host 0's NAME:PORT, or auto in SLURM and Open MPI.")
     ] = None,
-    host_index: Annotated[int | None, options.of_machine(metavar="N", help="Which host this is, from 0.")] = None,
-    host_count: Annotated[int | None, options.of_machine(metavar="N", help="How many hosts there are.")] = None,
+    host_index: Annotated[int | None, options.of_machine("N", "Which host this is, from 0.")] = None,
+    host_count: Annotated[int | None, options.of_machine("N", "How many hosts there are.")] = None,
     ray: options.Ray = None,
-    workers: Annotated[
-        int | None, options.of_machine(metavar="N", help="How many workers Ray places.", default="1")
-    ] = None,
+    workers: Annotated[int | None, options.of_machine("N", "How many workers Ray starts.", default="1")] = None,
     min_workers: Annotated[
-        int | None, options.of_machine(metavar="N", help="Go on with as few.", default="--workers")
+        int | None, options.of_machine("N", "The fewest workers to go on with.", default="--workers")
     ] = None,
     cpus_per_worker: Annotated[
-        float | None, options.of_machine(metavar="N", help="CPUs that Ray gives a worker.", default="1")
+        float | None, options.of_machine("N", "CPUs that Ray gives a worker.", default="1")
     ] = None,
     gpus_per_worker: Annotated[
-        float | None, options.of_machine(metavar="N", help="GPUs that Ray gives a worker.", default="0")
+        float | None, options.of_machine("N", "GPUs that Ray gives a worker.", default="0")
     ] = None,
     max_restarts: Annotated[
-        int | None,
-        options.of_machine(metavar="N", help="How often lost workers are made again.", default="100"),
+        int | None, options.of_machine("N", "How many times lost workers are started again.", default="100")
     ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Train a network and leave a run folder with the model.
 
-    A run that was stopped, in any way, goes on with --resume.
+    --resume goes on with a run that was stopped in any way.
 
     Examples:
       allcnn train --model strided-b --dataset digits --recipe fast

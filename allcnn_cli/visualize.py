@@ -16,49 +16,33 @@ if TYPE_CHECKING:
 def visualize(
     saved: options.SavedModel = Path("pretrained"),
     layer: Annotated[
-        str | None, options.option("--layer", metavar="NAME", help="The strongest patches of a layer's units: conv6.")
+        str | None, options.option("NAME", "Draw the strongest patches of a layer's units, such as conv6.")
     ] = None,
     units: Annotated[
-        str | None, options.option("--units", metavar="LIST", help="Which, such as 0-9 or 3,5,8-12.", default="0-9")
+        str | None, options.option("LIST", "The units, such as 3,5,8-12.", default="0-9; with --image: the strongest")
     ] = None,
-    top: Annotated[int, options.option("--top", min=1, metavar="N", help="How many images for a unit.")] = 10,
+    top: Annotated[int, options.option("N", "How many patches of a unit.", min=1)] = 10,
     method: Annotated[
-        str,
-        options.option(
-            "--method",
-            metavar="NAME",
-            help="guided, deconvnet or backpropagation.",
-            autocompletion=options.one_of("allcnn.visualize.graph:METHODS"),
-        ),
+        str, options.option("NAME", "guided, deconvnet or backpropagation.", complete="allcnn.visualize.graph:METHODS")
     ] = "guided",
     images: Annotated[
-        list[Path] | None,
-        options.option("--image", metavar="FILE", help="All methods on images of your own; may be given again."),
+        list[Path] | None, options.option("FILE", "Draw all methods for an image of yours. Repeatable.", "--image")
     ] = None,
     figures: Annotated[
         str | None,
         options.option(
-            "--figures",
-            metavar="LIST",
-            help="Of the paper: 2, 3, 4, 5, 6; of the review: review-3, review-4.",
-            default="those the network has",
-            autocompletion=options.one_of("allcnn.visualize.draw:FIGURES"),
+            "LIST",
+            "Draw these of the paper's, 2, 3, 4, 5, 6, and the review's, review-3, review-4.",
+            default="all that the network has",
+            complete="allcnn.visualize.draw:FIGURES",
         ),
     ] = None,
     random_weights: Annotated[
-        bool, options.option("--random-weights", help="Beside each picture the same one of shuffled weights.")
+        bool, options.option("", "Beside each picture, draw the same from shuffled weights.", "--random-weights")
     ] = False,
-    output: Annotated[Path, options.option("--output", "-o", metavar="DIR", help="Where the files go.")] = Path(
-        "figures"
-    ),
+    output: Annotated[Path, options.option("DIR", "The folder for the files.", "--output", "-o")] = Path("figures"),
     form: Annotated[
-        str,
-        options.option(
-            "--format",
-            metavar="NAME",
-            help="png, or pdf for print.",
-            autocompletion=options.one_of("allcnn.visualize.figures:FORMATS"),
-        ),
+        str, options.option("NAME", "png, or pdf for print.", "--format", complete="allcnn.visualize.figures:FORMATS")
     ] = "png",
     dataset: options.OwnDataset = None,
     data_dir: options.OwnDataDir = None,
@@ -69,9 +53,9 @@ def visualize(
 ) -> None:
     """Draw what a trained network learned, as the paper's figures do.
 
-    All figures that the network has; or the strongest patches of one layer;
-    or every method on images of your own. Without a model: of all-c, trained
-    on CIFAR-10, which comes along.
+    Draws the paper's figures; or with --layer the strongest patches of one
+    layer; or with --image every method for images of your own. Without a
+    model, it is the all-c that comes with allcnn, trained on CIFAR-10.
 
     Examples:
       allcnn visualize --image cat.jpg

@@ -45,31 +45,28 @@ def on_page_markdown(markdown, page, config, files):
 
 def commands() -> str:
     """The help of every command, as Markdown: what it does, its examples, and its options, a table for each panel."""
-    from rich.text import Text
     from typer.main import get_command
 
     from allcnn_cli.main import app
 
-    plain = (lambda text: Text.from_markup(text).plain) if app.rich_markup_mode == "rich" else str
-    return "\n".join(_command(name, command, plain) for name, command in get_command(app).commands.items())
+    return "\n".join(_command(name, command) for name, command in get_command(app).commands.items())
 
 
-def _command(name, command, plain) -> str:
-    help = plain(re.sub(r"\n?\x08\n?", "\n", f"{command.help}\n\n{command.epilog or ''}"))
-    text, _, examples = help.partition("\nExample")
-    lines = [line.strip() for line in examples.splitlines()[1:] if line.strip()]
-    parts = [f"## allcnn {name}\n", text.strip()]
-    if lines:
-        parts.append("\n```sh\n" + "\n".join(lines) + "\n```")
+def _command(name, command) -> str:
+    from rich.text import Text
+
+    text, _, examples = command.help.partition("\nExamples:\n")
+    lines = [line.strip() for line in examples.splitlines()]
+    parts = [f"## allcnn {name}\n", text.strip(), "\n```sh\n" + "\n".join(lines) + "\n```"]
     panels: dict[str, list[str]] = {}
     for parameter in command.params:
-        if getattr(parameter, "hidden", False):
-            continue
         argument = parameter.param_type_name == "argument"
         heading = getattr(parameter, "rich_help_panel", None) or ("Arguments" if argument else "Options")
         names = [parameter.metavar or parameter.name.upper()] if argument else parameter.opts
         said = ", ".join(names) + (f" {parameter.metavar}" if parameter.metavar and not argument else "")
-        about = plain(parameter.help or "").replace("|", "\\|")
+        about = Text.from_markup(parameter.help).plain.replace("|", "\\|")
+        if parameter.show_default and parameter.default is not None and parameter.default is not False:
+            about += f" [default: {parameter.default}]"
         panels.setdefault(heading, []).append(f"| `{said}` | {about} |")
     for heading, rows in panels.items():
         parts += [f"\n| {heading} | |\n|---|---|", *rows]

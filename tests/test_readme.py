@@ -43,7 +43,6 @@ def test_the_readme_is_short():
 def test_the_library_in_ten_lines_runs_as_it_stands(tmp_path, monkeypatch, capsys):
     (program,) = fenced("README.md", "python")
     assert len(program.strip().splitlines()) <= 10
-    assert program in fenced("docs/index.md", "python")
     monkeypatch.chdir(tmp_path)
     exec(compile(program, "README.md", "exec"), {})
     measured, recorded = capsys.readouterr().out.splitlines()[0].split()
@@ -75,8 +74,7 @@ def test_the_table_gives_every_network_its_exact_count(network):
         network.published_name, f"{count_parameters(*size):,}", network.published_parameters,
         f"{count_multiply_adds(*size) / 1e6:,.1f} M", f"{network.published_error_percent:.2f} %",
     ]  # fmt: skip
-    # One is too long for a table.
-    assert text == ("Table 5 (`allcnn/specs/zoo.py`)" if network.name == "large-all" else f"`{network.text}`")
+    assert text == ("Table 5, too long for this table" if network.name == "large-all" else f"`{network.text}`")
 
 
 def test_the_tables_of_measured_errors_are_those_of_the_records():

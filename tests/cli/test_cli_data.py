@@ -76,7 +76,8 @@ def test_check_reads_everything_and_names_what_is_damaged(allcnn, tmp_path, monk
     assert refused.code == 2 and refused.err.startswith(f"error: {bad}: not an image")
     checked = allcnn("data", photos, "--check", "--samples", tmp_path / "samples.png")
     assert checked.code == 1
-    assert "damaged   1 files" in checked.out and str(bad) in checked.out
+    assert "damaged   1 file\n" in checked.out and str(bad) in checked.out
+    assert checked.err == "note: no samples are drawn, since some images are damaged.\n"
     monkeypatch.chdir(tmp_path)
     outcome = allcnn("data", "nowhere")
     assert outcome.code == 2 and "unknown data set 'nowhere'" in outcome.err

@@ -17,19 +17,8 @@ def augmented_run(tmp_path_factory):
     from allcnn_cli.main import main
 
     folder = tmp_path_factory.mktemp("large") / "run"
-    arguments = [
-        *SMALL,
-        "--recipe",
-        "large",
-        "--field",
-        "40",
-        "--batch-size",
-        "100",
-        "--run-dir",
-        str(folder),
-        "--json",
-    ]
-    assert main(arguments) == 0
+    options = ["--recipe", "large", "--field", "40", "--batch-size", "100"]
+    assert main([*SMALL, *options, "--run-dir", str(folder), "--json"]) == 0
     return folder
 
 

@@ -94,7 +94,7 @@ def test_nothing_but_damaged_runs(allcnn, tmp_path) -> None:
     (tmp_path / "config.json").write_text("{")
     outcome = allcnn("report", tmp_path)
     assert outcome.code == 2
-    assert outcome.err.splitlines()[1] == "error: none of the 1 runs found can be read; nothing to report."
+    assert outcome.err.splitlines()[1] == "error: none of the runs found can be read; nothing to report."
 
 
 def test_html_writes_the_page_alone(allcnn, digits_run, tmp_path, monkeypatch) -> None:

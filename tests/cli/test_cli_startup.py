@@ -32,13 +32,8 @@ def assert_loads_none_of(names: set[str], found: list[list], code: int) -> None:
         assert ended == code and not names & set(loaded), f"{call}: code {ended}, {loaded}"
 
 
-def test_help_loads_nothing_heavy(run_python):
-    calls = ("--help", "train --help", "eval --help")
-    assert outcomes(run_python, *calls) == [[call, 0, []] for call in calls]
-
-
-def test_params_loads_neither_numpy_nor_keras(run_python):
-    calls = ("params", "params --layers --json", "params D.2-96C3-NC1-GAP --layers")
+def test_help_and_params_load_nothing_heavy(run_python):
+    calls = ("--help", "train --help", "params", "params --layers --json", "params D.2-96C3-NC1-GAP --layers")
     assert outcomes(run_python, *calls) == [[call, 0, []] for call in calls]
 
 

@@ -87,7 +87,7 @@ def test_what_has_ended_is_kept_and_a_failed_run_not_repeated(swept, allcnn) -> 
     assert "2 runs: 1 finished, 1 diverged." in again.err and "--retry-failed begins them anew" in again.err
     assert before == {path: path.stat().st_mtime_ns for path in before}
     plain = allcnn(*[word for word in call(runs) if word != "--json"])
-    assert "*: the best learning rate, chosen by them, as in the paper." in plain.out
+    assert "*: the best learning rate by these errors, as in the paper." in plain.out
     assert "lr1e+30-seed0: diverged: the loss became" in plain.out
 
 
@@ -157,7 +157,7 @@ def test_the_table_has_means_deviations_what_failed_and_how_the_best_was_chosen(
     assert heading.split() == ["network", "lr", "0.1", "lr", "0.05", "lr", "0.01", "best", "lr", "test", "error"]
     assert " ".join(row.split()) == "all-c 10.00 (1 dead) 12.00 ± 1.41 * 2 dead 0.05 11.00"
     assert rest == [
-        "Percent: errors on the images held out, means over 2 seeds. *: the best learning rate, chosen by them.",
+        "Errors in percent on the images held out, means over 2 seeds. *: the best learning rate by these errors.",
         "all-c-lr0.1-seed1: dead: nothing was learned",
         "all-c-lr0.01-seed0: dead: None",
         "all-c-lr0.01-seed1: dead: None",

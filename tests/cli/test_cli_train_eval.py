@@ -127,6 +127,18 @@ def test_predict_takes_folders(allcnn, digits_run, picture_folder):
     assert [one["image"] for one in document["predictions"]] == names
 
 
+def test_predict_skips_a_damaged_image_if_asked(allcnn, digits_run, picture_folder):
+    folder, bad = picture_folder / "test", picture_folder / "test/dark/1.png"
+    whole = allcnn("predict", digits_run, folder, "--json").document["predictions"]
+    bad.write_bytes(b"none")
+    refused = allcnn("predict", digits_run, folder)
+    assert refused.code == 2 and refused.err.startswith(f"error: {bad}: not an image")
+    document = allcnn("predict", digits_run, folder, "--skip-damaged", "--json").document
+    assert document["predictions"] == [one if one["image"] != str(bad) else {**one, "classes": []} for one in whole]
+    lines = allcnn("predict", digits_run, folder, "--skip-damaged").out.splitlines()
+    assert [line.split()[1:] for line in lines if line.startswith(str(bad))] == [["(cannot", "be", "read)", "-"]]
+
+
 @pytest.mark.parametrize("command", ["eval {}", "predict {} x.png", "export {} --format onnx", "visualize {} -o x"])
 def test_a_folder_of_runs_is_named_as_one(allcnn, digits_run, command):
     outcome = allcnn(*command.format(digits_run.parent).split())
