@@ -17,7 +17,7 @@ from allcnn.backend import load_keras
 from allcnn.data.dataset import Dataset
 from allcnn.data.download import find_kept
 from allcnn.data.layouts import CLASSES
-from allcnn.errors import AllcnnError, CheckpointError, DataError, InputError
+from allcnn.errors import AllcnnError, CheckpointError, DataError
 from allcnn.evaluation import is_data_of_training, load_own_data, probabilities
 from allcnn.models.parts import check_images_fit
 from allcnn.models.saved import find_model_file, open_saved, read_card
@@ -155,8 +155,6 @@ def inspect(run: CollectedRun, loaded: dict[tuple[object, ...], Dataset]) -> Ins
     load_keras()
     saved = open_saved(path)
     check_images_fit(saved.model, data.test_images)
-    if saved.model.output_shape[-1] != data.classes:
-        raise InputError(f"{path}: knows {saved.model.output_shape[-1]} classes; the data have {data.classes}.")
     images, labels = data.test_set_in_memory()
     return Inspected(saved, images, labels, data.class_names, probabilities(saved.model, images))
 
@@ -207,14 +205,14 @@ def _strongest(inspected: Inspected) -> dict[str, Any] | str:
         InputError: the network is not one that signals can be sent back through.
     """
     from allcnn.visualize.figures import Caption, tinted
-    from allcnn.visualize.paper import TrainedNetwork, patch_pictures
+    from allcnn.visualize.paper import TrainedNetwork
 
     network = TrainedNetwork(inspected.saved)
     layer = network.middle_layers()[0]
     images = inspected.images[:SEARCHED]
     top = min(TOP, len(images))
     found = network.strongest_patches(images, layer, top, None, "guided", most=_CANDIDATES)
-    patches, signals = patch_pictures(found)
+    patches, signals = found.pictures()
     rows = [tinted(pictures) for pictures in (patches, *signals)]
     firing = [index for index in range(len(found.units)) if found.activations[index, 0] > 0][:UNITS]
     if not firing:

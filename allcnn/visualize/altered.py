@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from allcnn.errors import InputError
-from allcnn.visualize.graph import cannot_be_copied, functional
+from allcnn.visualize.graph import cannot_be_copied, copy_weights, functional
 
 if TYPE_CHECKING:
     import keras
@@ -70,7 +70,7 @@ def with_switches(model: keras.Model) -> keras.Model:
     if not pools:
         raise InputError(f'"{model.name}" has no strided convolution, whose stride max-pooling could replace.')
     for layer, copy in originals:
-        _copy_weights(layer, copy)
+        copy_weights(layer, copy)
     return altered
 
 
@@ -84,14 +84,11 @@ def with_random_weights(model: keras.Model, seed: int = 0) -> keras.Model:
     import keras
 
     copy = keras.models.clone_model(model)
-    _copy_weights(model, copy)
+    copy_weights(model, copy)
     random = np.random.default_rng(seed)
-    for layer in copy.layers:
-        trained = {id(variable) for variable in layer.trainable_variables}
-        for variable in layer.variables:
-            if id(variable) in trained:
-                values = keras.ops.convert_to_numpy(variable.value)
-                variable.assign(random.permutation(values.ravel()).reshape(values.shape))
+    for variable in copy.trainable_variables:
+        values = keras.ops.convert_to_numpy(variable.value)
+        variable.assign(random.permutation(values.ravel()).reshape(values.shape))
     return copy
 
 
@@ -113,13 +110,3 @@ def _strided_inside(config: Any) -> str | None:
     if isinstance(config, list | tuple):
         return next((name for part in config if (name := _strided_inside(part))), None)
     return None
-
-
-def _copy_weights(original: Any, copy: Any) -> None:
-    if isinstance(getattr(original, "layers", None), list):
-        for inner, copied in zip(original.layers, copy.layers, strict=True):
-            _copy_weights(inner, copied)
-        return
-    copy.set_weights(original.get_weights())
-    if hasattr(copy, "finalize_state"):  # Normalization works with what it made of its weights
-        copy.finalize_state()

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 #: What figures can be written as, by the ends of their names.
 FORMATS = ("png", "pdf")
-#: Of what lies outside an image, 0..1: rare in photographs, told apart from the grey of zero and from paper in print.
+#: The colour of what lies outside an image, 0..1: rare in photographs, unlike the grey of zero and white paper.
 OUTSIDE = (0.84, 0.77, 0.92)
 _DPI = 150
-# In pixels: a sheet's pictures together, in the proportions of paper; the largest and the smallest picture; between
-# pictures; between panels; the margin.
+# In pixels: all pictures of a sheet together, width and height in the proportions of paper; the largest and the
+# smallest picture; the gaps between pictures and between panels; the margin.
 _SHEET, _SHEET_HEIGHT, _LARGEST_TILE, _SMALLEST_TILE = 1860, 2500, 270, 48
 _GAP, _PANEL_GAP, _MARGIN = 3, 24, 14
-# Pixels of a picture are all of one size if that leaves no more of its room than this.
+# A picture is enlarged a whole number of times if that leaves no more of its room empty than this.
 _ROOM_LEFT = 0.12
-# Beside a row's label, and its largest width.
+# The gap beside a row's label, and the label's largest width.
 _LABEL_GAP, _WIDEST_LABEL = 8, 260
-# In points; of captions the first that fits.
+# Sizes of letters in points; for captions the first that fits.
 _TITLE, _HEADING, _LABEL, _NOTE = 11, 9, 7.5, 7
 _CAPTIONS = (8, 6.5, 5.5, 4.25)
 _INK, _WRONG = "#1c2430", "#b3261e"
@@ -60,9 +60,9 @@ class Caption(NamedTuple):
 class Panel:
     """A grid of pictures of one size.
 
-    tiles: (rows, columns, height, width, 3), 0..1. A picture of NaN alone is none, as at the end of a row; NaN in a
-        part of a picture is outside the image, and tinted.
-    captions: below the pictures, by row and column; rows may be shorter, or lack at the end.
+    tiles: (rows, columns, height, width, 3), 0..1. A picture all of NaN is an empty place, as at the end of a row. NaN
+        in a part of a picture is outside the image, and tinted.
+    captions: below the pictures, by row and column; rows may be shorter, or missing at the end.
     """
 
     title: str

@@ -45,7 +45,7 @@ class FieldAxis:
         return round(self.axis.offset - (self.size - 1) / 2)
 
     def slid(self, window: int, stride: int, padding: str, dilation: int = 1) -> FieldAxis:
-        """After a window slid along; no units are left where it does not fit."""
+        """After a window has slid along; no units are left if it does not fit."""
         return self._through(self.axis.slid((window - 1) * dilation + 1, stride, padding), window, stride, dilation)
 
     def padded(self, before: int, after: int) -> FieldAxis:
@@ -77,7 +77,7 @@ class FieldAxis:
 
 #: A tensor's height and width. A vector is one unit in both directions.
 Field = tuple[FieldAxis, ...]
-# What a tensor's units see; None if nothing of what is asked for; or why that is not known.
+# What a tensor's units see of the source; None: nothing; an error: why that is not known.
 _Known = Field | InputError | None
 
 
@@ -134,16 +134,29 @@ class ReceptiveField:
             bottom, right = top + self.size[0], left + self.size[1]
         return np.stack([top, left, bottom, right], axis=-1)
 
+    def cut(self, pictures: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """What one unit sees of each picture: (n, height, width, channels) -> (n, *size, channels), 0 outside its box.
+
+        Args:
+            pictures: of `image_size`.
+            positions: (n, 2), the unit of each picture.
+        """
+        patches = np.zeros((len(pictures), *self.size, pictures.shape[-1]), pictures.dtype)
+        boxes, corners = self.field_of(positions), self.field_of(positions, clipped=False)[..., :2]
+        for patch, picture, (top, left, bottom, right), (y, x) in zip(patches, pictures, boxes, corners, strict=True):
+            patch[top - y : bottom - y, left - x : right - x] = picture[top:bottom, left:right]
+        return patches
+
 
 def receptive_field(
     model: keras.Model | Graph, layer: str, down_to: str | None = None, image_size: tuple[int, int] | None = None
 ) -> ReceptiveField:
     """The receptive field of a layer's units, from the graph of any functional or sequential Keras model.
 
-    Through convolutions, pooling, padding, cropping and whatever works on each position by itself; where branches
-    meet, what all of them see; in nested models too. A unit of a vector (flattened, fully connected, globally pooled)
-    is taken to see whatever any of its values sees. Units after a layer that mixes all positions, as contrast
-    normalisation and whitening do, see the whole image; `down_to` counts from behind it.
+    It is followed through convolutions, pooling, padding, cropping and whatever works on each position by itself, in
+    nested models too. Where branches meet, a unit sees what any of them sees. A unit of a vector (flattened, fully
+    connected, globally pooled) sees what any of the vector's values sees. Units after a layer that mixes all positions,
+    as contrast normalisation and whitening do, see the whole image; `down_to` counts from behind such a layer.
 
     Args:
         model: or a `Graph` of it.
@@ -152,8 +165,8 @@ def receptive_field(
         image_size: (height, width), needed where the model takes images of any size.
 
     Raises:
-        InputError: an unknown layer; a layer on the way of which it is not known what it sees, which the message names;
-            a model without a graph; or the layer does not depend on `down_to`.
+        InputError: an unknown layer; a layer on the way whose field is not known, which the message names; a model
+            without a graph; or the layer does not depend on `down_to`.
     """
     graph = model if isinstance(model, Graph) else Graph(model, METHODS[0])
     wanted = graph.output(layer)
@@ -168,8 +181,8 @@ def receptive_field(
 def preprocessed_image(graph: Graph) -> str | None:
     """The name of the layer that ends a preprocessing over the whole image inside a model; None where it has none.
 
-    It is the first that gives an image of the same shape again, every pixel of which depends on all pixels, as contrast
-    normalisation and whitening do. Its pixels lie where the image's do, and from it on receptive fields are local.
+    It is the first layer that gives an image of the same shape of which every pixel depends on all pixels, as contrast
+    normalisation and whitening do. Its pixels lie where the image's do. From it on receptive fields are local.
     """
     if None in graph.image_shape:
         return None
@@ -214,7 +227,7 @@ def _from_here(layer: Any, shape: tuple[int | None, ...]) -> _Known:
 
 
 def _after(layer: Any, inputs: Sequence[_Known], shape: tuple[int | None, ...]) -> _Known:
-    """What a layer's units see, given what its inputs' units see. Nothing is raised: it may not lie on the way."""
+    """What a layer's units see, given what its inputs' units see. An error is returned: the layer may not matter."""
     for field in inputs:
         if isinstance(field, InputError):
             return field
