@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allcnn.backend import choose_backend, hold_standard_error, load_keras
-from allcnn.errors import AllcnnError, CheckpointError, InputError, install_hint, installed_versions, one_of
+from allcnn.errors import AllcnnError, InputError, install_hint, installed_versions, one_of
 from allcnn.evaluation import Model
 from allcnn.files import atomic_folder, atomic_path, write_text
 from allcnn.hub_card import model_readme
@@ -109,7 +109,7 @@ def export_model(model: Model, format: str, output: str | Path | None = None) ->
     opened = open_saved(model) if isinstance(model, str | PathLike) else model
     network = opened.model if isinstance(opened, SavedModel) else opened
     name = str(file) if file else f'the model "{network.name}"'
-    _check_network(network, card, name)
+    _check_network(network, name)
     wrapped, inputs, outputs = _with_names(network, card)
     document = _document(card, network.name, inputs, outputs)
     place = atomic_path if kind.suffix else atomic_folder
@@ -191,8 +191,8 @@ def _choose_tensorflow() -> None:
         raise InputError(f"models are exported through TensorFlow.\n{error} Or at a shell: allcnn export") from None
 
 
-def _check_network(network: keras.Model, card: ModelCard | None, name: str) -> None:
-    """Refuse what cannot be exported soundly. Raises InputError, CheckpointError."""
+def _check_network(network: keras.Model, name: str) -> None:
+    """Refuse what cannot be exported soundly. Raises InputError."""
     if not getattr(network, "inputs", None):
         raise InputError(f"{name}: has no known input; expected a functional or sequential Keras model, built.")
     if not takes_images(network):
@@ -208,10 +208,6 @@ def _check_network(network: keras.Model, card: ModelCard | None, name: str) -> N
                 "Build the same network in float32 and give it these weights: "
                 "float32_model.set_weights(model.get_weights())"
             )
-    if card is not None and len(card.class_names) != network.output_shape[-1]:
-        raise CheckpointError(
-            f"{name}: names {len(card.class_names)} classes but gives {network.output_shape[-1]} probabilities."
-        )
 
 
 def _with_names(network: keras.Model, card: ModelCard | None) -> tuple[keras.Model, Tensor, Tensor]:

@@ -122,6 +122,14 @@ def test_the_saved_model_measures_the_same(saved_colours, colours) -> None:
         evaluate(saved_colours.with_name("other.keras"), IMAGES, LABELS)
 
 
+def test_a_card_of_other_classes_than_the_models_is_refused(saved_colours) -> None:
+    opened = open_saved(saved_colours)
+    save_model(opened.model, replace(opened.card, class_names=("red", "green")), saved_colours)
+    for call in (lambda: predict(saved_colours, IMAGES), lambda: evaluate(saved_colours, IMAGES, LABELS)):
+        with pytest.raises(CheckpointError, match="model.keras: names 2 classes but gives 3 probabilities"):
+            call()
+
+
 def test_pictures_are_named(saved_colours, tmp_path) -> None:
     Image.new("RGB", (2, 2), GREEN).save(tmp_path / "leaf.png")
     Image.new("RGB", (5, 4), RED).save(tmp_path / "rose.png")  # brought to the model's size
