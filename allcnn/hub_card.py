@@ -29,7 +29,7 @@ _CITATION = f"""\
 
 
 def model_readme(file: Path, card: ModelCard) -> str:
-    """The model card of a saved model. What its run's folder does not say, as beside a model alone, is left out.
+    """The model card of a saved model. What its folder does not say is left out; a model alone has no run.
 
     Raises:
         RunError: the folder holds a run that cannot be read.
@@ -110,7 +110,7 @@ def _front_matter(card: ModelCard, run: CollectedRun | None, title: str) -> str:
 
 
 def _license() -> str:
-    """The line of allcnn's own license, which whoever publishes a model may replace."""
+    """A line with allcnn's own license; whoever publishes the model may replace it."""
     try:
         own = metadata("allcnn")["License-Expression"] or ""
     except (PackageNotFoundError, KeyError):  # a copy that was never installed
@@ -143,7 +143,7 @@ def _result(run: CollectedRun | None) -> str | None:
     if run is None:
         return None
     if run.test_error is None:
-        return f"none: the run is {run.status} after {len(run.rows)} epochs"
+        return f"none: the run is {run.status} after {len(run.rows)} epoch{'s' * (len(run.rows) != 1)}"
     summary = run.summary or {}
     # Damaged images were passed over; the run does not say how many of them are test images.
     images = None if summary.get("damaged_images") else summary.get("test_images")
