@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 _FORWARD, _TRAINING = 2, 6
 _COUNTED_EPOCHS = 3
 _LEAST_STEPS = 5
-# The guessed rate only sets the length of an epoch. Too low a guess makes epochs short, which costs nothing. The host's
-# work for an image limits the rate of small networks.
+# A guessed rate, as a part of the ceiling, sets the length of an epoch. If it is too low, epochs are short, which costs
+# nothing. The rate of small networks is limited by the host's work for an image.
 _GUESSED_FRACTION = 0.25
 _MOST_IMAGES_PER_SECOND_ON_CPU = 5_000
 _MOST_IMAGES_PER_SECOND = 50_000
@@ -316,7 +316,7 @@ def process_memory_peak() -> int | None:
 
 
 def _training_recipe(recipe: str, batch_size: int | None, augmentation: str) -> Recipe:
-    """What to train by: the step is the recipe's, the learning rate too small to diverge on noise."""
+    """The recipe to train by: the step is the measured recipe's, the learning rate too small to diverge on noise."""
     measured = [name for name in AUGMENTATIONS if name not in DRAWS or not DRAWS[name].on_host]
     if augmentation not in measured:
         raise InputError(f'unknown augmentation "{augmentation}"; {one_of(augmentation, measured)}')
@@ -327,7 +327,7 @@ def _training_recipe(recipe: str, batch_size: int | None, augmentation: str) -> 
 
 
 def _refuse_large(batch_size: int, shape: tuple[int, int, int]) -> None:
-    """Refuse batches of which the few that an epoch has would not fit the memory: a byte a value, and four."""
+    """Refuse batches so large that the shortest epoch does not fit the memory: a byte and a float32 for each value."""
     needed, memory = _LEAST_STEPS * batch_size * math.prod(shape) * 5, physical_memory()
     if needed > memory:
         raise InputError(
@@ -495,11 +495,7 @@ class RecipeTime:
 
 def fitting_recipes(image_shape: tuple[int, int, int]) -> list[Recipe]:
     """The recipes for images of this shape, (height, width, channels); none for most."""
-    return [
-        recipe
-        for name, recipe in RECIPES.items()
-        if name in RECIPE_DATA and (RECIPE_DATA[name][0],) * 2 == tuple(image_shape[:2])
-    ]
+    return [RECIPES[name] for name, (side, *_) in RECIPE_DATA.items() if image_shape[:2] == (side, side)]
 
 
 def recipe_time(recipe: Recipe, training_rate: float, prediction_rate: float) -> RecipeTime:

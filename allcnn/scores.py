@@ -77,10 +77,10 @@ class Evaluation:
 
 
 def score(chances: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...], skipped: int = 0) -> Evaluation:
-    """Hold probabilities (n, classes) against labels (n,); the guess is the likeliest class, of equals the first.
+    """Compare probabilities (n, classes) with labels (n,). The guess is the likeliest class, of equals the first.
 
     Raises:
-        InputError: a probability is no number, as of a network that diverged.
+        InputError: a probability is no number: the network diverged.
     """
     count, classes = chances.shape
     if not np.isfinite(chances).all():
@@ -105,7 +105,7 @@ def score(chances: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...],
 
 
 def _ranks(chances: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How many classes are before an image's own, likelier or as likely and earlier in the list: (n,), 0 for a hit."""
+    """How many classes rank before an image's own, (n,): the likelier ones, and equally likely ones before it."""
     own = chances[np.arange(len(labels)), labels][:, None]
     earlier = np.arange(chances.shape[1])[None, :] < labels[:, None]
     return ((chances > own) | ((chances == own) & earlier)).sum(axis=1)
