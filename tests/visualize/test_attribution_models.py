@@ -146,9 +146,12 @@ def test_mixed_precision_gives_float32_maps() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "layer"),
-    [("VGG16", "block3_conv3"), ("ResNet50", "conv2_block3_out"), ("MobileNetV2", "block_3_expand_relu"),
-     ("MobileNetV3Small", "expanded_conv_2_expand_bn")],
-)  # fmt: skip
+    [
+        ("VGG16", "block3_conv3"),
+        ("MobileNetV2", "block_3_expand_relu"),  # depthwise convolutions, residual blocks, ReLU6
+        ("MobileNetV3Small", "expanded_conv_2_expand_bn"),
+    ],
+)
 def test_networks_of_keras_applications(name, layer) -> None:
     """The values are the network's own, and each method gives another signal."""
     import keras
