@@ -1,7 +1,7 @@
 """A network -> how fast it trains and predicts here, against what this machine can do at all.
 
 It is measured through the real pipeline, that of `allcnn.train` and `allcnn.evaluate`, on images of noise. The function
-has the name of its file, so it is not one of `allcnn`'s own: `from allcnn.benchmark import benchmark`.
+has this module's name, so it is not one of `allcnn`'s own: `from allcnn.benchmark import benchmark`.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ _LEAST_READINGS = 2
 class Speed:
     """A rate through the real pipeline, and the ceiling that it is compared with.
 
-    precision: of the products. rates: images per second, of each epoch (or pass) that counted. products: every
-    shape that was measured at this precision, the fastest first, which is the ceiling.
+    precision: of the products. rates: images per second, of each epoch (or pass) that counted. products: all shapes
+    that were measured at this precision, the fastest first. It is the ceiling.
     """
 
     precision: str
@@ -123,7 +123,7 @@ class BenchmarkResult:
 
     image_shape: what the network sees: (height, width, channels) of the images, or of the field that they lie in.
     multiply_adds: of one image's forward pass. Training counts 6 operations for each, prediction 2; the real
-    number is slightly below, for nothing is passed back to the pixels. recipe: whose training step was measured.
+    number is slightly lower, since nothing is passed back to the pixels. recipe: whose training step was measured.
     noise_images: how many images it was trained on.
     memory_peak_bytes: the most that this process had resident, from its start; device_memory_peak_bytes: the
     most that it took on the accelerator. None where the system does not say.
@@ -186,7 +186,7 @@ def benchmark(
             the published recipe for this size has a field, the images lie in one, 32x32 as CIFAR-10's.
         classes: by default the published network's own, else 10.
         seconds: about how long to train for after the warm-up, three epochs at least. The rest takes one to two
-            times as long, where a step is not longer than all of it.
+            times as long, unless a single step takes longer.
         announce: called with lines worth telling a person.
 
     Raises:

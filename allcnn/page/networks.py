@@ -29,13 +29,13 @@ from allcnn.scores import Evaluation, score
 if TYPE_CHECKING:
     from allcnn.models.saved import SavedModel
 
-#: Networks that are loaded, each of which takes a pass over its test images.
+#: The most networks that are loaded: each takes a pass over its test images.
 INSPECTED = 6
-#: Mistakes and correct images that are shown.
+#: The most mistakes and correct images that are shown.
 WORST, CORRECT = 12, 6
-#: Units and images of the strongest patches, and in how many test images these are searched.
+#: Strongest patches: the most units, the images of each, and the test images that are searched.
 UNITS, TOP, SEARCHED = 6, 6, 2000
-# So many units are tried in their order; those that nothing excites are left out.
+# This many units are tried, in their order; those that no image excites are left out.
 _CANDIDATES = 16
 _FILTER_COLUMNS = 16
 # Test images are shown no larger than this, in pixels: a page holds many.
@@ -236,7 +236,7 @@ def _strongest(inspected: Inspected) -> dict[str, Any] | str:
 
 
 def _picture(pixels: np.ndarray, says: str, largest_side: int | None = None) -> Picture:
-    """A picture of (height, width, 3) or, with transparency, 4: uint8, or 0..1."""
+    """Pixels (height, width, 3), or 4 with transparency, uint8 or 0..1, as a picture for the template."""
     from PIL import Image
 
     if pixels.dtype != np.uint8:

@@ -19,10 +19,9 @@ def with_switches(model: keras.Model) -> keras.Model:
     """A copy of a model in which max-pooling does what strides did: "2x2 max-pooling after training" (section 3.4).
 
     Each convolution of stride s (depthwise and separable ones too) gets stride 1. After it, and after an activation of
-    its own, comes s x s max-pooling of stride s, named `{its name}_switches`: what gives the way back its switches.
-    (An activation in a layer of its own comes after the pooling, which for one that rises gives the same values.) All
-    later sizes stay as they were. Weights and names are the model's. The copy shares nothing with it and is not
-    compiled.
+    its own, comes s x s max-pooling of stride s, named `{its name}_switches`, which gives the way back its switches. An
+    activation in a layer of its own comes after the pooling; if it never falls, the values are the same. All later
+    sizes stay as they were. Weights and names are the model's. The copy shares nothing with it and is not compiled.
 
     Args:
         model: functional or sequential, with its strided convolutions as layers of its own.
@@ -78,8 +77,8 @@ def with_random_weights(model: keras.Model, seed: int = 0) -> keras.Model:
     """A copy whose trained weights are shuffled, each within itself: the same values, and nothing learned.
 
     What is not trainable stays as it is: the preprocessing, statistics, and layers that are frozen. Set their
-    `trainable` first to shuffle those too. Where a picture of this network shows what the trained one's does, it shows
-    the image and the architecture, not what was learned (Adebayo et al., "Sanity checks for saliency maps", 2018).
+    `trainable` first to shuffle those too. What a picture of this network shares with the trained one's comes from the
+    image and the architecture, not from learning (Adebayo et al., "Sanity checks for saliency maps", 2018).
     """
     import keras
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from allcnn.models.saved import SavedModel
 
-# Of units and filters; of those that are shown twice, side by side.
+# Columns of units and filters; of those that are shown twice, side by side.
 _COLUMNS, _COLUMNS_TWICE = 24, 16
 # What stands above the columns.
 _TITLES = {"backpropagation": "backpropagation", "deconvnet": "deconvnet", "guided": "guided backprop."}
