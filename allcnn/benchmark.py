@@ -238,7 +238,7 @@ def benchmark(
             spec, noise_dataset(images, classes, image_shape), training_recipe, precision, run, seconds
         )
         trained = load_model(run)
-    # Three times in all: other programs come and go, and the ceiling is the rate of the best moment.
+    # Three times in all: other programs come and go, and the ceiling is the best rate.
     announce("measuring matrix products again ...")
     products += measure_all()
     announce("predicting ...")
@@ -300,7 +300,7 @@ def images_per_epoch(
 def process_memory_peak() -> int | None:
     """The most memory that this process had resident so far, in bytes; None where the system does not say."""
     try:
-        # Linux's ru_maxrss begins with what the program had that started this one.
+        # On Linux ru_maxrss includes the peak of the program that started this one.
         status = Path("/proc/self/status").read_text()
     except OSError:
         status = ""

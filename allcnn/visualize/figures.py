@@ -221,7 +221,7 @@ class _Layout:
         return self.rows * self.cell_height - _GAP
 
     def mosaic(self, tiles: np.ndarray) -> np.ndarray:
-        """The panel as one picture, uint8, white between and where there is none: a pixel of it is one of the file."""
+        """The panel as one uint8 picture, white between its pictures and in empty places, in the pixels of the file."""
         pictures = np.round(np.clip(np.nan_to_num(tinted(tiles), nan=1.0), 0.0, 1.0) * 255).astype(np.uint8)
         mosaic = np.full((self.height, self.width, 3), 255, np.uint8)
         # Repeated, then averaged: no smoothing, which would hide what whitening does to neighbours.

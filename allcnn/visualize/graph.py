@@ -182,7 +182,7 @@ class Graph:
                 if id(layer) not in self._nested:
                     self._nested[id(layer)] = self._unfolded(functional(layer), f"{name}/")
                 nested, inner = self._nested[id(layer)]
-                # Called so, it adds its own layers to the graph that its inputs are in.
+                # Called this way, it adds its layers to the graph of its inputs.
                 outputs = keras.tree.flatten(nested.call(given))
                 places = dict(zip(map(id, [*nested.inputs, *nested.outputs]), [*given, *outputs], strict=True))
                 for one in inner:

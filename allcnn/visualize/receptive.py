@@ -26,7 +26,7 @@ class FieldAxis:
 
     axis: the field of all units. Unit u has the pixels from start + u * jump, some of which may be padding.
     seen: for each unit (first, end) of the pixels that it depends on, all inside the image; (0, 0) if it sees padding
-        only. This is less than the field cut at the border: what rounding down or dilation leaves out is left out.
+        only. Where rounding down or dilation leaves out pixels, this is less than the field cut at the border.
     image: pixels of the image.
     """
 
