@@ -145,7 +145,9 @@ def compose(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
     bands = [_Band(row) for row in rows]
     left = _MARGIN + max(band.labels_width for band in bands)
     width = left + max(band.width for band in bands) + _MARGIN
-    title, note = (_wrapped(text, size, width - 2 * _MARGIN) for text, size in ((title, _TITLE), (_note(rows), _NOTE)))
+    hangs_over = any(_outside(panel.tiles).any() for row in rows for panel in row)
+    title = _wrapped(title, _TITLE, width - 2 * _MARGIN)
+    note = _wrapped(_note(rows, hangs_over), _NOTE, width - 2 * _MARGIN)
     top = _MARGIN + _height(title, _TITLE) + _PANEL_GAP
     height = top + sum(band.height + _PANEL_GAP for band in bands) - _PANEL_GAP + _MARGIN
     height += _height(note, _NOTE) + _PANEL_GAP if note else 0
@@ -186,11 +188,12 @@ def compose(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
                     write(said, middle, below, band.caption_size, colour=_WRONG if caption.is_wrong else _INK)
             x += layout.width + _PANEL_GAP
         top += band.height + _PANEL_GAP
-    if _hangs_over(rows):
-        side = _height("x", _NOTE) * 0.7
+    sample = _height("x", _NOTE) if hangs_over else 0  # of the tint, before the note
+    if hangs_over:
+        side = 0.7 * sample
         box = (_MARGIN / width, 1 - (top + side) / height, side / width, side / height)
         figure.add_axes(box, facecolor=OUTSIDE, xticks=(), yticks=())
-    write(note, _MARGIN + (_height("x", _NOTE) if _hangs_over(rows) else 0), top, _NOTE, "left")
+    write(note, _MARGIN + sample, top, _NOTE, "left")
     return figure
 
 
@@ -277,14 +280,9 @@ def _captions_fit(panels: Sequence[Panel], widths: Sequence[int]) -> tuple[float
     return size, lines, max(_height(caption.in_lines(lines), size) for caption, _ in captions) + 4
 
 
-def _hangs_over(rows: Sequence[Sequence[Panel]]) -> bool:
-    """Whether a part of any picture is outside its image."""
-    return any(_outside(panel.tiles).any() for row in rows for panel in row)
-
-
-def _note(rows: Sequence[Sequence[Panel]]) -> str:
-    """What the tint and the captions mean."""
-    said = ["Outside the image."] if _hangs_over(rows) else []
+def _note(rows: Sequence[Sequence[Panel]], hangs_over: bool) -> str:
+    """What the tint and the captions mean. hangs_over: whether a part of any picture is outside its image."""
+    said = ["Outside the image."] if hangs_over else []
     captions = [caption for row in rows for panel in row for captions in panel.captions for caption in captions]
     if any(caption.true is not None for caption in captions):
         said.append("Below an image: its true class → the class predicted for it, in red if wrong.")
