@@ -420,11 +420,9 @@ def measure_products(dtype: str, kind: str, seconds: float) -> list[Product]:
 def best_of_each(products: Iterable[Product]) -> list[Product]:
     """The best rate of each shape, where shapes were measured more than once; the fastest shape first."""
     best: dict[tuple[str, int, int, int], Product] = {}
-    for product in products:
-        key = (product.dtype, product.rows, product.inner, product.columns)
-        if key not in best or product.operations_per_second > best[key].operations_per_second:
-            best[key] = product
-    return sorted(best.values(), key=lambda product: -product.operations_per_second)
+    for product in sorted(products, key=lambda product: -product.operations_per_second):
+        best.setdefault((product.dtype, product.rows, product.inner, product.columns), product)
+    return list(best.values())
 
 
 def _measure(dtype: str, shape: tuple[int, int, int], seconds: float) -> Product:
