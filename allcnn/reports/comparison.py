@@ -85,11 +85,8 @@ def compare(searches: Sequence[Search], entries: Sequence[PublishedEntry], *, no
 
 
 def _choose(searches: Sequence[Search], entry: PublishedEntry) -> tuple[Candidate | None, Search | None]:
-    found = []
-    for candidate in entry.candidates:
-        recipe = recipe_for(candidate.recipe, entry.dataset)
-        if search := _searched(searches, candidate, entry.dataset, entry.augmentation, recipe):
-            found.append((candidate, search))
+    """The candidate and the search that stand in the entry's row."""
+    found = [(one, search) for one in entry.candidates if (search := _search_of(searches, one, entry))]
 
     def rank(pair: tuple[Candidate, Search]) -> tuple[bool, bool]:
         candidate, search = pair
@@ -99,14 +96,13 @@ def _choose(searches: Sequence[Search], entry: PublishedEntry) -> tuple[Candidat
     return min(found, key=rank, default=(None, None))
 
 
-def _searched(
-    searches: Sequence[Search], candidate: Candidate, dataset: str, augmentation: str, recipe: Recipe
-) -> Search | None:
-    """The search that stands for a network on a data set.
+def _search_of(searches: Sequence[Search], candidate: Candidate, entry: PublishedEntry) -> Search | None:
+    """The search that stands for a candidate on the entry's data set.
 
     What counts, in this order: a result, the most epochs up to the recipe's, the fewest other numbers changed, the
     images that most searches have, no images held out, the most runs.
     """
+    recipe = recipe_for(candidate.recipe, entry.dataset)
     images = Counter(search.digest for search in searches)
 
     def rank(search: Search) -> tuple[float, ...]:
@@ -119,8 +115,8 @@ def _searched(
             -len(search.best.counted) if search.best else 0,
         )
 
-    asked = (candidate.network.text, dataset, candidate.augmented)
-    found = [one for one in searches if (one.spec, one.dataset, one.augmentation != augmentation) == asked]
+    asked = (candidate.network.text, entry.dataset, candidate.augmented)
+    found = [one for one in searches if (one.spec, one.dataset, one.augmentation != entry.augmentation) == asked]
     return min(found, key=rank, default=None)
 
 
