@@ -54,12 +54,8 @@ class Evaluation:
 
     def class_errors(self) -> list[float | None]:
         """The error of each class in percent; None for a class without images."""
-        counts = self.confusion.sum(axis=1)
-        right = np.diagonal(self.confusion)
-        return [
-            100.0 * (int(count) - int(good)) / int(count) if count else None
-            for count, good in zip(counts, right, strict=True)
-        ]
+        counts, right = self.confusion.sum(axis=1).tolist(), self.confusion.diagonal().tolist()
+        return [100.0 * (count - good) / count if count else None for count, good in zip(counts, right, strict=True)]
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values, for JSON."""
