@@ -49,7 +49,7 @@ def through_relu(method: str, inputs: Any, signal: Any, ceiling: float | None = 
     return signal if method == "backpropagation" else ops.where(signal > 0, signal, ops.zeros_like(signal))
 
 
-def relu_of(method: str, ceiling: float | None = None) -> Callable[[Any], Any]:
+def relu_of(method: str, ceiling: float | None) -> Callable[[Any], Any]:
     """A ReLU, clipped at `ceiling`, whose gradient is the method's rule."""
     from keras import activations, ops
 

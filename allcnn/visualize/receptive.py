@@ -57,7 +57,7 @@ class FieldAxis:
         """One unit that sees what all together saw."""
         return self._through(self.axis.whole(), self.axis.size, 1, 1)
 
-    def spread(self, count: int) -> FieldAxis:
+    def seeing_all(self, count: int) -> FieldAxis:
         """`count` units, all of which see what all together saw."""
         one = self.whole()
         return FieldAxis(replace(one.axis, size=count, jump=0), one.seen * count, self.image)
@@ -257,13 +257,13 @@ def _met(axes: Sequence[FieldAxis], where: str) -> FieldAxis:
     if len(axes) == 1:
         return axes[0]
     count = max(len(axis.seen) for axis in axes)
-    axes = [axis.spread(count) if len(axis.seen) < count else axis for axis in axes]
+    axes = [axis.seeing_all(count) if len(axis.seen) < count else axis for axis in axes]
     seen = [axis.seen for axis in axes]
     if len(jumps := {axis.axis.jump for axis in axes}) > 1:
         if 0 not in jumps:
             raise InputError(f"{where} joins branches of strides {sorted(jumps)}; its units have no field of one size.")
         # One branch sees the whole image, so that the field no longer moves with the unit.
-        axes = [axis.spread(count) for axis in axes]
+        axes = [axis.seeing_all(count) for axis in axes]
     start = min(axis.start for axis in axes)
     size = max(axis.start + axis.size for axis in axes) - start
     field = Axis(count, size, axes[0].axis.jump, start + (size - 1) / 2)
@@ -312,7 +312,7 @@ def _reshaped(layer: Any, field: Field, shape: _Shape) -> Field:
     sides = [side for side in shape[1:3] if side is not None]
     if len(sides) < 2:
         raise InputError(f'layer "{layer.name}" gives maps of an open size {shape}; expected one known beforehand.')
-    return tuple(axis.spread(side) for axis, side in zip(field, sides, strict=True))
+    return tuple(axis.seeing_all(side) for axis, side in zip(field, sides, strict=True))
 
 
 def _normalised(layer: Any, field: Field, shape: _Shape) -> Field:
@@ -320,13 +320,13 @@ def _normalised(layer: Any, field: Field, shape: _Shape) -> Field:
     along = layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]
     along = [axis % len(shape) for axis in along]
     return tuple(
-        axis.spread(len(axis.seen)) if len(shape) == 4 and place in along else axis
+        axis.seeing_all(len(axis.seen)) if len(shape) == 4 and place in along else axis
         for place, axis in enumerate(field, start=1)
     )
 
 
 def _everywhere(layer: Any, field: Field, shape: _Shape) -> Field:
-    return tuple(axis.spread(len(axis.seen)) for axis in field)
+    return tuple(axis.seeing_all(len(axis.seen)) for axis in field)
 
 
 def _channels(layer: Any, field: Field, shape: _Shape) -> Field:
