@@ -254,6 +254,8 @@ def predict(
     else:
         card = model.card if isinstance(model, SavedModel) else None
     named, wanted = _listed(images)
+    if not named:
+        raise InputError("no images given; expected at least one image file.")
     # Where the card tells the size, an unreadable image is refused at once, not after Keras has loaded.
     pixels = _fitted(wanted, ResizeRule.of(card.resize, card.image_shape[0])) if card else None
     saved = _opened(model)
@@ -277,7 +279,7 @@ def _listed(images: Any) -> tuple[list[str], Sequence[Any] | Images]:
     """The names of the images to predict, and the images: paths of files, also those in folders, or arrays."""
     if isinstance(images, ImageStack) or hasattr(images, "shape"):
         images = as_images(images if len(images.shape) != 3 else np.asarray(images)[None])
-        return [f"image {index}" for index in range(len(images))], _at_least_one(images)
+        return [f"image {index}" for index in range(len(images))], images
     if isinstance(images, str | PathLike):
         images = [images]
     if not isinstance(images, Iterable):
@@ -289,8 +291,7 @@ def _listed(images: Any) -> tuple[list[str], Sequence[Any] | Images]:
             continue
         path = Path(image).expanduser()
         listed += _in_folder(path) if path.is_dir() else [(fspath(image), path)]
-    names, wanted = zip(*_at_least_one(listed), strict=True)
-    return list(names), wanted
+    return [name for name, _ in listed], [image for _, image in listed]
 
 
 def _in_folder(folder: Path) -> list[tuple[str, Path]]:
@@ -301,12 +302,6 @@ def _in_folder(folder: Path) -> list[tuple[str, Path]]:
     if not files:
         raise InputError(f"{printable(folder)}: holds no images; expected files ending in {', '.join(IMAGE_SUFFIXES)}.")
     return [(str(file), file) for file in files]
-
-
-def _at_least_one(images: Any) -> Any:
-    if not len(images):
-        raise InputError("no images given; expected at least one image file.")
-    return images
 
 
 def _fitted(images: Sequence[Any] | Images, rule: ResizeRule) -> Images:
