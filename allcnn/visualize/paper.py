@@ -181,9 +181,9 @@ def draw_patches(
     ]
     panels = [Panel(_TITLES[method], signals[0][cut], units_named)]
     panels += [Panel("un-whitened", pictures[cut]) for pictures in signals[1:]]
-    shown, where = np.unique(found.images, return_inverse=True)
-    of_each = network.captions(np.stack([np.asarray(images[index]) for index in shown]), labels[shown])
-    captions = [[of_each[index] for index in row] for row in where.reshape(found.images.shape)]
+    shown = np.unique(found.images)
+    of_each = dict(zip(shown.tolist(), network.captions(images[shown], labels[shown]), strict=True))
+    captions = [[of_each[image] for image in row] for row in found.images.tolist()]
     panels.append(Panel("image", patches[cut], captions=captions))
     if network.untrained is not None:
         other = signal_pictures(_untrained_signals(network, network.untrained, images, layer, method, found))
@@ -193,29 +193,24 @@ def draw_patches(
         f"{network.name}: {_TITLES[method]} from the {top} strongest of {len(images):,} images for units of {layer}",
         path,
     )
-    of_each_unit = zip(
-        found.units, found.images, found.positions, found.boxes, found.activations, captions, strict=True
-    )
+
+    def patch(unit: int, rank: int) -> dict[str, Any]:
+        return {
+            "image": int(found.images[unit, rank]),
+            "position": found.positions[unit, rank].tolist(),
+            "box": found.boxes[unit, rank].tolist(),
+            "activation": float(found.activations[unit, rank]),
+            **_classes(captions[unit][rank]),
+        }
+
     content = {
         "method": method,
         "layer": layer,
         "images_seen": len(images),
         "field": list(found.field.size),
         "units": [
-            {
-                "unit": int(unit),
-                "images": [
-                    {
-                        "image": int(image),
-                        "position": place.tolist(),
-                        "box": box.tolist(),
-                        "activation": float(value),
-                        **_classes(caption),
-                    }
-                    for image, place, box, value, caption in zip(*patches_of_unit, strict=True)
-                ],
-            }
-            for unit, *patches_of_unit in of_each_unit
+            {"unit": int(unit), "images": [patch(index, rank) for rank in range(found.images.shape[1])]}
+            for index, unit in enumerate(found.units)
         ],
     }
     return Drawn(figure, path, content)
@@ -237,23 +232,25 @@ def methods_compared(
     true classes.
     """
     found = compare_methods(network.model, images, layer, units, network.preprocessing)
-    sources = [(found.maps, "")]
+    columns = [
+        (_TITLES[method] + (",\nwith switches" if switches else ""), maps)
+        for (method, switches), maps in found.maps.items()
+    ]
     if network.untrained is not None:
-        other = compare_methods(network.untrained, images, layer, found.units, network.preprocessing)
-        sources.append(({key: maps for key, maps in other.maps.items() if not key[1]}, ",\nrandom weights"))
+        for method in METHODS:
+            attributor = Attributor(network.untrained, layer, method, network.preprocessing)
+            columns.append((f"{_TITLES[method]},\nrandom weights", attributor(images, found.units).maps))
+    headings = ["image", *(heading for heading, _ in columns)]
     names = [f"image {index}" if isinstance(index, int) else Path(index).name for index in indices]
     units_named = [f"unit {unit}" if layer else f"class {network.class_names[int(unit)]}" for unit in found.units]
     rows = [f"{name}\n{unit}" for name, unit in zip(names, units_named, strict=True)]
     captions = network.captions(images, labels)
     panels = []
     for un_whitened in (False, True) if network.is_whitened else (False,):
-        columns, headings = [image_pictures(images)], ["image"]
-        for maps, more in sources:
-            for (method, switches), signals in maps.items():
-                columns.append(signal_pictures(network.in_picture_space(signals) if un_whitened else signals))
-                headings.append(_TITLES[method] + (",\nwith switches" if switches else more))
+        signals = [network.in_picture_space(maps) if un_whitened else maps for _, maps in columns]
+        tiles = np.stack([image_pictures(images), *map(signal_pictures, signals)], axis=1)
         title = "un-whitened" if un_whitened else "at the network's input, whitened" if network.is_whitened else ""
-        panels.append([Panel(title, np.stack(columns, axis=1), rows, headings, [[one] for one in captions])])
+        panels.append([Panel(title, tiles, rows, headings, [[one] for one in captions])])
     where = layer or "the classes, before the softmax"
     where = f"the last convolution, {layer}" if figure == "4" else where
     what = "the strongest unit" if units is None else "a unit"
