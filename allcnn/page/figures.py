@@ -106,7 +106,7 @@ def _begin_with(runs: Sequence[CollectedRun]) -> list[bool]:
     if len(runs) <= BEGIN_WITH:
         return [True] * len(runs)
     best = best_of_each_network(runs)[:BEGIN_WITH] or runs[:BEGIN_WITH]
-    return [any(run is one for one in best) for run in runs]
+    return [run in best for run in runs]
 
 
 def _panel(key: Sequence[Curve], column: str, title: str, unit: str, settings: dict[str, Any]) -> Plot:

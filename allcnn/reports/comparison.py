@@ -255,7 +255,7 @@ def _left_out(searches: Sequence[Search], shown: Sequence[Search], entries: Sequ
 
     counts: Counter[str] = Counter()
     for search in searches:
-        if not any(search is other for other in shown):
+        if search not in shown:
             counts[why(search)] += len(search.runs)
     if not counts:
         return []

@@ -192,7 +192,7 @@ def measured_only(table: Table) -> Table:
         return table
     rows = []
     for _, part in table.parts():
-        kept = [row for row in part if not any(row is other for other in missing)]
+        kept = [row for row in part if row.values["n"] or not row.values["network"]]
         rows += kept if any(row.values["n"] for row in part) else []
     columns = [column for column in table.columns if column.heading != "notes"]
     remark = f"No run has finished for {len(missing)} of the {len(ours)} networks; `--table {table.name}` lists them."
