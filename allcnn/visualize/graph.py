@@ -105,7 +105,6 @@ class Graph:
         self._relus = 0  # how many were given the rule
         self._copies: dict[int, Any] = {}
         self._originals: list[tuple[Any, Any]] = []
-        self._nested: dict[int, tuple[Any, list[Call]]] = {}
         original = functional(model)
         self.image_shape = _image_shape(original)
         if len(original.outputs) != 1:
@@ -179,9 +178,7 @@ class Graph:
             given = [one for one in keras.tree.flatten((arguments, options)) if isinstance(one, keras.KerasTensor)]
             name = prefix + layer.name
             if isinstance(layer, keras.Model):
-                if id(layer) not in self._nested:
-                    self._nested[id(layer)] = self._unfolded(functional(layer), f"{name}/")
-                nested, inner = self._nested[id(layer)]
+                nested, inner = self._unfolded(functional(layer), f"{name}/")
                 # Called this way, it adds its layers to the graph of its inputs.
                 outputs = keras.tree.flatten(nested.call(given))
                 places = dict(zip(map(id, [*nested.inputs, *nested.outputs]), [*given, *outputs], strict=True))
