@@ -24,7 +24,7 @@ _COLOURS = (
 )  # fmt: skip
 # As plotly names them, and as SVG draws them in the key.
 _DASHES = (("solid", ""), ("dash", "8 4"), ("dot", "2 3"), ("dashdot", "8 3 2 3"))
-#: The most curves that are on at first. Of more runs, those are on that are the best of their network.
+#: The most curves that are on at first. With more runs, only the best of each network are on.
 BEGIN_WITH = 12
 # A curve of so few points shows each.
 _FEW = 40

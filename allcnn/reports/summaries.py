@@ -56,7 +56,7 @@ class Trial:
 
     @property
     def failed(self) -> int:
-        """How many seeds have failed runs only: a run that was begun anew may have finished."""
+        """How many seeds have only failed runs; a run that was begun anew may have finished."""
         failed = {run.seed for run in self.others if run.status in FAILED}
         return len(failed - {run.seed for run in self.counted})
 
