@@ -1,7 +1,7 @@
 """A network -> how fast it trains and predicts here, against what this machine can do at all.
 
 It is measured through the real pipeline, that of `allcnn.train` and `allcnn.evaluate`, on images of noise. The function
-has the name of its file, so it is not one of `allcnn`'s own: `from allcnn.benchmark import benchmark`.
+has this module's name, so it is not one of `allcnn`'s own: `from allcnn.benchmark import benchmark`.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 _FORWARD, _TRAINING = 2, 6
 _COUNTED_EPOCHS = 3
 _LEAST_STEPS = 5
-# The guessed rate only sets the length of an epoch. Too low a guess makes epochs short, which costs nothing. The host's
-# work for an image limits the rate of small networks.
+# A guessed rate, as a part of the ceiling, sets the length of an epoch. If it is too low, epochs are short, which costs
+# nothing. The rate of small networks is limited by the host's work for an image.
 _GUESSED_FRACTION = 0.25
 _MOST_IMAGES_PER_SECOND_ON_CPU = 5_000
 _MOST_IMAGES_PER_SECOND = 50_000
@@ -76,8 +76,8 @@ _LEAST_READINGS = 2
 class Speed:
     """A rate through the real pipeline, and the ceiling that it is compared with.
 
-    precision: of the products. rates: images per second, of each epoch (or pass) that counted. products: every
-    shape that was measured at this precision, the fastest first, which is the ceiling.
+    precision: of the products. rates: images per second, of each epoch (or pass) that counted. products: all shapes
+    that were measured at this precision, the fastest first. It is the ceiling.
     """
 
     precision: str
@@ -123,7 +123,7 @@ class BenchmarkResult:
 
     image_shape: what the network sees: (height, width, channels) of the images, or of the field that they lie in.
     multiply_adds: of one image's forward pass. Training counts 6 operations for each, prediction 2; the real
-    number is slightly below, for nothing is passed back to the pixels. recipe: whose training step was measured.
+    number is slightly lower, since nothing is passed back to the pixels. recipe: whose training step was measured.
     noise_images: how many images it was trained on.
     memory_peak_bytes: the most that this process had resident, from its start; device_memory_peak_bytes: the
     most that it took on the accelerator. None where the system does not say.
@@ -186,7 +186,7 @@ def benchmark(
             the published recipe for this size has a field, the images lie in one, 32x32 as CIFAR-10's.
         classes: by default the published network's own, else 10.
         seconds: about how long to train for after the warm-up, three epochs at least. The rest takes one to two
-            times as long, where a step is not longer than all of it.
+            times as long, unless a single step takes longer.
         announce: called with lines worth telling a person.
 
     Raises:
@@ -238,7 +238,7 @@ def benchmark(
             spec, noise_dataset(images, classes, image_shape), training_recipe, precision, run, seconds
         )
         trained = load_model(run)
-    # Three times in all: other programs come and go, and the ceiling is the rate of the best moment.
+    # Three times in all: other programs come and go, and the ceiling is the best rate.
     announce("measuring matrix products again ...")
     products += measure_all()
     announce("predicting ...")
@@ -300,7 +300,7 @@ def images_per_epoch(
 def process_memory_peak() -> int | None:
     """The most memory that this process had resident so far, in bytes; None where the system does not say."""
     try:
-        # Linux's ru_maxrss begins with what the program had that started this one.
+        # On Linux ru_maxrss includes the peak of the program that started this one.
         status = Path("/proc/self/status").read_text()
     except OSError:
         status = ""
@@ -316,7 +316,7 @@ def process_memory_peak() -> int | None:
 
 
 def _training_recipe(recipe: str, batch_size: int | None, augmentation: str) -> Recipe:
-    """What to train by: the step is the recipe's, the learning rate too small to diverge on noise."""
+    """The recipe to train by: the step is the measured recipe's, the learning rate too small to diverge on noise."""
     measured = [name for name in AUGMENTATIONS if name not in DRAWS or not DRAWS[name].on_host]
     if augmentation not in measured:
         raise InputError(f'unknown augmentation "{augmentation}"; {one_of(augmentation, measured)}')
@@ -327,7 +327,7 @@ def _training_recipe(recipe: str, batch_size: int | None, augmentation: str) -> 
 
 
 def _refuse_large(batch_size: int, shape: tuple[int, int, int]) -> None:
-    """Refuse batches of which the few that an epoch has would not fit the memory: a byte a value, and four."""
+    """Refuse batches so large that the shortest epoch does not fit the memory: a byte and a float32 for each value."""
     needed, memory = _LEAST_STEPS * batch_size * math.prod(shape) * 5, physical_memory()
     if needed > memory:
         raise InputError(
@@ -420,11 +420,9 @@ def measure_products(dtype: str, kind: str, seconds: float) -> list[Product]:
 def best_of_each(products: Iterable[Product]) -> list[Product]:
     """The best rate of each shape, where shapes were measured more than once; the fastest shape first."""
     best: dict[tuple[str, int, int, int], Product] = {}
-    for product in products:
-        key = (product.dtype, product.rows, product.inner, product.columns)
-        if key not in best or product.operations_per_second > best[key].operations_per_second:
-            best[key] = product
-    return sorted(best.values(), key=lambda product: -product.operations_per_second)
+    for product in sorted(products, key=lambda product: -product.operations_per_second):
+        best.setdefault((product.dtype, product.rows, product.inner, product.columns), product)
+    return list(best.values())
 
 
 def _measure(dtype: str, shape: tuple[int, int, int], seconds: float) -> Product:
@@ -495,11 +493,7 @@ class RecipeTime:
 
 def fitting_recipes(image_shape: tuple[int, int, int]) -> list[Recipe]:
     """The recipes for images of this shape, (height, width, channels); none for most."""
-    return [
-        recipe
-        for name, recipe in RECIPES.items()
-        if name in RECIPE_DATA and (RECIPE_DATA[name][0],) * 2 == tuple(image_shape[:2])
-    ]
+    return [RECIPES[name] for name, (side, *_) in RECIPE_DATA.items() if image_shape[:2] == (side, side)]
 
 
 def recipe_time(recipe: Recipe, training_rate: float, prediction_rate: float) -> RecipeTime:

@@ -23,7 +23,7 @@ from allcnn.data.layouts import CLASSES
 from allcnn.data.load import DATASETS, load_data
 from allcnn.data.streamed import Images, ImageStack, as_images
 from allcnn.device import find_device, jit_compile
-from allcnn.errors import CheckpointError, DataError, InputError, first_of, printable
+from allcnn.errors import DataError, InputError, first_of, printable
 from allcnn.models.parts import check_images_fit, check_tests, fitting_batch, mean_of_tests, takes_images
 from allcnn.models.saved import ModelCard, SavedModel, find_model_file, open_saved, read_card
 from allcnn.scores import Evaluation as Evaluation
@@ -33,8 +33,8 @@ from allcnn.tables import facts_html
 if TYPE_CHECKING:
     import keras
 
-#: What functions take as a model: one of raw images, an opened one, the path of a .keras file or of a run, what
-#: `allcnn.train` returned.
+#: What functions take as a model: a model of raw images, an opened one, the path of a .keras file or of a run, or
+#: what `allcnn.train` returned.
 Model: TypeAlias = "keras.Model | SavedModel | str | PathLike[str]"
 
 #: Images in one batch of an evaluation, fewer only where the network's maps are so large that these would not fit
@@ -62,7 +62,7 @@ def probabilities(
 ) -> np.ndarray:
     """Class probabilities (n, classes) float32 of raw images (n, height, width, 3), 0..255, in fixed batches.
 
-    draws: (n, ...) of a model that takes them beside the images, as `augmented_model` gives one.
+    draws: (n, ...), the second input of a model that `augmented_model` gave.
     """
     ignore_retracing_of_keras()
     if model.compiled is False:
@@ -94,11 +94,11 @@ def evaluate(
         model: a model that takes raw images and gives probabilities, or the path of a saved one, a run's folder, or
             what `allcnn.train` returned.
         images: (n, height, width, 3), 0..255, with `labels`; or a `Dataset`, or a folder as `allcnn.load_data` takes it
-            for `data_dir`, of which the test images are seen; None: those of the data that the saved model is of.
+            for `data_dir`: its test images. None: the test images of the data that the saved model was trained on.
         labels: (n,) whole numbers, or (n, 1) as `keras.datasets` gives them.
         class_names: by default the data set's or the saved model's, else the numbers.
-        tests: 1: the images as they are; more: the mean of the probabilities over so many passes, in each of which the
-            images are augmented anew as the saved model's were in training, by the same draws in every call.
+        tests: 1: the images as they are. More: the mean of the probabilities over so many passes. In each the images
+            are augmented anew, as in the model's training. Every call makes the same draws.
 
     Raises:
         InputError: images or labels that do not fit the model; several tests of one trained without augmentation.
@@ -136,7 +136,7 @@ def evaluate(
     if labels.min() < 0 or labels.max() >= classes:
         raise InputError(f"labels run from {labels.min()} to {labels.max()}; the model knows 0 to {classes - 1}.")
     check_tests(tests, saved.path, saved.card)
-    names = tuple(class_names) if class_names else _class_names(saved, classes)
+    names = tuple(class_names) if class_names else _class_names(saved)
     if len(names) != classes:
         raise InputError(f"{len(names)} class names were given; the model knows {classes} classes.")
     chances = probabilities(network, images) if tests == 1 else mean_of_tests(saved, images, tests, probabilities)
@@ -147,7 +147,7 @@ def evaluate(
 
 
 def open_with_data(model: Model, tests: int = 1, **where: Any) -> tuple[SavedModel, Dataset]:
-    """An opened model, and the data that `load_own_data` gives for it and its arguments, found before Keras loads.
+    """Open a model and its data; `where` goes to `load_own_data`. The data are found before Keras loads.
 
     Raises:
         CheckpointError: there is no such model.
@@ -181,7 +181,7 @@ def load_own_data(
     stream: bool = False,
     skip_damaged: bool = False,
 ) -> Dataset:
-    """The data set to measure a saved model on; what is left out is the data that it was trained on.
+    """The data set to measure a saved model on, by default the one that it was trained on.
 
     Args:
         dataset, data_dir, image_size, mirror, stream, skip_damaged: as for `allcnn.load_data`. The classes and the
@@ -192,24 +192,22 @@ def load_own_data(
             f"{path}: was not saved by allcnn, so it does not say which data it belongs to.\n"
             "Pass --dataset or --data-dir."
         )
+    shorter_side = None
     if card is not None:
-        # The name of a folder of images cannot be loaded by; the folder itself can, as it was in training.
-        own = card.dataset if card.dataset in DATASETS else "cifar10"
         if data_dir is None and dataset in (None, card.dataset):
             data_dir = card.data_dir
             if data_dir is not None and card.dataset in DATASETS and not os.path.exists(data_dir):
                 data_dir = None  # trained on another machine: look where data sets are kept on this one
         if dataset is None:
-            # Of a folder given, what matters is what it holds.
-            dataset = "cifar10" if own == "digits" and data_dir is not None else own
+            # A folder is read as what it holds; digits are in none.
+            by_name = card.dataset in DATASETS and (card.dataset != "digits" or data_dir is None)
+            dataset = card.dataset if by_name else "cifar10"
         image_size = image_size if image_size is not None else card.image_shape[0]
         if data_dir is None and dataset in CLASSES:
             # Known beforehand, and perhaps a long download away.
             _refuse_other_classes(path, card.class_names, dataset, CLASSES[dataset])
-    shorter_side = None
-    if card is not None and image_size == card.image_shape[0]:
-        shorter_side = ResizeRule.of(card.resize, card.image_shape[0]).shorter_side
-        shorter_side = None if shorter_side == image_size else shorter_side
+        if image_size == card.image_shape[0]:
+            shorter_side = ResizeRule.of(card.resize, image_size).shorter_side
     data = load_data(
         dataset or "cifar10", data_dir, image_size=image_size, mirror=mirror, stream=stream,
         shorter_side=shorter_side, skip_damaged=skip_damaged,
@@ -239,20 +237,20 @@ def predict(
     top: int = 5,
     skip_damaged: bool = False,
 ) -> list[Prediction]:
-    """The likeliest classes of images, brought to the model's size as in training.
+    """The likeliest classes of images, which are brought to the model's size as in training.
 
     Args:
         model: as in `evaluate`.
-        images: a file, a folder, or several. Of a folder all images are taken in the order of their names, those in
-            folders further down included. Or arrays of raw RGB, 0..255: (n, height, width, 3), one image (height,
-            width, 3), or a list of uint8 images of any sizes.
+        images: a file, a folder, or several; a folder stands for all images in it, to any depth, in the order of their
+            names. Or arrays of raw RGB, 0..255: (n, height, width, 3), one image (height, width, 3), or a list of
+            uint8 images of any sizes.
         top: how many classes to give for an image.
         skip_damaged: give a file that cannot be read no classes, instead of refusing.
 
     Raises:
         CheckpointError: `model` is not a saved model.
         DataError: an image cannot be read; the message names it.
-        InputError: no images, or a model of anything else than square RGB images of one size.
+        InputError: no images, or a model that does not take square RGB images of one size.
     """
     if isinstance(model, str | PathLike):
         model = find_model_file(model)
@@ -260,6 +258,8 @@ def predict(
     else:
         card = model.card if isinstance(model, SavedModel) else None
     named, wanted = _listed(images)
+    if not named:
+        raise InputError("no images given; expected at least one image file.")
     # Where the card tells the size, an unreadable image is refused at once, not after Keras has loaded.
     damaged: set[int] | None = set() if skip_damaged else None
     pixels = _fitted(wanted, ResizeRule.of(card.resize, card.image_shape[0]), damaged) if card else None
@@ -272,7 +272,7 @@ def predict(
     if pixels is None or pixels.shape[1] != shape[1]:
         pixels = _fitted(wanted, ResizeRule(shape[1], shape[1]), damaged)
     chances = probabilities(saved.model, pixels, min(len(pixels), BATCH_SIZE))
-    classes = _class_names(saved, chances.shape[1])
+    classes = _class_names(saved)
     result = []
     for number, (name, row) in enumerate(zip(named, chances, strict=True)):
         order = np.argsort(-row, kind="stable")[: 0 if damaged and number in damaged else top]
@@ -281,10 +281,10 @@ def predict(
 
 
 def _listed(images: Any) -> tuple[list[str], Sequence[Any] | Images]:
-    """The images to predict, one by one, after what they are called: files, those in folders too, or arrays."""
+    """The names of the images to predict, and the images: paths of files, also those in folders, or arrays."""
     if isinstance(images, ImageStack) or hasattr(images, "shape"):
         images = as_images(images if len(images.shape) != 3 else np.asarray(images)[None])
-        return [f"image {index}" for index in range(len(images))], _at_least_one(images)
+        return [f"image {index}" for index in range(len(images))], images
     if isinstance(images, str | PathLike):
         images = [images]
     if not isinstance(images, Iterable):
@@ -296,8 +296,7 @@ def _listed(images: Any) -> tuple[list[str], Sequence[Any] | Images]:
             continue
         path = Path(image).expanduser()
         listed += _in_folder(path) if path.is_dir() else [(fspath(image), path)]
-    names, wanted = zip(*_at_least_one(listed), strict=True)
-    return list(names), wanted
+    return [name for name, _ in listed], [image for _, image in listed]
 
 
 def _in_folder(folder: Path) -> list[tuple[str, Path]]:
@@ -308,12 +307,6 @@ def _in_folder(folder: Path) -> list[tuple[str, Path]]:
     if not files:
         raise InputError(f"{printable(folder)}: holds no images; expected files ending in {', '.join(IMAGE_SUFFIXES)}.")
     return [(str(file), file) for file in files]
-
-
-def _at_least_one(images: Any) -> Any:
-    if not len(images):
-        raise InputError("no images given; expected at least one image file.")
-    return images
 
 
 def _fitted(images: Sequence[Any] | Images, rule: ResizeRule, damaged: set[int] | None) -> Images:
@@ -359,15 +352,9 @@ def _classes_in_words(names: tuple[str, ...]) -> str:
     return f"{len(names)} classes ({first_of(names, 3)})"
 
 
-def _class_names(saved: SavedModel, classes: int) -> tuple[str, ...]:
-    """The names of a model's classes; where it has none their numbers. Raises CheckpointError for too few or many."""
-    if saved.card is None:
-        return tuple(str(index) for index in range(classes))
-    if len(saved.card.class_names) != classes:
-        raise CheckpointError(
-            f"{saved.path}: names {len(saved.card.class_names)} classes but gives {classes} probabilities."
-        )
-    return saved.card.class_names
+def _class_names(saved: SavedModel) -> tuple[str, ...]:
+    """The names of a model's classes; their numbers if it names none."""
+    return saved.card.class_names if saved.card else tuple(map(str, range(saved.model.output_shape[-1])))
 
 
 def _opened(model: Model) -> SavedModel:

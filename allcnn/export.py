@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allcnn.backend import choose_backend, hold_standard_error, load_keras
-from allcnn.errors import AllcnnError, CheckpointError, InputError, install_hint, installed_versions, one_of
+from allcnn.errors import AllcnnError, InputError, install_hint, installed_versions, one_of
 from allcnn.evaluation import Model
 from allcnn.files import atomic_folder, atomic_path, write_text
 from allcnn.hub_card import model_readme
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 #: tf2onnx's present default, kept fixed: onnxruntime reads it from 1.10 on.
 OPSET = 15
 _PACKAGES = ("allcnn", "keras", "tensorflow", "tensorflow-cpu", "tf2onnx", "onnx")
-# Of layers that handle whole numbers, such as an augmentation of uint8 images.
+# The dtype policies of layers that handle whole numbers, such as an augmentation of uint8 images.
 _WHOLE_NUMBERS = re.compile(r"u?int\d+|bool")
 
 
@@ -60,7 +60,7 @@ class Tensor:
 class Export:
     """The exported model. `card` is the content of the allcnn.json that was written with it.
 
-    whitening_bytes: of the model's weights those of the whitening matrix, nearly all bytes of a small network's model.
+    whitening_bytes: how many bytes the whitening matrix takes, which are nearly all of a small network's model.
     """
 
     path: Path
@@ -109,7 +109,7 @@ def export_model(model: Model, format: str, output: str | Path | None = None) ->
     opened = open_saved(model) if isinstance(model, str | PathLike) else model
     network = opened.model if isinstance(opened, SavedModel) else opened
     name = str(file) if file else f'the model "{network.name}"'
-    _check_network(network, card, name)
+    _check_network(network, name)
     wrapped, inputs, outputs = _with_names(network, card)
     document = _document(card, network.name, inputs, outputs)
     place = atomic_path if kind.suffix else atomic_folder
@@ -191,8 +191,8 @@ def _choose_tensorflow() -> None:
         raise InputError(f"models are exported through TensorFlow.\n{error} Or at a shell: allcnn export") from None
 
 
-def _check_network(network: keras.Model, card: ModelCard | None, name: str) -> None:
-    """Refuse what cannot be exported soundly. Raises InputError, CheckpointError."""
+def _check_network(network: keras.Model, name: str) -> None:
+    """Refuse what cannot be exported soundly. Raises InputError."""
     if not getattr(network, "inputs", None):
         raise InputError(f"{name}: has no known input; expected a functional or sequential Keras model, built.")
     if not takes_images(network):
@@ -208,10 +208,6 @@ def _check_network(network: keras.Model, card: ModelCard | None, name: str) -> N
                 "Build the same network in float32 and give it these weights: "
                 "float32_model.set_weights(model.get_weights())"
             )
-    if card is not None and len(card.class_names) != network.output_shape[-1]:
-        raise CheckpointError(
-            f"{name}: names {len(card.class_names)} classes but gives {network.output_shape[-1]} probabilities."
-        )
 
 
 def _with_names(network: keras.Model, card: ModelCard | None) -> tuple[keras.Model, Tensor, Tensor]:
@@ -219,7 +215,7 @@ def _with_names(network: keras.Model, card: ModelCard | None) -> tuple[keras.Mod
     import keras
 
     image = keras.Input(network.input_shape[1:], dtype=network.inputs[0].dtype, name="image")
-    # By another name than its own, which might be "image".
+    # Not by its own name, which might be "image".
     result = keras.Model(network.inputs, network.outputs[0], name="network")(image)
     name = "probabilities" if card else "outputs"
     wrapped = keras.Model(image, {name: result}, name="exported")
@@ -274,7 +270,7 @@ def _to_onnx(model: keras.Model, card: str, path: Path) -> None:
     converted = onnx.load(path)
     for value in (*converted.graph.input, *converted.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"  # the converter's own is a number after "unk"
-    del converted.graph.value_info[:]  # hints that still name the axis so
+    del converted.graph.value_info[:]  # hints that still have the converter's name for the axis
     converted.metadata_props.add(key=CARD_MEMBER, value=card)
     onnx.checker.check_model(converted, full_check=True)
     onnx.save(converted, path)
@@ -283,9 +279,9 @@ def _to_onnx(model: keras.Model, card: str, path: Path) -> None:
 def _to_litert(model: keras.Model, card: str, path: Path) -> None:
     """Write LiteRT (.tflite) of its built-in operations alone; the card lies in a zip archive at the file's end.
 
-    TensorFlow Lite keeps the files that go with a model in just that place, which its interpreters pass over.
+    TensorFlow Lite, too, keeps the files that go with a model there. Its interpreters pass over them.
     """
-    # Keras's own exporter takes in TensorFlow's operations where LiteRT has none, which its interpreter cannot run.
+    # Where LiteRT lacks an operation, Keras's own exporter takes TensorFlow's, which LiteRT's interpreter cannot run.
     from tensorflow import lite
 
     with tempfile.TemporaryDirectory() as folder:

@@ -29,7 +29,7 @@ _CITATION = f"""\
 
 
 def model_readme(file: Path, card: ModelCard) -> str:
-    """The model card of a saved model. What its run's folder does not say, as beside a model alone, is left out.
+    """The model card of a saved model. What its folder does not say is left out; a model alone has no run.
 
     Raises:
         RunError: the folder holds a run that cannot be read.
@@ -52,39 +52,40 @@ def model_readme(file: Path, card: ModelCard) -> str:
         },
         "software": ", ".join(f"{name} {version}" for name, version in _versions(run).items()),
     }
-    shape = "(n, " + ", ".join(map(str, card.image_shape)) + ")"
-    lines = [
-        "---",
-        _front_matter(card, run, title).rstrip("\n"),
-        "---",
-        "",
-        f"# {title}",
-        "",
-        ("A network of" if network else "A network after")
-        + f" [Striving for Simplicity: The All Convolutional Net]({PAPER}) (Springenberg et al., 2014), trained with "
-        "the Python package allcnn.",
-        "",
-        "| | |",
-        "|---|---|",
-        *(f"| {name} | {fact.replace('|', chr(92) + '|')} |" for name, fact in facts.items() if fact),
-        "",
-        "## Use",
-        "",
-        "```python",
-        *(["import allcnn.models.layers  # p-norm pooling"] if _needs_allcnn(card) else []),
-        "import keras",
-        "",
-        f'model = keras.saving.load_model("{file.name}")',
-        f"probabilities = model.predict(images)  # raw RGB, 0 to 255, {shape}",
-        "```",
-        "",
-        "## Citation",
-        "",
-        "```bibtex",
-        _CITATION,
-        "```",
-    ]
-    return "\n".join(lines) + "\n"
+    escaped = {name: fact.replace("|", r"\|") for name, fact in facts.items() if fact}
+    table = "\n".join(f"| {name} | {fact} |" for name, fact in escaped.items())
+    batch = ", ".join(map(str, ("n", *card.image_shape)))
+    imports = "import keras"
+    if any(isinstance(layer, Pool) and layer.kind == "norm" for layer in parse(card.spec).layers):
+        imports = f"import allcnn.models.layers  # p-norm pooling\n{imports}"
+    return f"""\
+---
+{_front_matter(card, run, title)}---
+
+# {title}
+
+A network {"of" if network else "after"} [Striving for Simplicity: The All Convolutional Net]({PAPER}) \
+(Springenberg et al., 2014), trained with the Python package allcnn.
+
+| | |
+|---|---|
+{table}
+
+## Use
+
+```python
+{imports}
+
+model = keras.saving.load_model("{file.name}")
+probabilities = model.predict(images)  # raw RGB, 0 to 255, ({batch})
+```
+
+## Citation
+
+```bibtex
+{_CITATION}
+```
+"""
 
 
 def _front_matter(card: ModelCard, run: CollectedRun | None, title: str) -> str:
@@ -110,7 +111,7 @@ def _front_matter(card: ModelCard, run: CollectedRun | None, title: str) -> str:
 
 
 def _license() -> str:
-    """The line of allcnn's own license, which whoever publishes a model may replace."""
+    """A line with allcnn's own license; whoever publishes the model may replace it."""
     try:
         own = metadata("allcnn")["License-Expression"] or ""
     except (PackageNotFoundError, KeyError):  # a copy that was never installed
@@ -143,7 +144,7 @@ def _result(run: CollectedRun | None) -> str | None:
     if run is None:
         return None
     if run.test_error is None:
-        return f"none: the run is {run.status} after {len(run.rows)} epochs"
+        return f"none: the run is {run.status} after {len(run.rows)} epoch{'s' * (len(run.rows) != 1)}"
     summary = run.summary or {}
     # Damaged images were passed over; the run does not say how many of them are test images.
     images = None if summary.get("damaged_images") else summary.get("test_images")
@@ -156,7 +157,3 @@ def _versions(run: CollectedRun | None) -> dict[str, str]:
         return {}
     versions = run.config.get("versions", {})
     return {name: version for name, version in versions.items() if name in ("allcnn", "keras", run.config["backend"])}
-
-
-def _needs_allcnn(card: ModelCard) -> bool:
-    return any(isinstance(layer, Pool) and layer.kind == "norm" for layer in parse(card.spec).layers)

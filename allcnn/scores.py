@@ -54,12 +54,8 @@ class Evaluation:
 
     def class_errors(self) -> list[float | None]:
         """The error of each class in percent; None for a class without images."""
-        counts = self.confusion.sum(axis=1)
-        right = np.diagonal(self.confusion)
-        return [
-            100.0 * (int(count) - int(good)) / int(count) if count else None
-            for count, good in zip(counts, right, strict=True)
-        ]
+        counts, right = self.confusion.sum(axis=1).tolist(), self.confusion.diagonal().tolist()
+        return [100.0 * (count - good) / count if count else None for count, good in zip(counts, right, strict=True)]
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values, for JSON."""
@@ -77,10 +73,10 @@ class Evaluation:
 
 
 def score(chances: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...], skipped: int = 0) -> Evaluation:
-    """Hold probabilities (n, classes) against labels (n,); the guess is the likeliest class, of equals the first.
+    """Compare probabilities (n, classes) with labels (n,). The guess is the likeliest class, of equals the first.
 
     Raises:
-        InputError: a probability is no number, as of a network that diverged.
+        InputError: a probability is no number: the network diverged.
     """
     count, classes = chances.shape
     if not np.isfinite(chances).all():
@@ -105,7 +101,7 @@ def score(chances: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...],
 
 
 def _ranks(chances: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How many classes are before an image's own, likelier or as likely and earlier in the list: (n,), 0 for a hit."""
+    """How many classes rank before an image's own, (n,): the likelier ones, and equally likely ones before it."""
     own = chances[np.arange(len(labels)), labels][:, None]
     earlier = np.arange(chances.shape[1])[None, :] < labels[:, None]
     return ((chances > own) | ((chances == own) & earlier)).sum(axis=1)

@@ -1,6 +1,6 @@
 """A table as data, and the same table as text: lines for a terminal, markdown, LaTeX, CSV, JSON, HTML of a notebook.
 
-The page's HTML is made by `allcnn/page/parts.html`. And a duration as text.
+The page's HTML is made by `allcnn/page/parts.html`. A duration as text is here too.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def value(key: str, pattern: str = ".2f") -> Callable[[Values], str]:
 
 @dataclass(frozen=True)
 class Row:
-    """cells: for people, one a column. values: for programs, under stable keys, more than is shown. notes: its own."""
+    """cells: for people, one a column. values: for programs, under stable keys, more than the cells. notes: its own."""
 
     cells: tuple[str, ...]
     values: Values

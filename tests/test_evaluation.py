@@ -83,27 +83,23 @@ def test_the_last_batch_is_filled_up_and_cut(count) -> None:
     np.testing.assert_allclose(model.predict_on_batch(images[:count]), part, atol=1e-6)
 
 
-def test_labels_out_of_range(colours) -> None:
-    for labels, low, high in (([0, 1, 2, 0, 1, 2, 3], 0, 3), ([0, 1, 2, 0, 1, 2, -1], -1, 2)):
-        with pytest.raises(InputError) as caught:
-            evaluate(colours, IMAGES, np.array(labels))
-        assert str(caught.value) == f"labels run from {low} to {high}; the model knows 0 to 2."
-
-
-def test_images_of_another_shape(colours) -> None:
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES, [0, 1, 2, 0, 1, 2, 3], "labels run from 0 to 3; the model knows 0 to 2."),
+        (IMAGES, [0, 1, 2, 0, 1, 2, -1], "labels run from -1 to 2; the model knows 0 to 2."),
+        (IMAGES, LABELS / 1, "the labels are float64 of shape (7,); expected whole numbers of shape (n,)."),
+        (IMAGES, np.eye(3)[LABELS], "the labels are float64 of shape (7, 3); expected whole numbers of shape (n,)."),
+        (IMAGES, LABELS[:6], "got 7 images and 6 labels; expected as many, and at least one."),
+        (IMAGES[:0], LABELS[:0], "got 0 images and 0 labels; expected as many, and at least one."),
+        (np.zeros((7, 3, 2, 3)), LABELS, "the images are (3, 2, 3); the model takes (2, 2, 3)."),
+        (np.zeros((7, 12)), LABELS, "the images are (12,); the model takes (2, 2, 3)."),
+    ],
+)
+def test_images_and_labels_that_do_not_fit(colours, images, labels, message) -> None:
     with pytest.raises(InputError) as caught:
-        evaluate(colours, np.zeros((7, 3, 2, 3), np.uint8), LABELS)
-    assert str(caught.value) == "the images are (3, 2, 3); the model takes (2, 2, 3)."
-    with pytest.raises(InputError) as caught:
-        evaluate(colours, np.zeros((7, 12), np.uint8), LABELS)
-    assert str(caught.value) == "the images are (12,); the model takes (2, 2, 3)."
-
-
-@pytest.mark.parametrize(("images", "labels"), [(7, 6), (0, 0)])
-def test_as_many_labels_as_images(colours, images, labels) -> None:
-    with pytest.raises(InputError) as caught:
-        evaluate(colours, IMAGES[:images], LABELS[:labels])
-    assert str(caught.value) == f"got {images} images and {labels} labels; expected as many, and at least one."
+        evaluate(colours, images, labels)
+    assert str(caught.value) == message
 
 
 @pytest.fixture
@@ -120,6 +116,14 @@ def test_the_saved_model_measures_the_same(saved_colours, colours) -> None:
     assert there.confusion.tolist() == here.confusion.tolist()
     with pytest.raises(CheckpointError, match="no such file"):
         evaluate(saved_colours.with_name("other.keras"), IMAGES, LABELS)
+
+
+def test_a_card_of_other_classes_than_the_models_is_refused(saved_colours) -> None:
+    opened = open_saved(saved_colours)
+    save_model(opened.model, replace(opened.card, class_names=("red", "green")), saved_colours)
+    for call in (lambda: predict(saved_colours, IMAGES), lambda: evaluate(saved_colours, IMAGES, LABELS)):
+        with pytest.raises(CheckpointError, match="model.keras: names 2 classes but gives 3 probabilities"):
+            call()
 
 
 def test_pictures_are_named(saved_colours, tmp_path) -> None:
@@ -153,9 +157,6 @@ def test_a_model_of_images_that_are_not_square(tmp_path) -> None:
 def test_labels_as_keras_datasets_give_them(colours) -> None:
     assert evaluate(colours, IMAGES, LABELS[:, None]).errors == evaluate(colours, IMAGES, LABELS).errors
     assert evaluate(colours, list(IMAGES), LABELS.tolist()).errors == evaluate(colours, IMAGES, LABELS).errors
-    for labels in (LABELS.astype(np.float32), np.eye(3)[LABELS]):
-        with pytest.raises(InputError, match="expected whole numbers of shape"):
-            evaluate(colours, IMAGES, labels)
 
 
 def test_a_model_of_something_else(tmp_path) -> None:

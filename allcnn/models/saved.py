@@ -136,9 +136,11 @@ def open_saved(path: str | PathLike[str]) -> SavedModel:
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
         if not isinstance(model, keras.Model):
             raise ValueError(f"it holds no network, but a {type(model).__name__}")
-        _ = model.input_shape, model.output_shape  # fails for a network that was saved before it was built
+        _, gives = model.input_shape, model.output_shape[-1]  # fails for a network that was saved before it was built
         if missing := [str(warning.message) for warning in said if "freshly-initialized" in str(warning.message)]:
             raise ValueError(missing[0])  # its predictions would be chance
+        if card is not None and gives != len(card.class_names):
+            raise CheckpointError(f"{path}: names {len(card.class_names)} classes but gives {gives} probabilities.")
     except CheckpointError:
         raise
     except Exception as error:  # Keras raises nearly everything for a file it cannot read

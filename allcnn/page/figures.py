@@ -17,14 +17,14 @@ from allcnn.page.overview import best_of_each_network
 from allcnn.runs.collected import CollectedRun
 from allcnn.scores import Evaluation
 
-# Told apart from each other, from white and from black.
+# Unlike each other, white and black.
 _COLOURS = (
     "#3b82f6", "#f07818", "#22a35a", "#e0344f", "#9461e8", "#a5714b", "#e05fb8", "#13a7b5", "#a8a31c", "#7d8796",
     "#5b5bd0", "#6fae1f",
 )  # fmt: skip
 # As plotly names them, and as SVG draws them in the key.
 _DASHES = (("solid", ""), ("dash", "8 4"), ("dot", "2 3"), ("dashdot", "8 3 2 3"))
-#: Curves that are on at first; of more runs, the best of each network.
+#: The most curves that are on at first. With more runs, only the best of each network are on.
 BEGIN_WITH = 12
 # A curve of so few points shows each.
 _FEW = 40
@@ -36,10 +36,10 @@ _PANELS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("loss", "Training loss, without the penalty", "", {}),
     ("learning_rate", "Learning rate", "", {"type": "log", "tickformat": "~g", "dtick": 1}),
 )
-# More classes than this leave no room for a number in each cell of the confusion, or for a name at each row; or take
-# tens of megabytes for the names in each cell's hover text.
+# The most classes for which there is room for a number in each cell of the confusion, and for a name at each row, and
+# whose names in the cells' hover texts do not take tens of megabytes.
 _NUMBERED, _NAMED, _HOVERED = 12, 30, 100
-# From the page's own colour to blue, never so deep that black or white text on it could not be read.
+# From the page's own colour to a blue on which both black and white text can be read.
 _SCALE = [[0, "rgba(59, 130, 246, 0.0)"], [0.02, "rgba(59, 130, 246, 0.12)"], [1, "rgba(59, 130, 246, 0.75)"]]
 # Visible on white and on black; page.css sets the colours of text and lines where it can.
 _GREY, _LINE = "#808080", "rgba(128, 128, 128, 0.3)"
@@ -106,7 +106,7 @@ def _begin_with(runs: Sequence[CollectedRun]) -> list[bool]:
     if len(runs) <= BEGIN_WITH:
         return [True] * len(runs)
     best = best_of_each_network(runs)[:BEGIN_WITH] or runs[:BEGIN_WITH]
-    return [any(run is one for one in best) for run in runs]
+    return [run in best for run in runs]
 
 
 def _panel(key: Sequence[Curve], column: str, title: str, unit: str, settings: dict[str, Any]) -> Plot:

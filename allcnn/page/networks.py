@@ -17,7 +17,7 @@ from allcnn.backend import load_keras
 from allcnn.data.dataset import Dataset
 from allcnn.data.download import find_kept
 from allcnn.data.layouts import CLASSES
-from allcnn.errors import AllcnnError, CheckpointError, DataError, InputError
+from allcnn.errors import AllcnnError, CheckpointError, DataError
 from allcnn.evaluation import is_data_of_training, load_own_data, probabilities
 from allcnn.models.parts import check_images_fit
 from allcnn.models.saved import find_model_file, open_saved, read_card
@@ -29,13 +29,13 @@ from allcnn.scores import Evaluation, score
 if TYPE_CHECKING:
     from allcnn.models.saved import SavedModel
 
-#: Networks that are loaded, each of which takes a pass over its test images.
+#: The most networks that are loaded: each takes a pass over its test images.
 INSPECTED = 6
-#: Mistakes and correct images that are shown.
+#: The most mistakes and correct images that are shown.
 WORST, CORRECT = 12, 6
-#: Units and images of the strongest patches, and in how many test images these are searched.
+#: Strongest patches: the most units, the images of each, and the test images that are searched.
 UNITS, TOP, SEARCHED = 6, 6, 2000
-# So many units are tried in their order; those that nothing excites are left out.
+# This many units are tried, in their order; those that no image excites are left out.
 _CANDIDATES = 16
 _FILTER_COLUMNS = 16
 # Test images are shown no larger than this, in pixels: a page holds many.
@@ -155,8 +155,6 @@ def inspect(run: CollectedRun, loaded: dict[tuple[object, ...], Dataset]) -> Ins
     load_keras()
     saved = open_saved(path)
     check_images_fit(saved.model, data.test_images)
-    if saved.model.output_shape[-1] != data.classes:
-        raise InputError(f"{path}: knows {saved.model.output_shape[-1]} classes; the data have {data.classes}.")
     images, labels = data.test_set_in_memory()
     return Inspected(saved, images, labels, data.class_names, probabilities(saved.model, images))
 
@@ -207,14 +205,14 @@ def _strongest(inspected: Inspected) -> dict[str, Any] | str:
         InputError: the network is not one that signals can be sent back through.
     """
     from allcnn.visualize.figures import Caption, tinted
-    from allcnn.visualize.paper import TrainedNetwork, patch_pictures
+    from allcnn.visualize.paper import TrainedNetwork
 
     network = TrainedNetwork(inspected.saved)
     layer = network.middle_layers()[0]
     images = inspected.images[:SEARCHED]
     top = min(TOP, len(images))
     found = network.strongest_patches(images, layer, top, None, "guided", most=_CANDIDATES)
-    patches, signals = patch_pictures(found)
+    patches, signals = found.pictures()
     rows = [tinted(pictures) for pictures in (patches, *signals)]
     firing = [index for index in range(len(found.units)) if found.activations[index, 0] > 0][:UNITS]
     if not firing:
@@ -238,7 +236,7 @@ def _strongest(inspected: Inspected) -> dict[str, Any] | str:
 
 
 def _picture(pixels: np.ndarray, says: str, largest_side: int | None = None) -> Picture:
-    """A picture of (height, width, 3) or, with transparency, 4: uint8, or 0..1."""
+    """Pixels (height, width, 3), or 4 with transparency, uint8 or 0..1, as a picture for the template."""
     from PIL import Image
 
     if pixels.dtype != np.uint8:

@@ -1,4 +1,4 @@
-"""Published rows and searches -> rows of both: which of our searches stands beside a network, and what to say of it."""
+"""Published rows and searches -> rows of both: which of our searches stands beside a network, and the notes on it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _NOT_COMPARED = ("name", "learning_rate", "augmentation", "length", "unit", "mil
 
 
 class Candidate(NamedTuple):
-    """A network whose runs may stand in a row, the recipe that they are held against, and what to say of its choice.
+    """A network whose runs may stand in a row, the recipe that they are compared with, and the notes on its choice.
 
-    augmented: runs with any augmentation, in a row that is published without.
+    augmented: of runs with an augmentation other than the row's.
     """
 
     network: Network
@@ -36,9 +36,8 @@ class PublishedEntry:
     """A row of a published table, and which of our runs belong beside it.
 
     values: what is published, first in the row's values. error_percent: what ours is compared with; None: with nothing.
-    candidates: the first that was run to its end by its recipe, whatever was changed in that, or by another without a
-        change, stands in the row; else the first that was run to its end, else the first that was run; there may be
-        none.
+    candidates: the first of the best rank stands in the row. Best are finished runs of the candidate's recipe, changed
+        or not, or of another recipe unchanged; then other finished runs; then unfinished ones.
     """
 
     values: Values
@@ -51,7 +50,7 @@ class PublishedEntry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """rows: the values and notes of each entry. shown: the searches in them. remarks: on images, and runs left out."""
+    """rows: the values and notes of each entry. shown: their searches. remarks: on the images, and runs left out."""
 
     rows: list[tuple[Values, list[str]]]
     shown: list[Search]
@@ -61,7 +60,7 @@ class Comparison:
 def compare(searches: Sequence[Search], entries: Sequence[PublishedEntry], *, notes_seeds: bool = False) -> Comparison:
     """Put our searches beside published entries.
 
-    notes_seeds: whether a note says the number of seeds and the learning rate, where a table has no columns for them.
+    notes_seeds: whether a note gives the number of seeds and the learning rate, for a table without such columns.
     """
     chosen = [_choose(searches, entry) for entry in entries]
     shown = [search for _, search in chosen if search]
@@ -86,11 +85,8 @@ def compare(searches: Sequence[Search], entries: Sequence[PublishedEntry], *, no
 
 
 def _choose(searches: Sequence[Search], entry: PublishedEntry) -> tuple[Candidate | None, Search | None]:
-    found = []
-    for candidate in entry.candidates:
-        recipe = recipe_for(candidate.recipe, entry.dataset)
-        if search := _searched(searches, candidate, entry.dataset, entry.augmentation, recipe):
-            found.append((candidate, search))
+    """The candidate and the search that stand in the entry's row."""
+    found = [(one, search) for one in entry.candidates if (search := _search_of(searches, one, entry))]
 
     def rank(pair: tuple[Candidate, Search]) -> tuple[bool, bool]:
         candidate, search = pair
@@ -100,14 +96,13 @@ def _choose(searches: Sequence[Search], entry: PublishedEntry) -> tuple[Candidat
     return min(found, key=rank, default=(None, None))
 
 
-def _searched(
-    searches: Sequence[Search], candidate: Candidate, dataset: str, augmentation: str, recipe: Recipe
-) -> Search | None:
-    """The search that stands for a network on a data set.
+def _search_of(searches: Sequence[Search], candidate: Candidate, entry: PublishedEntry) -> Search | None:
+    """The search that stands for a candidate on the entry's data set.
 
-    That is one with a result, of the most epochs up to the recipe's, with the fewest other numbers changed, on the
-    images that most searches are on, with no images held out, of the most runs.
+    What counts, in this order: a result, the most epochs up to the recipe's, the fewest other numbers changed, the
+    images that most searches have, no images held out, the most runs.
     """
+    recipe = recipe_for(candidate.recipe, entry.dataset)
     images = Counter(search.digest for search in searches)
 
     def rank(search: Search) -> tuple[float, ...]:
@@ -120,13 +115,13 @@ def _searched(
             -len(search.best.counted) if search.best else 0,
         )
 
-    asked = (candidate.network.text, dataset, candidate.augmented)
-    found = [one for one in searches if (one.spec, one.dataset, one.augmentation != augmentation) == asked]
+    asked = (candidate.network.text, entry.dataset, candidate.augmented)
+    found = [one for one in searches if (one.spec, one.dataset, one.augmentation != entry.augmentation) == asked]
     return min(found, key=rank, default=None)
 
 
 def _measured(search: Search | None) -> Values:
-    """What a search's best learning rate gave, under the keys that every compared row has."""
+    """The results at a search's best learning rate, under the keys that every compared row has."""
     best = search.best if search else None
     test = best.test if best else None
     validation = best.validation if best else None
@@ -163,7 +158,7 @@ def _notes(search: Search, recipe: str) -> list[str]:
 
 
 def recipe_notes(search: Search, expected: str) -> list[str]:
-    """Which of a search's numbers are not those of the recipe that it names, and its name if it is not the expected."""
+    """A search's recipe, if it is not the expected one, and which of its numbers are changed."""
     name, differences = _named_recipe(search, expected)
     changed = "; ".join(differences)
     if name == expected:
@@ -172,7 +167,7 @@ def recipe_notes(search: Search, expected: str) -> list[str]:
 
 
 def _named_recipe(search: Search, expected: str) -> tuple[str, list[str]]:
-    """The recipe that a search names, or the expected one if that is none of ours, and its `changes` from that."""
+    """The name of a search's recipe, the expected one's if it is unknown, and the search's `changes` from it."""
     name = search.recipe_name if search.recipe_name in RECIPES else expected
     return name, changes(search.recipe, recipe_for(name, search.dataset))
 
@@ -228,7 +223,7 @@ def _choice_notes(search: Search, best: Trial) -> list[str]:
 
 
 def images_note(search: Search, shown: Sequence[Search]) -> list[str]:
-    """Which images a row is of, if the rows of its data set are not all of the same."""
+    """Which images a row is of, if the rows of its data set are of several."""
     digests = {other.digest for other in shown if other.dataset == search.dataset}
     return [f"Images with the digest {search.digest[:12]}."] if len(digests) > 1 else []
 
@@ -260,7 +255,7 @@ def _left_out(searches: Sequence[Search], shown: Sequence[Search], entries: Sequ
 
     counts: Counter[str] = Counter()
     for search in searches:
-        if not any(search is other for other in shown):
+        if search not in shown:
             counts[why(search)] += len(search.runs)
     if not counts:
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from allcnn.errors import InputError, one_of
@@ -169,7 +170,7 @@ def search_table(searches: Sequence[Search]) -> Table:
         Column("other runs", lambda values: count_text(values["not_counted"]), left=True, optional=True),
     ]
     rows = [
-        (_searched(search, trial), _search_notes(search, searches, trial))
+        (_trial_values(search, trial), _search_notes(search, searches, trial))
         for search in searches
         for trial in search.trials
     ]
@@ -191,7 +192,7 @@ def measured_only(table: Table) -> Table:
         return table
     rows = []
     for _, part in table.parts():
-        kept = [row for row in part if not any(row is other for other in missing)]
+        kept = [row for row in part if row.values["n"] or not row.values["network"]]
         rows += kept if any(row.values["n"] for row in part) else []
     columns = [column for column in table.columns if column.heading != "notes"]
     remark = f"No run has finished for {len(missing)} of the {len(ours)} networks; `--table {table.name}` lists them."
@@ -200,7 +201,7 @@ def measured_only(table: Table) -> Table:
     )
 
 
-def _searched(search: Search, trial: Trial) -> Values:
+def _trial_values(search: Search, trial: Trial) -> Values:
     test, validation = trial.test, trial.validation
     return {
         "network": search.network.name if search.network else None,
@@ -261,11 +262,10 @@ def _main_dataset(searches: Sequence[Search], names: Sequence[str]) -> str:
 
     Unfinished runs count as none, but their data set is better than no data set.
     """
-    finished: dict[str, int] = {}
+    finished: Counter[str] = Counter()
     for search in searches:
         if search.network is not None and search.network.name in names:
-            counted = sum(len(trial.counted) for trial in search.trials)
-            finished[search.dataset] = finished.get(search.dataset, 0) + counted
+            finished[search.dataset] += sum(len(trial.counted) for trial in search.trials)
     if "cifar10" in finished or not finished:
         return "cifar10"
     return min(finished, key=lambda name: (-finished[name], name))

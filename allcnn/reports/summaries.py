@@ -56,7 +56,7 @@ class Trial:
 
     @property
     def failed(self) -> int:
-        """How many seeds only have runs that diverged or died: one that was begun anew may have finished since."""
+        """How many seeds have only failed runs; a run that was begun anew may have finished."""
         failed = {run.seed for run in self.others if run.status in FAILED}
         return len(failed - {run.seed for run in self.counted})
 
@@ -66,7 +66,7 @@ class Search:
     """All learning rates that were run in one setting, highest first as the paper lists them.
 
     The fields before `trials` are the setting: all that must be the same for runs to be averaged or compared.
-    recipe: with one name and one learning rate for all, since these are not compared.
+    recipe: without name and learning rate, which may differ.
     """
 
     spec: str

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from allcnn.errors import InputError
-from allcnn.visualize.graph import cannot_be_copied, functional
+from allcnn.visualize.graph import cannot_be_copied, copy_weights, functional
 
 if TYPE_CHECKING:
     import keras
@@ -19,10 +19,9 @@ def with_switches(model: keras.Model) -> keras.Model:
     """A copy of a model in which max-pooling does what strides did: "2x2 max-pooling after training" (section 3.4).
 
     Each convolution of stride s (depthwise and separable ones too) gets stride 1. After it, and after an activation of
-    its own, comes s x s max-pooling of stride s, named `{its name}_switches`: what gives the way back its switches.
-    (An activation in a layer of its own comes after the pooling, which for one that rises gives the same values.) All
-    later sizes stay as they were. Weights and names are the model's. The copy shares nothing with it and is not
-    compiled.
+    its own, comes s x s max-pooling of stride s, named `{its name}_switches`, which gives the way back its switches. An
+    activation in a layer of its own comes after the pooling; if it never falls, the values are the same. All later
+    sizes stay as they were. Weights and names are the model's. The copy shares nothing with it and is not compiled.
 
     Args:
         model: functional or sequential, with its strided convolutions as layers of its own.
@@ -70,7 +69,7 @@ def with_switches(model: keras.Model) -> keras.Model:
     if not pools:
         raise InputError(f'"{model.name}" has no strided convolution, whose stride max-pooling could replace.')
     for layer, copy in originals:
-        _copy_weights(layer, copy)
+        copy_weights(layer, copy)
     return altered
 
 
@@ -78,20 +77,17 @@ def with_random_weights(model: keras.Model, seed: int = 0) -> keras.Model:
     """A copy whose trained weights are shuffled, each within itself: the same values, and nothing learned.
 
     What is not trainable stays as it is: the preprocessing, statistics, and layers that are frozen. Set their
-    `trainable` first to shuffle those too. Where a picture of this network shows what the trained one's does, it shows
-    the image and the architecture, not what was learned (Adebayo et al., "Sanity checks for saliency maps", 2018).
+    `trainable` first to shuffle those too. What a picture of this network shares with the trained one's comes from the
+    image and the architecture, not from learning (Adebayo et al., "Sanity checks for saliency maps", 2018).
     """
     import keras
 
     copy = keras.models.clone_model(model)
-    _copy_weights(model, copy)
+    copy_weights(model, copy)
     random = np.random.default_rng(seed)
-    for layer in copy.layers:
-        trained = {id(variable) for variable in layer.trainable_variables}
-        for variable in layer.variables:
-            if id(variable) in trained:
-                values = keras.ops.convert_to_numpy(variable.value)
-                variable.assign(random.permutation(values.ravel()).reshape(values.shape))
+    for variable in copy.trainable_variables:
+        values = keras.ops.convert_to_numpy(variable.value)
+        variable.assign(random.permutation(values.ravel()).reshape(values.shape))
     return copy
 
 
@@ -113,13 +109,3 @@ def _strided_inside(config: Any) -> str | None:
     if isinstance(config, list | tuple):
         return next((name for part in config if (name := _strided_inside(part))), None)
     return None
-
-
-def _copy_weights(original: Any, copy: Any) -> None:
-    if isinstance(getattr(original, "layers", None), list):
-        for inner, copied in zip(original.layers, copy.layers, strict=True):
-            _copy_weights(inner, copied)
-        return
-    copy.set_weights(original.get_weights())
-    if hasattr(copy, "finalize_state"):  # Normalization works with what it made of its weights
-        copy.finalize_state()

@@ -10,13 +10,14 @@ import numpy as np
 
 from allcnn.errors import InputError
 from allcnn.tables import facts_html
+from allcnn.visualize.figures import Panel, as_grid, image_pictures, plotted, signal_pictures
 from allcnn.visualize.graph import METHODS, Graph
 
 if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
-#: Where in its feature map a unit is looked at, if not at a given place: where it is largest.
+#: The place of a unit in its feature map, if none is given: where it is largest.
 STRONGEST = "strongest"
 _PLOTTED_IN_A_ROW = 8
 
@@ -51,8 +52,6 @@ class Attribution:
         Raises:
             InputError: maps of other than 1 or 3 channels, or images of another number or size than theirs.
         """
-        from allcnn.visualize.figures import Panel, as_grid, image_pictures, plotted, signal_pictures
-
         channels = self.maps.shape[-1]
         if self.maps.ndim != 4 or channels not in (1, 3):
             raise InputError(f"maps of shape {self.maps.shape} are no pictures; expected 1 or 3 channels.")
@@ -74,10 +73,10 @@ class Attribution:
 class Attributor:
     """Compiles one way back, from a layer of a model to its images, for any number of calls.
 
-    unit_shape: the shape of the layer's output, a feature map or vector, for images of the size that came last.
+    unit_shape: the shape of the layer's output, a feature map or vector, for images of the last call's size.
 
     Args:
-        model: a functional or sequential model of one image input, or a `Graph` of it, whose method then counts. It is
+        model: a functional or sequential model of one image input, or a `Graph` of it, whose method then holds. It is
             not changed: its layers are copied, and their weights are read at every call.
         layer: a layer's name ("conv6"; "nested/inner" in a nested model), or None for the classes: the values before
             the softmax, or the model's output where that is not a softmax's. Of a layer that is called several times
@@ -89,8 +88,8 @@ class Attributor:
 
     Raises:
         InputError: an unknown method or layer; a layer whose output is no feature map or vector; a model whose ReLUs
-            cannot be reached, as `Graph` says; or no ReLU lies on the way and the method is not backpropagation, so
-            that it would give plain gradients under another name.
+            cannot be reached, as `Graph` says; or a method other than backpropagation without a ReLU on the way, which
+            would be the plain gradient under another name.
     """
 
     unit_shape: tuple[int, ...]

@@ -83,9 +83,9 @@ def largest_units(model: keras.Model, images: np.ndarray, layer: str | None = No
 def single_unit_patterns(model: keras.Model, layer: str, down_to: str | None = None) -> np.ndarray:
     """What each unit of a lower layer stands for, without an image: (units, height, width, 3), of both signs.
 
-    The deconvnet's way back from one unit alone, in the middle of its map, set to 1: it does not look at what the
-    ReLUs saw, so that without max-pooling no image is needed (section 3.4, Figure 2). The maps are whole images; what
-    is not zero in them is the unit's receptive field.
+    The deconvnet's way back from a single unit in the middle of its map, set to 1. The deconvnet ignores what the
+    ReLUs saw, so no image is needed unless there is max-pooling (section 3.4, Figure 2). The maps are whole images,
+    zero outside the unit's receptive field.
 
     Raises:
         InputError: the layer has max-pooling before it, whose switches would need an image; or as `Attributor`.
@@ -101,6 +101,6 @@ def single_unit_patterns(model: keras.Model, layer: str, down_to: str | None = N
             )
     shape = tuple(side or 64 for side in attributor.image_shape)
     height, width, units = attributor.values.compute_output_shape((1, *shape))[1:]
-    # Any image does. Its unit must be open for the signal to begin, which the rule of the deconvnet makes it.
+    # Any image does: by the deconvnet's rule the unit passes the signal on, whatever it saw.
     images = np.zeros((units, *shape), np.float32)
     return attributor(images, np.arange(units), (height // 2, width // 2)).maps

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,13 +13,9 @@ from allcnn.errors import DataError, InputError, one_of
 from allcnn.evaluation import load_own_data
 from allcnn.models.saved import find_model_file, open_saved, read_card
 from allcnn.visualize import paper
-from allcnn.visualize.altered import with_random_weights
 from allcnn.visualize.figures import check_format
 from allcnn.visualize.graph import check_method
 from allcnn.visualize.paper import Drawn, TrainedNetwork
-
-if TYPE_CHECKING:
-    import keras
 
 FIGURES = ("2", "3", "4", "5", "6", "review-3", "review-4")
 # Drawn from the weights alone.
@@ -106,21 +101,18 @@ def draw_saved(
                 raise
             missing = error
     load_keras()
-    network = paper.TrainedNetwork(open_saved(path))
-    untrained = with_random_weights(network.model) if random_weights else None
+    network = TrainedNetwork(open_saved(path), random_weights)
     if pixels is not None:
         unit = None if chosen is None else chosen[0]
         file = folder / f"images-{(layer or 'classes').replace('/', '-')}.{form}"
         names = [str(image) for image in images]
-        return [paper.methods_compared(network, pixels, names, file, "images", layer, unit, untrained)]
+        return [paper.methods_compared(network, pixels, names, file, "images", layer, unit)]
     test_images, labels = np.empty((0, *card.image_shape), np.uint8), np.empty(0, np.int64)
     if data is not None:
         test_images, labels = data.test_set_in_memory()
     if layer is not None:
         file = folder / f"patches-{layer.replace('/', '-')}-{method}.{form}"
-        return [
-            paper.draw_patches(network, test_images, labels, layer, chosen, top, method, file, "patches", untrained)
-        ]
+        return [paper.draw_patches(network, test_images, labels, layer, chosen, top, method, file, "patches")]
     if wanted is not None and "6" in wanted and not network.has_max_pooling():
         raise InputError(
             f"Figure 6 shows a network that was trained with max-pooling; {network.name} has no max-pooling.\n"
@@ -138,7 +130,7 @@ def draw_saved(
     for figure in asked:
         announce(f"drawing figure {figure} ...")
         try:
-            drawn += _draw_figure(figure, network, test_images, labels, folder, form, method, top, untrained)
+            drawn += _draw_figure(figure, network, test_images, labels, folder, form, method, top)
         except InputError as error:
             if wanted is not None:
                 raise
@@ -180,7 +172,6 @@ def _draw_figure(
     form: str,
     method: str,
     top: int,
-    untrained: keras.Model | None,
 ) -> list[Drawn]:
     """One of `FIGURES`; Figure 3 is a file for each of its layers."""
     indices = list(range(min(_COMPARED, len(images))))
@@ -192,7 +183,7 @@ def _draw_figure(
         case "3":
             files = {layer: folder / f"figure-3-{layer}.{form}" for layer in network.middle_layers()}
             return [
-                paper.draw_patches(network, images, labels, layer, None, top, method, file, "3", untrained)
+                paper.draw_patches(network, images, labels, layer, None, top, method, file, "3")
                 for layer, file in files.items()
             ]
         case "review-3":
@@ -203,4 +194,4 @@ def _draw_figure(
     if figure == "4":
         network.check_convolutions()
         layer = network.convolutions[-1]
-    return [paper.methods_compared(network, few, indices, path, figure, layer, None, untrained, their_labels)]
+    return [paper.methods_compared(network, few, indices, path, figure, layer, labels=their_labels)]

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 #: What figures can be written as, by the ends of their names.
 FORMATS = ("png", "pdf")
-#: Of what lies outside an image, 0..1: rare in photographs, told apart from the grey of zero and from paper in print.
+#: The colour of what lies outside an image, 0..1: rare in photographs, unlike the grey of zero and white paper.
 OUTSIDE = (0.84, 0.77, 0.92)
 _DPI = 150
-# In pixels: a sheet's pictures together, in the proportions of paper; the largest and the smallest picture; between
-# pictures; between panels; the margin.
+# In pixels: all pictures of a sheet together, width and height in the proportions of paper; the largest and the
+# smallest picture; the gaps between pictures and between panels; the margin.
 _SHEET, _SHEET_HEIGHT, _LARGEST_TILE, _SMALLEST_TILE = 1860, 2500, 270, 48
 _GAP, _PANEL_GAP, _MARGIN = 3, 24, 14
-# Pixels of a picture are all of one size if that leaves no more of its room than this.
+# A picture is enlarged a whole number of times if that leaves no more of its room empty than this.
 _ROOM_LEFT = 0.12
-# Beside a row's label, and its largest width.
+# The gap beside a row's label, and the label's largest width.
 _LABEL_GAP, _WIDEST_LABEL = 8, 260
-# In points; of captions the first that fits.
+# Sizes of letters in points; for captions the first that fits.
 _TITLE, _HEADING, _LABEL, _NOTE = 11, 9, 7.5, 7
 _CAPTIONS = (8, 6.5, 5.5, 4.25)
 _INK, _WRONG = "#1c2430", "#b3261e"
@@ -60,9 +60,9 @@ class Caption(NamedTuple):
 class Panel:
     """A grid of pictures of one size.
 
-    tiles: (rows, columns, height, width, 3), 0..1. A picture of NaN alone is none, as at the end of a row; NaN in a
-        part of a picture is outside the image, and tinted.
-    captions: below the pictures, by row and column; rows may be shorter, or lack at the end.
+    tiles: (rows, columns, height, width, 3), 0..1. A picture all of NaN is an empty place, as at the end of a row. NaN
+        in a part of a picture is outside the image, and tinted.
+    captions: below the pictures, by row and column; rows may be shorter, or missing at the end.
     """
 
     title: str
@@ -145,7 +145,9 @@ def compose(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
     bands = [_Band(row) for row in rows]
     left = _MARGIN + max(band.labels_width for band in bands)
     width = left + max(band.width for band in bands) + _MARGIN
-    title, note = (_wrapped(text, size, width - 2 * _MARGIN) for text, size in ((title, _TITLE), (_note(rows), _NOTE)))
+    hangs_over = any(_outside(panel.tiles).any() for row in rows for panel in row)
+    title = _wrapped(title, _TITLE, width - 2 * _MARGIN)
+    note = _wrapped(_note(rows, hangs_over), _NOTE, width - 2 * _MARGIN)
     top = _MARGIN + _height(title, _TITLE) + _PANEL_GAP
     height = top + sum(band.height + _PANEL_GAP for band in bands) - _PANEL_GAP + _MARGIN
     height += _height(note, _NOTE) + _PANEL_GAP if note else 0
@@ -186,11 +188,12 @@ def compose(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
                     write(said, middle, below, band.caption_size, colour=_WRONG if caption.is_wrong else _INK)
             x += layout.width + _PANEL_GAP
         top += band.height + _PANEL_GAP
-    if _hangs_over(rows):
-        side = _height("x", _NOTE) * 0.7
+    sample = _height("x", _NOTE) if hangs_over else 0  # of the tint, before the note
+    if hangs_over:
+        side = 0.7 * sample
         box = (_MARGIN / width, 1 - (top + side) / height, side / width, side / height)
         figure.add_axes(box, facecolor=OUTSIDE, xticks=(), yticks=())
-    write(note, _MARGIN + (_height("x", _NOTE) if _hangs_over(rows) else 0), top, _NOTE, "left")
+    write(note, _MARGIN + sample, top, _NOTE, "left")
     return figure
 
 
@@ -221,7 +224,7 @@ class _Layout:
         return self.rows * self.cell_height - _GAP
 
     def mosaic(self, tiles: np.ndarray) -> np.ndarray:
-        """The panel as one picture, uint8, white between and where there is none: a pixel of it is one of the file."""
+        """The panel as one uint8 picture, white between its pictures and in empty places, in the pixels of the file."""
         pictures = np.round(np.clip(np.nan_to_num(tinted(tiles), nan=1.0), 0.0, 1.0) * 255).astype(np.uint8)
         mosaic = np.full((self.height, self.width, 3), 255, np.uint8)
         # Repeated, then averaged: no smoothing, which would hide what whitening does to neighbours.
@@ -277,14 +280,9 @@ def _captions_fit(panels: Sequence[Panel], widths: Sequence[int]) -> tuple[float
     return size, lines, max(_height(caption.in_lines(lines), size) for caption, _ in captions) + 4
 
 
-def _hangs_over(rows: Sequence[Sequence[Panel]]) -> bool:
-    """Whether a part of any picture is outside its image."""
-    return any(_outside(panel.tiles).any() for row in rows for panel in row)
-
-
-def _note(rows: Sequence[Sequence[Panel]]) -> str:
-    """What the tint and the captions mean."""
-    said = ["Outside the image."] if _hangs_over(rows) else []
+def _note(rows: Sequence[Sequence[Panel]], hangs_over: bool) -> str:
+    """What the tint and the captions mean. hangs_over: whether a part of any picture is outside its image."""
+    said = ["Outside the image."] if hangs_over else []
     captions = [caption for row in rows for panel in row for captions in panel.captions for caption in captions]
     if any(caption.true is not None for caption in captions):
         said.append("Below an image: its true class → the class predicted for it, in red if wrong.")

@@ -49,7 +49,7 @@ def through_relu(method: str, inputs: Any, signal: Any, ceiling: float | None = 
     return signal if method == "backpropagation" else ops.where(signal > 0, signal, ops.zeros_like(signal))
 
 
-def relu_of(method: str, ceiling: float | None = None) -> Callable[[Any], Any]:
+def relu_of(method: str, ceiling: float | None) -> Callable[[Any], Any]:
     """A ReLU, clipped at `ceiling`, whose gradient is the method's rule."""
     from keras import activations, ops
 
@@ -79,7 +79,7 @@ class Call:
 
 
 class Graph:
-    """A copy of a functional or sequential model, nested models unfolded, with a rule in place of each ReLU's gradient.
+    """A copy of a functional or sequential model, nested models unfolded, in which each ReLU has the rule as gradient.
 
     A ReLU may be a layer, an operation, or the activation of a layer of Keras, with a ceiling (ReLU6) or without. Leaky
     ReLUs, PReLU and all other activations keep their gradient.
@@ -102,10 +102,9 @@ class Graph:
         self.method = check_method(method)
         self.name = model.name
         self.ruled: set[int] = set()
-        self._relus = 0  # that were given the rule
+        self._relus = 0  # how many were given the rule
         self._copies: dict[int, Any] = {}
         self._originals: list[tuple[Any, Any]] = []
-        self._nested: dict[int, tuple[Any, list[Call]]] = {}
         original = functional(model)
         self.image_shape = _image_shape(original)
         if len(original.outputs) != 1:
@@ -166,14 +165,8 @@ class Graph:
 
     def take_weights(self) -> None:
         """Give the copies the weights that the model has now."""
-        from keras import ops
-
         for original, copied in self._originals:
-            for theirs, ours in zip(original.variables, copied.variables, strict=True):
-                # JAX would share the array, and Keras gives those of a model that predicts away to be overwritten.
-                ours.assign(ops.copy(theirs.value))
-            if hasattr(copied, "finalize_state"):  # Normalization works with what it made of its weights
-                copied.finalize_state()
+            copy_weights(original, copied)
 
     def _unfolded(self, model: keras.Model, prefix: str) -> tuple[keras.Model, list[Call]]:
         """A model's copy that gives the outputs of all its calls, in the order of the calls, and these calls."""
@@ -185,10 +178,8 @@ class Graph:
             given = [one for one in keras.tree.flatten((arguments, options)) if isinstance(one, keras.KerasTensor)]
             name = prefix + layer.name
             if isinstance(layer, keras.Model):
-                if id(layer) not in self._nested:
-                    self._nested[id(layer)] = self._unfolded(functional(layer), f"{name}/")
-                nested, inner = self._nested[id(layer)]
-                # Called so, it adds its own layers to the graph that its inputs are in.
+                nested, inner = self._unfolded(functional(layer), f"{name}/")
+                # Called this way, it adds its layers to the graph of its inputs.
                 outputs = keras.tree.flatten(nested.call(given))
                 places = dict(zip(map(id, [*nested.inputs, *nested.outputs]), [*given, *outputs], strict=True))
                 for one in inner:
@@ -201,7 +192,7 @@ class Graph:
                 outputs = keras.ops.softmax(logits, axis=getattr(layer, "axis", -1))
             else:
                 copied = self._copied(layer, name)
-                # What takes the place of a ReLU has one argument, whatever its name was.
+                # The replacement of a ReLU takes one argument, whatever the ReLU called it.
                 outputs = copied(*arguments, **options) if type(copied) is type(layer) else copied(given[0])
                 if self.method != METHODS[0]:
                     self._refuse_hidden_relus(layer, given, outputs)
@@ -314,6 +305,21 @@ def functional(model: keras.Model) -> keras.Model:
     if type(model).call not in (type(graph).call, keras.Sequential.call):
         raise InputError(f'"{model.name}" has a call of its own; expected a functional or sequential model.')
     return graph
+
+
+def copy_weights(original: Any, copy: Any) -> None:
+    """Give the copy of a layer or a model the weights that the original has now."""
+    import keras
+
+    for theirs, ours in zip(original.variables, copy.variables, strict=True):
+        # JAX would share the array, and Keras gives those of a model that predicts away to be overwritten.
+        ours.assign(keras.ops.copy(theirs.value))
+    parts = [copy]
+    for part in parts:
+        if hasattr(part, "finalize_state"):  # Normalization works with what it made of its weights
+            part.finalize_state()
+        if isinstance(part, keras.Model):
+            parts += part.layers
 
 
 def cannot_be_copied(layer: Any, error: Exception) -> InputError:

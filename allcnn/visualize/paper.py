@@ -13,18 +13,19 @@ from allcnn.errors import InputError
 from allcnn.evaluation import probabilities
 from allcnn.models.parts import preprocessing_end
 from allcnn.preprocessing.versions import to_visible
+from allcnn.visualize.altered import with_random_weights
 from allcnn.visualize.attribution import STRONGEST, Attributor
 from allcnn.visualize.compare import compare_methods, single_unit_patterns
 from allcnn.visualize.figures import Caption, Panel, as_grid, draw, image_pictures, signal_pictures
 from allcnn.visualize.graph import METHODS, Graph
-from allcnn.visualize.patches import Patches, cut_to_boxes, strongest_patches
+from allcnn.visualize.patches import Patches, strongest_patches
 
 if TYPE_CHECKING:
     import keras
 
     from allcnn.models.saved import SavedModel
 
-# Of units and filters; of those that are shown twice, side by side.
+# Columns of units and filters; of those that are shown twice, side by side.
 _COLUMNS, _COLUMNS_TWICE = 24, 16
 # What stands above the columns.
 _TITLES = {"backpropagation": "backpropagation", "deconvnet": "deconvnet", "guided": "guided backprop."}
@@ -44,12 +45,17 @@ class Drawn:
 
 
 class TrainedNetwork:
-    """A saved model of ours, and the names and places that its figures need."""
+    """A saved model of ours, and the names and places that its figures need.
 
-    def __init__(self, saved: SavedModel):
+    Args:
+        random_weights: whether the figures show the same signals of a network with shuffled weights beside.
+    """
+
+    def __init__(self, saved: SavedModel, random_weights: bool = False):
         if saved.card is None:
             raise InputError(f"{saved.path}: was not written by allcnn; its layers are not known.")
         self.model: keras.Model = saved.model
+        self.untrained = with_random_weights(saved.model) if random_weights else None
         self.name = saved.card.model
         self.class_names = saved.card.class_names
         self.preprocessing = preprocessing_end(saved.model, saved.card)
@@ -124,14 +130,6 @@ class TrainedNetwork:
         return strongest_patches(self.model, images, layer, top, list(units), method, self.preprocessing, picture=shown)
 
 
-def patch_pictures(found: Patches) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Patches as pictures (units, k, height, width, 3), NaN outside the image, and each kind of reconstruction so."""
-    outside = np.where(found.inside[..., None], 0.0, np.nan).astype(np.float32)
-    back = np.empty(0) if found.reconstructions is None else found.reconstructions
-    signals = [signal_pictures(back[..., first : first + 3]) + outside for first in range(0, back.shape[-1], 3)]
-    return image_pictures(found.patches) + outside, signals
-
-
 def lower_layers(network: TrainedNetwork, path: Path) -> Drawn:
     """Figure 2: the patterns of single units of the first three convolutions, by the deconvnet, without an image."""
     network.check_convolutions()
@@ -140,7 +138,7 @@ def lower_layers(network: TrainedNetwork, path: Path) -> Drawn:
     rows = []
     for layer in layers:
         maps = single_unit_patterns(network.model, layer, network.preprocessing)
-        box = _box(maps)
+        box = (slice(None), *_bounds(np.any(maps, axis=(0, 3))))
         rows.append([Panel(f"{layer}: {len(maps)} units", as_grid(signal_pictures(maps[box]), columns))])
         if network.is_whitened:
             shown = network.in_picture_space(maps)[box]
@@ -160,7 +158,6 @@ def draw_patches(
     method: str,
     path: Path,
     figure: str,
-    untrained: keras.Model | None = None,
 ) -> Drawn:
     """Figure 3: a row for each unit, with what `method` brings back from its strongest images, and those patches.
 
@@ -170,57 +167,50 @@ def draw_patches(
         images: raw, (n, height, width, 3); one pass goes over them.
         labels: (n,), their true classes.
         units: by default the first ten.
-        untrained: the network with random weights: what it brings back from the same places is shown too.
 
     Raises:
         InputError: as `strongest_patches`.
     """
     found = network.strongest_patches(images, layer, top, units, method)
-    patches, signals = patch_pictures(found)
+    patches, signals = found.pictures()
     # What hangs over the image in every patch, as a field larger than the image does, is not worth the room.
-    rows, columns = (np.flatnonzero(found.inside.any(axis=axes)) for axes in ((0, 1, 3), (0, 1, 2)))
-    cut = (..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1), slice(None))
+    cut = (..., *_bounds(np.any(found.inside, axis=(0, 1))), slice(None))
     units_named = [
         f"unit {unit}" + ("" if values.any() else "\n(never active)")
         for unit, values in zip(found.units, found.activations, strict=True)
     ]
     panels = [Panel(_TITLES[method], signals[0][cut], units_named)]
     panels += [Panel("un-whitened", pictures[cut]) for pictures in signals[1:]]
-    shown, where = np.unique(found.images, return_inverse=True)
-    of_each = network.captions(np.stack([np.asarray(images[index]) for index in shown]), labels[shown])
-    captions = [[of_each[index] for index in row] for row in where.reshape(found.images.shape)]
+    shown = np.unique(found.images)
+    of_each = dict(zip(shown.tolist(), network.captions(images[shown], labels[shown]), strict=True))
+    captions = [[of_each[image] for image in row] for row in found.images.tolist()]
     panels.append(Panel("image", patches[cut], captions=captions))
-    if untrained is not None:
-        other = signal_pictures(_from_the_same_places(untrained, network, images, layer, method, found))
+    if network.untrained is not None:
+        other = signal_pictures(_untrained_signals(network, network.untrained, images, layer, method, found))
         panels.append(Panel(f"{_TITLES[method]},\nrandom weights", np.where(np.isnan(patches), np.nan, other)[cut]))
     draw(
         [panels],
         f"{network.name}: {_TITLES[method]} from the {top} strongest of {len(images):,} images for units of {layer}",
         path,
     )
-    of_each_unit = zip(
-        found.units, found.images, found.positions, found.boxes, found.activations, captions, strict=True
-    )
+
+    def patch(unit: int, rank: int) -> dict[str, Any]:
+        return {
+            "image": int(found.images[unit, rank]),
+            "position": found.positions[unit, rank].tolist(),
+            "box": found.boxes[unit, rank].tolist(),
+            "activation": float(found.activations[unit, rank]),
+            **_classes(captions[unit][rank]),
+        }
+
     content = {
         "method": method,
         "layer": layer,
         "images_seen": len(images),
         "field": list(found.field.size),
         "units": [
-            {
-                "unit": int(unit),
-                "images": [
-                    {
-                        "image": int(image),
-                        "position": place.tolist(),
-                        "box": box.tolist(),
-                        "activation": float(value),
-                        **_classes(caption),
-                    }
-                    for image, place, box, value, caption in zip(*patches_of_unit, strict=True)
-                ],
-            }
-            for unit, *patches_of_unit in of_each_unit
+            {"unit": int(unit), "images": [patch(index, rank) for rank in range(found.images.shape[1])]}
+            for index, unit in enumerate(found.units)
         ],
     }
     return Drawn(figure, path, content)
@@ -234,32 +224,33 @@ def methods_compared(
     figure: str,
     layer: str | None,
     units: np.ndarray | int | None = None,
-    untrained: keras.Model | None = None,
     labels: np.ndarray | None = None,
 ) -> Drawn:
     """Figures 4 (a layer), 5 and 6 (the classes): each image's largest activation, by every method.
 
-    images: raw, (n, height, width, 3); indices: which they are in their data set, or their names; untrained: the
-    network with random weights, whose signals from the same units are shown too; labels: (n,), the true classes.
+    images: raw, (n, height, width, 3); indices: which they are in their data set, or their names; labels: (n,), the
+    true classes.
     """
     found = compare_methods(network.model, images, layer, units, network.preprocessing)
-    sources = [(found.maps, "")]
-    if untrained is not None:
-        other = compare_methods(untrained, images, layer, found.units, network.preprocessing)
-        sources.append(({key: maps for key, maps in other.maps.items() if not key[1]}, ",\nrandom weights"))
+    columns = [
+        (_TITLES[method] + (",\nwith switches" if switches else ""), maps)
+        for (method, switches), maps in found.maps.items()
+    ]
+    if network.untrained is not None:
+        for method in METHODS:
+            attributor = Attributor(network.untrained, layer, method, network.preprocessing)
+            columns.append((f"{_TITLES[method]},\nrandom weights", attributor(images, found.units).maps))
+    headings = ["image", *(heading for heading, _ in columns)]
     names = [f"image {index}" if isinstance(index, int) else Path(index).name for index in indices]
     units_named = [f"unit {unit}" if layer else f"class {network.class_names[int(unit)]}" for unit in found.units]
     rows = [f"{name}\n{unit}" for name, unit in zip(names, units_named, strict=True)]
     captions = network.captions(images, labels)
     panels = []
     for un_whitened in (False, True) if network.is_whitened else (False,):
-        columns, headings = [image_pictures(images)], ["image"]
-        for maps, more in sources:
-            for (method, switches), signals in maps.items():
-                columns.append(signal_pictures(network.in_picture_space(signals) if un_whitened else signals))
-                headings.append(_TITLES[method] + (",\nwith switches" if switches else more))
+        signals = [network.in_picture_space(maps) if un_whitened else maps for _, maps in columns]
+        tiles = np.stack([image_pictures(images), *map(signal_pictures, signals)], axis=1)
         title = "un-whitened" if un_whitened else "at the network's input, whitened" if network.is_whitened else ""
-        panels.append([Panel(title, np.stack(columns, axis=1), rows, headings, [[one] for one in captions])])
+        panels.append([Panel(title, tiles, rows, headings, [[one] for one in captions])])
     where = layer or "the classes, before the softmax"
     where = f"the last convolution, {layer}" if figure == "4" else where
     what = "the strongest unit" if units is None else "a unit"
@@ -326,25 +317,21 @@ def _classes(caption: Caption) -> dict[str, Any]:
     return {"true_class": caption.true, "predicted_class": caption.predicted, "probability": caption.percent / 100}
 
 
-def _box(maps: np.ndarray) -> tuple[slice, slice, slice]:
-    """All maps, and the rows and columns in which any of them is not zero."""
-    used = np.abs(maps).max(axis=(0, 3)) > 0
-    if not used.any():
-        return slice(None), slice(None), slice(None)
-    rows, columns = (np.flatnonzero(used.any(axis=axis)) for axis in (1, 0))
-    return slice(None), slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+def _bounds(mask: np.ndarray) -> tuple[slice, slice]:
+    """The rows and columns of a mask (height, width) that hold all of what is set; of an empty one all."""
+    if not mask.any():
+        return slice(None), slice(None)
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
-def _from_the_same_places(
-    model: keras.Model, network: TrainedNetwork, images: np.ndarray, layer: str, method: str, found: Patches
+def _untrained_signals(
+    network: TrainedNetwork, untrained: keras.Model, images: np.ndarray, layer: str, method: str, found: Patches
 ) -> np.ndarray:
-    """What another network of the same layers brings back from the units, images and positions of `found`."""
-    chosen = found.images.ravel()
-    units = found.units.repeat(found.images.shape[1])
-    attributor = Attributor(model, layer, method, network.preprocessing)
-    places = found.positions.reshape(-1, 2) if len(attributor.unit_shape) == 3 else STRONGEST
-    maps = network.in_picture_space(attributor(images[chosen], units, places).maps)
-    signals = np.zeros((*found.images.shape, *found.field.size, maps.shape[-1]), np.float32)
-    rows, slots = np.unravel_index(np.arange(found.images.size), found.images.shape)
-    cut_to_boxes(maps, signals, rows, slots, found.boxes, found.field.field_of(found.positions, clipped=False))
-    return signals
+    """What the untrained network brings back from the units, images and positions of `found`."""
+    attributor = Attributor(untrained, layer, method, network.preprocessing)
+    units, positions = found.units.repeat(found.images.shape[1]), found.positions.reshape(-1, 2)
+    places = positions if len(attributor.unit_shape) == 3 else STRONGEST
+    maps = attributor(images[found.images.ravel()], units, places).maps
+    signals = found.field.cut(network.in_picture_space(maps), positions)
+    return signals.reshape(*found.images.shape, *signals.shape[1:])

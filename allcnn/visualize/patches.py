@@ -14,6 +14,7 @@ from allcnn.errors import InputError
 from allcnn.evaluation import BATCH_SIZE, probabilities
 from allcnn.tables import facts_html
 from allcnn.visualize.attribution import STRONGEST, Attributor, check_shape
+from allcnn.visualize.figures import Panel, image_pictures, plotted, signal_pictures
 from allcnn.visualize.graph import METHODS, Graph
 from allcnn.visualize.receptive import ReceptiveField, preprocessed_image, receptive_field
 
@@ -72,12 +73,9 @@ class Patches:
         Raises:
             InputError: patches of other than 3 channels.
         """
-        from allcnn.visualize.figures import Panel, plotted
-        from allcnn.visualize.paper import patch_pictures
-
         if self.patches.shape[-1] != 3:
             raise InputError(f"patches of {self.patches.shape[-1]} channels are no pictures; expected 3.")
-        patches, signals = patch_pictures(self)
+        patches, signals = self.pictures()
         labels = [f"unit {unit}" for unit in self.units]
         titles = [str(self.method), "un-whitened"][: len(signals)] + ["image"]
         rows = [labels, *[()] * len(signals)]
@@ -87,11 +85,18 @@ class Patches:
     @cached_property
     def inside(self) -> np.ndarray:
         """(n, k, height, width) bool: what of each patch is image, and not the 0 outside the box."""
-        corners = self.field.field_of(self.positions, clipped=False)
-        top, left, bottom, right = np.moveaxis(self.boxes - corners[..., [0, 1, 0, 1]], -1, 0)[..., None]
-        rows, columns = (np.arange(size) for size in self.field.size)
-        within = (rows >= top) & (rows < bottom), (columns >= left) & (columns < right)
-        return within[0][..., :, None] & within[1][..., None, :]
+        images = np.broadcast_to(True, (self.images.size, *self.field.image_size, 1))
+        return self.field.cut(images, self.positions.reshape(-1, 2)).reshape(*self.images.shape, *self.field.size)
+
+    def pictures(self) -> tuple[np.ndarray, list[np.ndarray]]:
+        """The patches as pictures 0..1, NaN outside the image, and every three channels of the reconstructions so.
+
+        Each is (n, k, height, width, 3).
+        """
+        outside = np.where(self.inside[..., None], 0.0, np.nan).astype(np.float32)
+        back = np.empty(0) if self.reconstructions is None else self.reconstructions
+        signals = [signal_pictures(back[..., first : first + 3]) + outside for first in range(0, back.shape[-1], 3)]
+        return image_pictures(self.patches) + outside, signals
 
 
 def strongest_patches(
@@ -105,10 +110,10 @@ def strongest_patches(
     batch_size: int = BATCH_SIZE,
     picture: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Patches:
-    """For each unit the k images that excite it most, cut to its receptive field, with their reconstructions beside.
+    """For each unit the k images that excite it most, cut to its receptive field, and their reconstructions.
 
-    The images are seen once. What is kept of them are the k strongest of each unit, so that memory does not grow with
-    the data set. Of equally strong images the earlier one counts, however the images come in batches.
+    The images are seen once. Only the k strongest of each unit are kept, so memory does not grow with the data set. Of
+    equally strong images the earlier one counts, whatever the batches.
 
     Args:
         model: a functional or sequential model of one image input. It is not changed.
@@ -119,11 +124,11 @@ def strongest_patches(
         units: the channels to look at; None: all.
         method: of the reconstructions, as `Attributor` takes it; None: none are made.
         down_to: the layer at whose output the field is counted and the reconstruction read. It must have the image's
-            height and width. None: the image, or where a model begins with a preprocessing over the whole image, as
-            ours do, the output of that.
+            height and width. None: the output of a preprocessing over the whole image, if the model begins with one, as
+            ours do; else the image.
         batch_size: images that the model sees at once.
         picture: applied to whole reconstructions, (n, height, width, channels), before they are cut: for example to
-            take whitening back, which a part of an image is not enough for.
+            undo whitening, which needs the whole image.
 
     Raises:
         InputError: no images, or some that do not fit the model; an unknown layer, unit or method; a layer whose
@@ -157,7 +162,6 @@ def strongest_patches(
         best.see(block, probabilities(unit_peaks, block, batch_size))
 
     positions = np.stack(np.divmod(best.places, len(field.width.seen)), axis=-1)
-    corners, boxes = field.field_of(positions, clipped=False), field.field_of(positions)
     shape = (*best.images.shape, *field.size)
     patches = np.zeros((*shape, first.shape[-1]), first.dtype)
     reconstructions = None
@@ -165,14 +169,16 @@ def strongest_patches(
     for start in range(0, len(order), RECONSTRUCTED_AT_ONCE):
         rows, slots = np.unravel_index(order[start : start + RECONSTRUCTED_AT_ONCE], best.images.shape)
         pictures = np.stack([best.image(index, images) for index in best.images[rows, slots]])
-        cut_to_boxes(pictures, patches, rows, slots, boxes, corners)
+        places = positions[rows, slots]
+        patches[rows, slots] = field.cut(pictures, places)
         if attributor is not None:
-            where = positions[rows, slots] if len(attributor.unit_shape) == 3 else STRONGEST
+            where = places if len(attributor.unit_shape) == 3 else STRONGEST
             maps = attributor(pictures, best.units[rows], where, batch_size=RECONSTRUCTED_AT_ONCE).maps
             maps = maps if picture is None else picture(maps)
             if reconstructions is None:
                 reconstructions = np.zeros((*shape, maps.shape[-1]), np.float32)
-            cut_to_boxes(maps, reconstructions, rows, slots, boxes, corners)
+            reconstructions[rows, slots] = field.cut(maps, places)
+    boxes = field.field_of(positions)
     return Patches(
         layer, method, best.units, best.images, positions, best.activations, boxes, patches, reconstructions, field
     )
@@ -235,33 +241,16 @@ def _blocks(images: Any, size: int) -> Iterator[np.ndarray]:
     batches = images
     if hasattr(images, "shape"):
         batches = (np.asarray(images[start : start + size]) for start in range(0, len(images), size))
-    waiting: list[np.ndarray] = []
-    count = 0
+    waiting: np.ndarray | None = None
     for batch in batches:
         batch = np.asarray(batch[0] if isinstance(batch, tuple) else batch)
-        check_shape(batch, (None, None, None))
-        if waiting:
-            check_shape(batch, waiting[0].shape[1:])
-        waiting.append(batch)
-        count += len(batch)
-        if count >= size:
-            joined = np.concatenate(waiting) if len(waiting) > 1 else batch
-            full = count - count % size
-            yield from (joined[start : start + size] for start in range(0, full, size))
-            count -= full
-            waiting = [joined[full:]] if count else []
-    if count:
-        yield np.concatenate(waiting)
-
-
-def cut_to_boxes(
-    whole: np.ndarray, into: np.ndarray, rows: np.ndarray, slots: np.ndarray, boxes: np.ndarray, corners: np.ndarray
-) -> None:
-    """Copy what lies in each picture's box to its place in the field: (n, ...) into the patches at rows and slots."""
-    for picture, row, slot in zip(whole, rows, slots, strict=True):
-        top, left, bottom, right = boxes[row, slot]
-        y, x = corners[row, slot, :2]
-        into[row, slot, top - y : bottom - y, left - x : right - x] = picture[top:bottom, left:right]
+        check_shape(batch, (None, None, None) if waiting is None else waiting.shape[1:])
+        waiting = batch if waiting is None or not len(waiting) else np.concatenate([waiting, batch])
+        full = len(waiting) - len(waiting) % size
+        yield from (waiting[start : start + size] for start in range(0, full, size))
+        waiting = waiting[full:]
+    if waiting is not None and len(waiting):
+        yield waiting
 
 
 def _checked_units(units: Sequence[int] | np.ndarray | None, count: int) -> np.ndarray:

@@ -26,7 +26,7 @@ class FieldAxis:
 
     axis: the field of all units. Unit u has the pixels from start + u * jump, some of which may be padding.
     seen: for each unit (first, end) of the pixels that it depends on, all inside the image; (0, 0) if it sees padding
-        only. This is less than the field cut at the border: what rounding down or dilation leaves out is left out.
+        only. Where rounding down or dilation leaves out pixels, this is less than the field cut at the border.
     image: pixels of the image.
     """
 
@@ -45,7 +45,7 @@ class FieldAxis:
         return round(self.axis.offset - (self.size - 1) / 2)
 
     def slid(self, window: int, stride: int, padding: str, dilation: int = 1) -> FieldAxis:
-        """After a window slid along; no units are left where it does not fit."""
+        """After a window has slid along; no units are left if it does not fit."""
         return self._through(self.axis.slid((window - 1) * dilation + 1, stride, padding), window, stride, dilation)
 
     def padded(self, before: int, after: int) -> FieldAxis:
@@ -57,7 +57,7 @@ class FieldAxis:
         """One unit that sees what all together saw."""
         return self._through(self.axis.whole(), self.axis.size, 1, 1)
 
-    def spread(self, count: int) -> FieldAxis:
+    def seeing_all(self, count: int) -> FieldAxis:
         """`count` units, all of which see what all together saw."""
         one = self.whole()
         return FieldAxis(replace(one.axis, size=count, jump=0), one.seen * count, self.image)
@@ -77,7 +77,7 @@ class FieldAxis:
 
 #: A tensor's height and width. A vector is one unit in both directions.
 Field = tuple[FieldAxis, ...]
-# What a tensor's units see; None if nothing of what is asked for; or why that is not known.
+# What a tensor's units see of the source; None: nothing; an error: why that is not known.
 _Known = Field | InputError | None
 
 
@@ -134,16 +134,29 @@ class ReceptiveField:
             bottom, right = top + self.size[0], left + self.size[1]
         return np.stack([top, left, bottom, right], axis=-1)
 
+    def cut(self, pictures: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """What one unit sees of each picture: (n, height, width, channels) -> (n, *size, channels), 0 outside its box.
+
+        Args:
+            pictures: of `image_size`.
+            positions: (n, 2), the unit of each picture.
+        """
+        patches = np.zeros((len(pictures), *self.size, pictures.shape[-1]), pictures.dtype)
+        boxes, corners = self.field_of(positions), self.field_of(positions, clipped=False)[..., :2]
+        for patch, picture, (top, left, bottom, right), (y, x) in zip(patches, pictures, boxes, corners, strict=True):
+            patch[top - y : bottom - y, left - x : right - x] = picture[top:bottom, left:right]
+        return patches
+
 
 def receptive_field(
     model: keras.Model | Graph, layer: str, down_to: str | None = None, image_size: tuple[int, int] | None = None
 ) -> ReceptiveField:
     """The receptive field of a layer's units, from the graph of any functional or sequential Keras model.
 
-    Through convolutions, pooling, padding, cropping and whatever works on each position by itself; where branches
-    meet, what all of them see; in nested models too. A unit of a vector (flattened, fully connected, globally pooled)
-    is taken to see whatever any of its values sees. Units after a layer that mixes all positions, as contrast
-    normalisation and whitening do, see the whole image; `down_to` counts from behind it.
+    It is followed through convolutions, pooling, padding, cropping and whatever works on each position by itself, in
+    nested models too. Where branches meet, a unit sees what any of them sees. A unit of a vector (flattened, fully
+    connected, globally pooled) sees what any of the vector's values sees. Units after a layer that mixes all positions,
+    as contrast normalisation and whitening do, see the whole image; `down_to` counts from behind such a layer.
 
     Args:
         model: or a `Graph` of it.
@@ -152,8 +165,8 @@ def receptive_field(
         image_size: (height, width), needed where the model takes images of any size.
 
     Raises:
-        InputError: an unknown layer; a layer on the way of which it is not known what it sees, which the message names;
-            a model without a graph; or the layer does not depend on `down_to`.
+        InputError: an unknown layer; a layer on the way whose field is not known, which the message names; a model
+            without a graph; or the layer does not depend on `down_to`.
     """
     graph = model if isinstance(model, Graph) else Graph(model, METHODS[0])
     wanted = graph.output(layer)
@@ -168,8 +181,8 @@ def receptive_field(
 def preprocessed_image(graph: Graph) -> str | None:
     """The name of the layer that ends a preprocessing over the whole image inside a model; None where it has none.
 
-    It is the first that gives an image of the same shape again, every pixel of which depends on all pixels, as contrast
-    normalisation and whitening do. Its pixels lie where the image's do, and from it on receptive fields are local.
+    It is the first layer that gives an image of the same shape of which every pixel depends on all pixels, as contrast
+    normalisation and whitening do. Its pixels lie where the image's do. From it on receptive fields are local.
     """
     if None in graph.image_shape:
         return None
@@ -214,7 +227,7 @@ def _from_here(layer: Any, shape: tuple[int | None, ...]) -> _Known:
 
 
 def _after(layer: Any, inputs: Sequence[_Known], shape: tuple[int | None, ...]) -> _Known:
-    """What a layer's units see, given what its inputs' units see. Nothing is raised: it may not lie on the way."""
+    """What a layer's units see, given what its inputs' units see. An error is returned: the layer may not matter."""
     for field in inputs:
         if isinstance(field, InputError):
             return field
@@ -244,13 +257,13 @@ def _met(axes: Sequence[FieldAxis], where: str) -> FieldAxis:
     if len(axes) == 1:
         return axes[0]
     count = max(len(axis.seen) for axis in axes)
-    axes = [axis.spread(count) if len(axis.seen) < count else axis for axis in axes]
+    axes = [axis.seeing_all(count) if len(axis.seen) < count else axis for axis in axes]
     seen = [axis.seen for axis in axes]
     if len(jumps := {axis.axis.jump for axis in axes}) > 1:
         if 0 not in jumps:
             raise InputError(f"{where} joins branches of strides {sorted(jumps)}; its units have no field of one size.")
         # One branch sees the whole image, so that the field no longer moves with the unit.
-        axes = [axis.spread(count) for axis in axes]
+        axes = [axis.seeing_all(count) for axis in axes]
     start = min(axis.start for axis in axes)
     size = max(axis.start + axis.size for axis in axes) - start
     field = Axis(count, size, axes[0].axis.jump, start + (size - 1) / 2)
@@ -299,7 +312,7 @@ def _reshaped(layer: Any, field: Field, shape: _Shape) -> Field:
     sides = [side for side in shape[1:3] if side is not None]
     if len(sides) < 2:
         raise InputError(f'layer "{layer.name}" gives maps of an open size {shape}; expected one known beforehand.')
-    return tuple(axis.spread(side) for axis, side in zip(field, sides, strict=True))
+    return tuple(axis.seeing_all(side) for axis, side in zip(field, sides, strict=True))
 
 
 def _normalised(layer: Any, field: Field, shape: _Shape) -> Field:
@@ -307,13 +320,13 @@ def _normalised(layer: Any, field: Field, shape: _Shape) -> Field:
     along = layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]
     along = [axis % len(shape) for axis in along]
     return tuple(
-        axis.spread(len(axis.seen)) if len(shape) == 4 and place in along else axis
+        axis.seeing_all(len(axis.seen)) if len(shape) == 4 and place in along else axis
         for place, axis in enumerate(field, start=1)
     )
 
 
 def _everywhere(layer: Any, field: Field, shape: _Shape) -> Field:
-    return tuple(axis.spread(len(axis.seen)) for axis in field)
+    return tuple(axis.seeing_all(len(axis.seen)) for axis in field)
 
 
 def _channels(layer: Any, field: Field, shape: _Shape) -> Field:

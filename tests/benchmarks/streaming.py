@@ -14,18 +14,15 @@ import argparse
 import os
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from PIL import Image
 
-from PIL import Image  # noqa: E402
-
-import allcnn  # noqa: E402
-from allcnn.data import load_data  # noqa: E402
-from allcnn.data.pipeline import BatchOrder, training_batches  # noqa: E402
+import allcnn
+from allcnn.data import load_data
+from allcnn.data.pipeline import BatchOrder, training_batches
 
 BATCH, STEPS = 64, 30
 
@@ -93,7 +90,7 @@ def main() -> None:
             print(f"{name:24} {'cold' if cold else 'warm'}  {statistics.median(found):7.0f} images/s  ({each})")
         if not arguments.no_train:
             result = allcnn.train(
-                "imagenet-all-b", recipe="imagenet", data_dir=folders["500 wide"], steps=30, test_every=1000,
+                "imagenet-all-b", recipe="imagenet", data_dir=folders["500 wide"], steps=STEPS, test_every=1000,
                 run_dir=Path(scratch, "run"),
             )  # fmt: skip
             print(f"train, 500 wide: {STEPS * BATCH / result.seconds:.1f} images/s")

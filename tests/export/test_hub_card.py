@@ -62,7 +62,7 @@ def test_what_is_missing_is_left_out(saved, run, tmp_path) -> None:
     config = read_json(run / "config.json")
     write_folder(RunFolder(run), config, [50.0], "interrupted")
     front, text = parts(allcnn.export_model(run, "card", tmp_path / "card.md").path)
-    assert "model-index" not in front and "| test error | none: the run is interrupted after 1 epochs |" in text
+    assert "model-index" not in front and "| test error | none: the run is interrupted after 1 epoch |" in text
     (run / "config.json").write_text("{}")
     with pytest.raises(RunError, match="config.json"):
         allcnn.export_model(run, "card", tmp_path / "other.md")

@@ -105,17 +105,16 @@ def test_what_cannot_be_looked_into_has_a_line(trained_runs, make_page, best, tm
     assert str(tmp_path) not in page.source.partition("</pre>")[2]  # the command, which is before, has the paths given
     assert "Not looked into: run/model.keras: " in page.text and any("left out" in line for line in said)
 
-    monkeypatch.setattr("allcnn.page.networks._strongest", lambda inspected: 1 / 0 if not inspected else _refuse())
+    def too_large(inspected) -> None:
+        raise MemoryError("too large")
+
+    monkeypatch.setattr("allcnn.page.networks._strongest", too_large)
     page = make_page(trained_runs[0].parent, said=said)
     assert "No strongest patches: too large" in page.text and "Filters of conv1" in page.text
     assert said[-1] == f"the strongest patches of {best.name} are left out: too large"
 
     monkeypatch.setattr("allcnn.data.dataset.Dataset.digest", property(lambda data: "1" * 64))
     assert "other images than the run was trained on" in make_page(trained_runs[0].parent).text
-
-
-def _refuse() -> None:
-    raise MemoryError("too large")
 
 
 def shown(chances: np.ndarray, images: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> str:

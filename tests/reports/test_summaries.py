@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-
 import pytest
 
 from allcnn.reports.summaries import search_results
@@ -15,7 +13,6 @@ def test_seeds_give_n_mean_and_sample_deviation(write_run, runs_below) -> None:
     (search,) = search_results(runs_below())
     test = search.best.test
     assert (test.n, test.mean) == (3, pytest.approx(9.4))
-    assert test.deviation == pytest.approx(statistics.stdev((9.0, 9.3, 9.9)))
     assert test.deviation == pytest.approx((((0.4**2) + (0.1**2) + (0.5**2)) / 2) ** 0.5)
 
 
@@ -138,17 +135,3 @@ def test_a_network_written_out_is_the_published_one(write_run, runs_below) -> No
     write_run("D.2-96C3-96C3-96C3/2-D.5-192C3-192C3-192C3/2-D.5-192C3v-192C1-NC1-GAP", 9.2, seed=1)
     (search,) = search_results(runs_below())
     assert (search.network.name, search.best.test.n) == ("all-c", 2)
-
-
-def test_every_run_is_in_one_place(write_run, runs_below) -> None:
-    for number in range(24):
-        write_run(
-            ("all-c", "a", "8C3-NC1-GAP")[number % 3], 9.0, lr=(0.1, 0.05)[number % 2], seed=number % 5,
-            dataset=("cifar10", "digits")[number % 7 > 4],
-            status=("finished", "diverged", "unfinished")[number % 11 % 3],
-        )  # fmt: skip
-    runs = runs_below()
-    searches = search_results(runs)
-    placed = [run.folder.path for search in searches for run in search.runs]
-    assert sorted(placed) == sorted(run.folder.path for run in runs)
-    assert len(set(placed)) == 24

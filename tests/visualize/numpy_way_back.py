@@ -150,13 +150,11 @@ class Network:
                 nearest.append(layer.margin / layer.inputs.max())
         return float(min(nearest))
 
-    def back(self, name: str, start: np.ndarray, method: str, down_to: str | None = None) -> np.ndarray:
-        """The signal at the image, or at the output of a layer, that `start` at the output of layer `name` becomes."""
+    def back(self, name: str, start: np.ndarray, method: str) -> np.ndarray:
+        """The signal at the image that `start` at the output of layer `name` becomes."""
         names = list(self.layers)
         signal = start
         for below in reversed(names[: names.index(name) + 1]):
-            if below == down_to:
-                return signal
             signal = self.layers[below].back(signal, method)
         return signal
 

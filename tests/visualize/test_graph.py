@@ -10,7 +10,7 @@ import pytest
 
 from allcnn.errors import InputError
 from allcnn.visualize.attribution import Attributor
-from allcnn.visualize.graph import METHODS, Graph, check_method, through_relu
+from allcnn.visualize.graph import METHODS, Graph, through_relu
 
 pytestmark = pytest.mark.backends
 
@@ -37,11 +37,6 @@ def ruled(method, seen, arriving, ceiling=None) -> list:
 def test_figure_1_and_relu6(method, figure_1, below_6) -> None:
     assert ruled(method, SEEN, ARRIVING) == figure_1
     assert ruled(method, [5, 7, 0, 6], [1] * 4, 6.0) == below_6
-
-
-def test_an_unknown_method_is_refused() -> None:
-    with pytest.raises(InputError, match='unknown method "gradcam"; expected one of: backpropagation, deconvnet, gui'):
-        check_method("gradcam")
 
 
 def test_only_public_names_of_keras_are_used_and_none_is_exchanged() -> None:
