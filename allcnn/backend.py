@@ -13,7 +13,7 @@ from contextlib import contextmanager, redirect_stderr
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from allcnn.errors import InputError, install_hint, one_of
+from allcnn.errors import InputError, install_hint, refuse_unknown
 from allcnn.waiting import waiting
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ def choose_backend(name: str | None = None) -> str:
         InputError: the backend is not one of ours, is not installed, or Keras is already loaded with another.
     """
     name = name or os.environ.get("KERAS_BACKEND") or "tensorflow"
-    if name not in BACKENDS:
-        raise InputError(f'unknown backend "{name}"; {one_of(name, BACKENDS)}')
+    refuse_unknown("backend", name, BACKENDS)
     if find_spec(name) is None:
         raise InputError(f'the backend "{name}" is not installed. {install_hint(name)}')
     loaded = sys.modules.get("keras")

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from allcnn.errors import AllcnnError, RunError
+from allcnn.errors import AllcnnError, RunError, one_line
 from allcnn.runs.folder import Row, RunFolder, read_json, read_metrics
 from allcnn.runs.recipe import Recipe
 
@@ -98,29 +98,29 @@ def collect_runs(paths: Sequence[str | Path]) -> tuple[list[CollectedRun], list[
     runs = []
     for _, found in sorted(folders.items()):
         try:
-            runs.append(_read_run(found))
-        except (AllcnnError, KeyError, TypeError, ValueError) as error:
-            said = (
-                str(error).splitlines()[0] if isinstance(error, AllcnnError) else f"not a run of ours ({error!r:.80})"
-            )
-            problems.append(said if str(found.path) in said else f"{found.path}: {said}")
+            runs.append(read_run(found))
+        except RunError as error:
+            problems.append(str(error))
     return runs, problems
 
 
 def run_of_model(file: Path) -> CollectedRun | None:
-    """The run in whose folder a model lies, None where there is none.
+    """The run in whose folder a model lies, None where there is none. Raises RunError if it cannot be read."""
+    folder = RunFolder(file.parent)
+    return read_run(folder) if file == folder.model and folder.holds_run() else None
+
+
+def read_run(folder: RunFolder) -> CollectedRun:
+    """The run in a folder.
 
     Raises:
-        RunError: the run cannot be read.
+        RunError: it cannot be read; the message, a line, names the folder or a file in it.
     """
-    folder = RunFolder(file.parent)
-    if file != folder.model or not folder.holds_run():
-        return None
-    runs, problems = collect_runs([folder.path])
-    found = [run for run in runs if run.folder.path == folder.path]
-    if not found:
-        raise RunError(problems[0])
-    return found[0]
+    try:
+        return _read_run(folder)
+    except (AllcnnError, KeyError, TypeError, ValueError) as error:
+        said = one_line(error) if isinstance(error, AllcnnError) else f"not a run of ours ({error!r:.80})"
+        raise RunError(said if str(folder.path) in said else f"{folder.path}: {said}") from None
 
 
 def _folders_below(path: Path, problems: list[str]) -> Iterator[Path]:

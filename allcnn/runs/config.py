@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -14,7 +13,7 @@ from typing import Any
 from allcnn.backend import BACKENDS
 from allcnn.data.dataset import Dataset
 from allcnn.device import PRECISIONS
-from allcnn.errors import InputError, did_you_mean, is_whole, nearest, one_of
+from allcnn.errors import InputError, did_you_mean, is_whole, nearest, one_of, refuse_unknown
 from allcnn.files import read_file
 from allcnn.runs.recipe import OPTIONS, RECIPES, Recipe, recipe_for, write_number
 from allcnn.specs import ZOO, Network, Spec, resolve
@@ -92,12 +91,9 @@ class RunConfig:
     backend: str | None = None
 
     def __post_init__(self) -> None:
-        for what, value, expected in (
-            ("precision", self.precision, PRECISIONS),
-            ("backend", self.backend, (*BACKENDS, None)),
-        ):
-            if value not in expected:
-                raise InputError(f'unknown {what} "{value}"; {one_of(value, filter(None, expected))}')
+        refuse_unknown("precision", self.precision, PRECISIONS)
+        if self.backend is not None:
+            refuse_unknown("backend", self.backend, BACKENDS)
         if not isinstance(self.dataset, str | Dataset):
             raise InputError(
                 f"the data set must be a name, such as cifar10, or an `allcnn.data.Dataset`; got {self.dataset!r:.40}."
@@ -112,10 +108,9 @@ class RunConfig:
                 object.__setattr__(self, name, int(value))
         if not is_whole(self.seed) or not 0 <= self.seed < 2**32:
             raise InputError(f"the seed must be a whole number from 0 to {2**32 - 1}; got {self.seed}.")
-        if not (_number(self.validation) and 0 <= self.validation < 1):
-            raise InputError(
-                f"the held-out fraction must be at least 0 and below 1, such as 0.1; got {self.validation}."
-            )
+        held_out = self.validation
+        if not isinstance(held_out, Real) or isinstance(held_out, bool) or not 0 <= held_out < 1:
+            raise InputError(f"the held-out fraction must be at least 0 and below 1, such as 0.1; got {held_out}.")
         for name, rule in _COUNTS.items():
             value = getattr(self, name)
             if value is not None and not (is_whole(value) and value >= 1):
@@ -269,7 +264,3 @@ def options_of_run(record: Mapping[str, Any]) -> dict[str, Any]:
         "recipe": Recipe.from_dict(record["recipe"]),
         **{name: record.get(name) or None for name in ("data_dir", "precision", *KEPT)},
     }
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -65,17 +65,6 @@ class Cell:
         return command
 
 
-@dataclass(frozen=True)
-class Grid:
-    """The cells in the order in which they are begun, and what was said about their recipe."""
-
-    cells: tuple[Cell, ...]
-    learning_rates: tuple[float, ...]
-    seeds: tuple[int, ...]
-    validation: float
-    notes: tuple[str, ...]
-
-
 def networks_of(models: str | Sequence[str | Spec | Network]) -> list[str]:
     """The networks named: "paper", "review", names and texts, as a list or joined by commas, each once.
 
@@ -100,8 +89,8 @@ def make_grid(
     seeds: Sequence[int] | None,
     runs_dir: Path,
     asked: RunConfig,
-) -> Grid:
-    """The grid. `asked`: what all its runs share.
+) -> tuple[list[Cell], list[str]]:
+    """The cells in the order in which they are begun, and the notes of their plans. `asked`: what all of them share.
 
     Raises:
         InputError: a wrong name or number, broken data, or a folder of that name that holds another run.
@@ -145,12 +134,12 @@ def make_grid(
         raise InputError(f"two runs of the grid would be called {twice}; expected learning rates of six digits.")
     for found in cells:
         _refuse_other_run(found)
-    return Grid(tuple(cells), rates, seeds, asked.validation, tuple(notes))
+    return cells, list(notes)
 
 
-def announce_other_runs(grid: Grid, runs_dir: Path, announce: Callable[[str], None]) -> None:
+def announce_other_runs(cells: Sequence[Cell], runs_dir: Path, announce: Callable[[str], None]) -> None:
     """Say how many runs in the folder are none of the grid's: they are left alone, and are in no table of it."""
-    names = {cell.name for cell in grid.cells}
+    names = {cell.name for cell in cells}
     others = sorted(path.parent.name for path in runs_dir.glob("*/config.json") if path.parent.name not in names)
     if others:
         shown = first_of(others, 2)

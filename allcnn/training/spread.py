@@ -10,12 +10,11 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any
 
 from allcnn.backend import hold_standard_error
 from allcnn.device import Device, find_device
@@ -23,9 +22,8 @@ from allcnn.errors import AllcnnError, HostError, InputError, RunError, one_line
 from allcnn.runs.folder import RunFolder
 from allcnn.runs.lock import only_process
 from allcnn.training.identity import IDENTITY
-
-if TYPE_CHECKING:
-    from allcnn.training.plan import RunPlan
+from allcnn.training.outcome import resume_line
+from allcnn.training.plan import RunPlan
 
 # The seconds that hosts may start apart, those without a heartbeat after which JAX ends a run, and those that a host
 # which fails alone waits for the others.
@@ -34,8 +32,6 @@ _JOIN_SECONDS, _HEARTBEAT_SECONDS, _LEAVE_SECONDS = 60, 20, 20
 _FOLDER_SECONDS = 10.0
 #: How the message of a host begins that lost another.
 LOST = "a host was lost, or failed"
-_Arguments = ParamSpec("_Arguments")
-_Result = TypeVar("_Result")
 
 
 def find_hosts(hosts: str | None, index: int | None = None, count: int | None = None) -> dict[str, Any] | None:
@@ -140,10 +136,8 @@ def is_first() -> bool:
 
 
 @contextmanager
-def shared(plan: RunPlan, resume: str) -> Iterator[None]:
+def shared(plan: RunPlan) -> Iterator[None]:
     """A run of several hosts: they agree, then host 0 holds its folder during the block.
-
-    resume: the line that goes on with the run.
 
     Raises:
         InputError: on every host, where two differ or do not see one folder; HostError: a host was lost.
@@ -162,7 +156,7 @@ def shared(plan: RunPlan, resume: str) -> Iterator[None]:
     except jax.errors.JaxRuntimeError as error:
         raise HostError(
             f"{LOST}: {_shortened(error)}\n"
-            f"What was saved stays good. Go on, on as many hosts as there are, with: {resume}"
+            f"What was saved stays good. Go on, on as many hosts as there are, with: {resume_line(plan.folder)}"
         ) from error
 
 
@@ -204,21 +198,19 @@ class Spread:
         """Inside, what Keras makes and trains is spread."""
         return self.distribution.scope() if self.distribution else nullcontext()
 
-    def outside(self, function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-        """The function, run as if there were no distribution, on this host's first device, also within `scope`."""
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Inside, also within `scope`, nothing is spread: this host's first device does all."""
         if self.distribution is None:
-            return function
+            yield
+            return
         import keras
 
-        @wraps(function)
-        def on_one_device(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
-            keras.distribution.set_distribution(None)
-            try:
-                return function(*arguments, **named)
-            finally:
-                keras.distribution.set_distribution(self.distribution)
-
-        return on_one_device
+        keras.distribution.set_distribution(None)
+        try:
+            yield
+        finally:
+            keras.distribution.set_distribution(self.distribution)
 
     def gather(self, value: Any = None) -> list[Any]:
         """Every host's value, as JSON has it, in the order of the hosts, once all gave theirs."""
@@ -268,10 +260,6 @@ class Spread:
         from jax.experimental.multihost_utils import reached_preemption_sync_point
 
         return reached_preemption_sync_point(step)
-
-    def as_config(self) -> dict[str, int]:
-        """What config.json says of it: the devices of each host, and the hosts."""
-        return {"devices": self.devices, "hosts": self.hosts}
 
 
 def settle(plan: RunPlan, together: bool, device: Device, images_per_batch: int) -> Spread:

@@ -24,7 +24,7 @@ from allcnn.runs.checkpoint import load_state
 from allcnn.runs.folder import RunFolder
 from allcnn.runs.recipe import RECIPES
 from allcnn.training.run import train
-from allcnn.training.spread import Spread, find_hosts, settle
+from allcnn.training.spread import find_hosts, settle
 
 on_jax = pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed: pip install jax")
 SPEC = "D.2-8C3-8C3/2-D.5-12C3v-NC1-GAP"
@@ -196,4 +196,3 @@ def test_one_device_makes_no_distribution(stripes, numbers, tmp_path, monkeypatc
     assert keras.distribution.distribution() is None
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["devices"], config["hosts"]) == (1, 1)
-    assert Spread().outside(len) is len
