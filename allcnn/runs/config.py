@@ -12,6 +12,7 @@ from typing import Any
 
 from allcnn.backend import BACKENDS
 from allcnn.data.dataset import Dataset
+from allcnn.data.load import dataset_name
 from allcnn.device import PRECISIONS
 from allcnn.errors import InputError, did_you_mean, is_whole, nearest, one_of, refuse_unknown
 from allcnn.files import read_file
@@ -34,8 +35,8 @@ _NUMBERS = {
     **{field.name: field.name for field in fields(Recipe) if field.name not in ("name", "unit", "length")},
     "lr": "learning_rate", "epochs": "epochs", "steps": "steps",
 }  # fmt: skip
-# Data sets that are looked for in a folder by their names.
-_IN_FOLDERS = re.compile(r"\s*(cifar[-_]?100?\s*$|tfds:)", re.IGNORECASE)
+# Data sets that are looked for in a folder by their names; "tfds" with a name behind a colon.
+_IN_FOLDERS = ("cifar10", "cifar100", "tfds")
 # YAML takes 1e-3 for a word; it wants 1.0e-3.
 _EXPONENT = re.compile(r"[-+]?[0-9]+e[-+]?[0-9]+", re.IGNORECASE)
 
@@ -98,6 +99,8 @@ class RunConfig:
             raise InputError(
                 f"the data set must be a name, such as cifar10, or an `allcnn.data.Dataset`; got {self.dataset!r:.40}."
             )
+        if isinstance(self.dataset, str):
+            object.__setattr__(self, "dataset", dataset_name(self.dataset))
         if not isinstance(self.recipe, str | Recipe | None):
             raise InputError(
                 f"the recipe must be a name, such as fast, or in Python a `Recipe`; got {self.recipe!r:.40}.\n"
@@ -181,7 +184,7 @@ class RunConfig:
             del mine["recipe"]  # of a run that goes on: its own numbers
         if "dataset" in mine:
             mine.setdefault("data_dir", None)
-        elif "data_dir" in mine and not _IN_FOLDERS.match(str(self.dataset)):
+        elif "data_dir" in mine and str(self.dataset).lower().partition(":")[0] not in _IN_FOLDERS:
             mine["dataset"] = RunConfig().dataset
         return replace(self, **{**mine, "numbers": {**self.numbers, **mine.get("numbers", {}), **numbers}})
 

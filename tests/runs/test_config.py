@@ -243,7 +243,7 @@ def test_at_the_shell_options_come_before_those_of_a_file(tmp_path, write_run, m
         ({"data_dir": "/cifar"}, {"dataset": "cifar100", "data_dir": "/other"}, "cifar100", "/other"),
         ({"dataset": "digits"}, {"data_dir": "/flowers"}, "cifar10", "/flowers"),
         ({"dataset": "stripes"}, {"data_dir": "/flowers"}, "cifar10", "/flowers"),
-        ({"dataset": "CIFAR-100"}, {"data_dir": "/cifar"}, "CIFAR-100", "/cifar"),
+        ({"dataset": "CIFAR-100"}, {"data_dir": "/cifar"}, "cifar100", "/cifar"),
         ({"dataset": "tfds:photos"}, {"data_dir": "/prepared"}, "tfds:photos", "/prepared"),
         ({"data_dir": "/cifar"}, {"seed": 1}, "cifar10", "/cifar"),
     ],
