@@ -69,9 +69,10 @@ def run_python() -> Callable[..., subprocess.CompletedProcess]:
     `timeout` guards against a process that hangs; a slow machine must not meet it.
     """
 
+    from allcnn.processes import python_path
+
     def run(*arguments: str, check: bool = True, timeout: float = 1800, **environment: str | None):
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        merged = {**os.environ, "PYTHONPATH": path, **environment}
+        merged = {**os.environ, **python_path(), **environment}
         result = subprocess.run(
             [sys.executable, *arguments],
             capture_output=True,
