@@ -182,9 +182,9 @@ class Statistic:
 
 
 def rate_rank(failed: int, mean: float | None, learning_rate: float) -> tuple[int, float, float]:
-    """What the best of several learning rates has least of.
+    """The key by which learning rates are ranked; the best has the smallest.
 
-    First the runs that diverged or died: the mean of those that survived would hide them. Then the mean error in
+    First the number of runs that diverged or died, which a mean over the others would hide. Then the mean error in
     percent; then the rate itself.
     """
     # Means of the same errors in another order may differ in their last bits.

@@ -30,7 +30,7 @@ _COUNTS = {
 KEPT = (
     "seed", "validation", "test_every", "save_every", "patience", "tensorboard", "deterministic", "skip_damaged",
 )  # fmt: skip
-#: What may be said for a number of the recipe; epochs and steps are its length, in its own unit.
+#: Options that are numbers of the recipe, and their names there; epochs and steps are its length, in its own unit.
 _NUMBERS = {
     **{field.name: field.name for field in fields(Recipe) if field.name not in ("name", "unit", "length")},
     "lr": "learning_rate", "epochs": "epochs", "steps": "steps",

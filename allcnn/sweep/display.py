@@ -112,7 +112,7 @@ class Board:
             for name, run in self.runs.items()
             if run.status in (RUNNING, "waiting", "unfinished")
         ]
-        # Not even many at a time end before the longest of them does.
+        # However many run at a time, they take as long as the longest.
         workers = min(self.at_a_time or max(self.count(RUNNING), 1), max(len(left), 1))
         return max(sum(left) / workers, max(left, default=0.0))
 

@@ -19,7 +19,7 @@ from allcnn.specs import ZOO, Network, Spec, count_multiply_adds, resolve
 from allcnn.training.identity import differences
 from allcnn.training.plan import RunPlan, default_run_dir, image_sizes, load_images, plan_run
 
-#: On what a run trains that is one of several here.
+#: What a run of a sweep trains on, unless several workers share it.
 ONE_DEVICE = ("--devices", "1")
 #: What `models` may name besides networks: the twelve of Table 3, by the paper and by the review.
 GROUPS = {
@@ -124,7 +124,7 @@ def make_grid(
         for rate in rates:
             for seed in seeds:
                 cell = mine.with_options(learning_rate=rate, seed=seed)
-                # Of a folder that does not exist: what a run of that name that is there already may be comes below.
+                # Planned as a new run, in a folder that does not exist. A run that is there is compared below.
                 plan = plan_run(config=cell, dataset=loaded[sizes], run_dir=runs_dir / ".new")
                 notes.update(dict.fromkeys(plan.notes))
                 cells.append(_cell(cell, plan, runs_dir))

@@ -23,7 +23,7 @@ IDENTITY = {
     "device": "machine",
     "versions": "version",
 }
-#: Changes that may be allowed in the middle of a run. It then ends in other bits than without the change.
+#: Changes that may be allowed in the middle of a run, which then no longer ends bit-identical.
 ALLOWED = {
     "epochs": "a recipe of another length",
     "backend": "another backend",

@@ -80,7 +80,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         self.batch_size = batch_size
         self.total_steps = total_steps
         self.epochs = math.ceil(total_steps / steps_per_epoch)
-        # What this process has not done, and its rates do not count.
+        # By earlier processes: the rates leave these steps out.
         self.done_before = steps_done
         self.begun = 0.0
         self.headed = False

