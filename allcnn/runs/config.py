@@ -43,7 +43,7 @@ _EXPONENT = re.compile(r"[-+]?[0-9]+e[-+]?[0-9]+", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What a run is asked for. One that exists is right as far as that is known without the images.
+    """What a run is asked for, checked when it is made, as far as it can be without the images.
 
     Attributes:
         model: a network's name ("strided-b") or its text; None only in what is not a run's yet, such as a sweep's.

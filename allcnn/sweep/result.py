@@ -13,9 +13,9 @@ from allcnn.errors import RunError, one_line
 from allcnn.runs.collected import FAILED, Statistic, rate_rank, read_run
 from allcnn.sweep.grid import Cell
 
-#: A run that ended; what its folder says stands.
+#: The statuses of a run that has its result.
 ENDED = ("finished", *FAILED)
-#: A run that a sweep does not begin or go on with unless it is asked to.
+#: The statuses of a run that is only made again if `retry_failed` asks for it.
 LEFT_ALONE = (*FAILED, "unreadable")
 
 

@@ -13,7 +13,7 @@ from allcnn.runs.lock import holder_of
 from allcnn.sweep.grid import ONE_DEVICE, Cell
 
 _POLL_SECONDS = 0.2
-# What the process of a sweep that was killed may take to save its state and let go of the run, compiling included.
+# How long the process of a killed sweep may take to save its state and release the run, compiling included.
 _LOCK_SECONDS = 300.0
 _KILL_SECONDS = 10.0
 

@@ -59,7 +59,7 @@ from allcnn.training.spread import settle
 from allcnn.training.stopping import StopRequest
 from allcnn.waiting import waiting
 
-# Reading the loss waits for the accelerator, so it is looked at by the clock and not every step.
+# Reading the loss waits for the accelerator, so it is read every so many seconds and not every step.
 _LOOK_SECONDS = 2.0
 
 
@@ -228,10 +228,10 @@ class TrainingLoop:
         return figures
 
     def _after_epoch(self, epoch: int, logs: dict[str, Any]) -> None:
-        """See whether an epoch is worth going on from, then save the state after it.
+        """Check whether the run can still learn, then save the state.
 
-        In this order: a run that is resumed after it was given up, or killed just then, sees its last epoch again. From
-        a state behind that epoch it would go on, or be finished.
+        In this order: a run that is given up here, or killed, repeats this epoch when it is resumed. From a state after
+        it the run would go on, or be finished.
         """
         steps_done = min((epoch + 1) * self.steps_per_epoch, self.total_steps)
         outcome.record_damage(self.plan)
@@ -264,8 +264,8 @@ class TrainingLoop:
     def _state_to_go_on_from(self, config: dict[str, Any]) -> TrainingState | None:
         """The state in the folder, if the run there is this one, or differs only in what may differ.
 
-        What differs is announced, and joins the "changes" of config.json with the steps that were done until then.
-        Other options that it is resumed with stand there from now on, for whoever resumes it next.
+        Differences are announced, and added to "changes" in config.json with the number of steps done before. Options
+        that may always change replace those in config.json, for later resumes.
 
         Raises:
             RunError: another run, or one that is further than this is to go.

@@ -25,24 +25,24 @@ from allcnn.training.identity import IDENTITY
 from allcnn.training.outcome import resume_line
 from allcnn.training.plan import RunPlan
 
-# The seconds that hosts may start apart, those without a heartbeat after which JAX ends a run, and those that a host
-# which fails alone waits for the others.
+# In seconds: how far apart hosts may start; how long without a heartbeat, until JAX ends a run; how long a host that
+# fails alone waits for the others.
 _JOIN_SECONDS, _HEARTBEAT_SECONDS, _LEAVE_SECONDS = 60, 20, 20
 # How long a host looks for what host 0 wrote: a network's file system may show it late.
 _FOLDER_SECONDS = 10.0
-#: How the message of a host begins that lost another.
+#: How a host's message begins if it lost another.
 LOST = "a host was lost, or failed"
 
 
 def find_hosts(hosts: str | None, index: int | None = None, count: int | None = None) -> dict[str, Any] | None:
-    """How `jax.distributed.initialize` finds the hosts of a run; None where this process has it for itself.
+    """How `jax.distributed.initialize` finds the hosts of a run; None for a run of this process alone.
 
     Args:
         hosts: "name:port" of host 0, or "auto".
         index, count: this host's number, from 0, and how many there are; only beside an address.
 
     Raises:
-        InputError: an address that is none, or a number that is out of range, missing, or too many.
+        InputError: a wrong address; a number that is out of range, missing, or given without an address.
     """
     if hosts is None or hosts == "auto":
         for option, given in (("--host-index", index), ("--host-count", count)):
@@ -213,7 +213,7 @@ class Spread:
             keras.distribution.set_distribution(self.distribution)
 
     def gather(self, value: Any = None) -> list[Any]:
-        """Every host's value, as JSON has it, in the order of the hosts, once all gave theirs."""
+        """Wait for all hosts; gives every host's value, which JSON must hold, in their order."""
         if self.hosts == 1:
             return [value]
         import numpy as np
@@ -263,7 +263,7 @@ class Spread:
 
 
 def settle(plan: RunPlan, together: bool, device: Device, images_per_batch: int) -> Spread:
-    """How the run is spread over the devices that there are, once the backend has looked for them.
+    """How the run is spread over the devices of this machine, or of all hosts. Comes after the backend is loaded.
 
     Raises:
         InputError: more devices than there are, or a batch that does not divide.
@@ -276,7 +276,7 @@ def settle(plan: RunPlan, together: bool, device: Device, images_per_batch: int)
     there = jax.local_device_count()
     if plan.asked.devices is not None:
         devices = plan.asked.devices
-    else:  # a run that goes on keeps to what it had, as far as that is there
+    else:  # a resumed run keeps its number of devices, up to what is there
         devices = there if plan.stored is None else min(int(plan.stored.get("devices", 1)), there)
     if devices > there:
         are = "is 1" if there == 1 else f"are {there}"
