@@ -217,7 +217,7 @@ class SweepDisplay:
         lines = [
             Text(
                 f"{_name(run)}: epoch {min(run.epochs + 1, run.of_epochs)}/{run.of_epochs}, "
-                f"{_left(board.elapsed(run.name))}"
+                f"{duration(board.elapsed(run.name))}"
                 + (f", test error {run.test_error:.2f} %" if run.test_error is not None else ""),
                 style="cyan", no_wrap=True, overflow="ellipsis",
             )

@@ -43,6 +43,7 @@ def test_code_in_a_pickle_does_not_run(hostile):
     assert "refused, because the pickle asks for" in message and "Nothing of it was run" in message
 
 
+@pytest.mark.parametrize("hostile", ["GLOBAL and REDUCE"], indirect=True)
 @pytest.mark.parametrize("name", ["data_batch_3", "batches.meta"])
 def test_nor_does_it_from_a_folder_at_the_shell(hostile, name, tmp_path, capfd):
     folder = write(tmp_path / FOLDER, FILES | {name: hostile.content})
