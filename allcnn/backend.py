@@ -90,7 +90,9 @@ def load_keras(deterministic: bool = False) -> None:
             # A GPU multiplies float32 in TensorFloat-32 by default, which whitening cannot bear.
             jax.config.update("jax_default_matmul_precision", "highest")
             jax.devices()
-            hide_gpus_from_tensorflow()
+            import tensorflow
+
+            tensorflow.config.set_visible_devices([], "GPU")  # JAX trains there; TensorFlow only feeds images
         else:
             import tensorflow
 
@@ -136,13 +138,6 @@ def import_keras_quietly() -> None:
             import keras
 
             keras.ops.zeros(1)  # the backend looks for devices now
-
-
-def hide_gpus_from_tensorflow() -> None:
-    """Keep TensorFlow, which then only feeds images, off the GPU that JAX trains on."""
-    import tensorflow
-
-    tensorflow.config.set_visible_devices([], "GPU")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ And several runs as one figure, and which of several learning rates is the best.
 
 from __future__ import annotations
 
+import fnmatch
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -88,10 +89,10 @@ def collect_runs(paths: Sequence[str | Path]) -> tuple[list[CollectedRun], list[
     for path in map(Path, paths):
         if not path.is_dir():
             raise RunError(f"{path}: no such folder; expected a run's folder, or one that holds runs.")
-        for folder in _folders_below(path, problems):
-            if (folder / "config.json").is_file():
+        for folder, files in _folders_below(path, problems):
+            if "config.json" in files:
                 folders.setdefault(folder.resolve(), RunFolder(folder))
-            elif left := _left_of_a_run(folder):
+            elif left := _left_of_a_run(files):
                 problems.append(f"{folder}: holds {left} but no config.json; no run can be read without it.")
     if not folders and not problems:
         raise RunError(f"{', '.join(map(str, paths))}: holds no run; a run's folder has a config.json.")
@@ -123,30 +124,28 @@ def read_run(folder: RunFolder) -> CollectedRun:
         raise RunError(said if str(folder.path) in said else f"{folder.path}: {said}") from None
 
 
-def _folders_below(path: Path, problems: list[str]) -> Iterator[Path]:
-    """A folder and all below it, by name, links followed, each once; one that cannot be read is named."""
+def _folders_below(path: Path, problems: list[str]) -> Iterator[tuple[Path, list[str]]]:
+    """A folder and all below it, by name, links followed, each once with its files; unreadable ones are named."""
     seen: set[Path] = set()
 
     def unreadable(error: OSError) -> None:
         problems.append(f"{error.filename}: cannot be read ({error.strerror}).")
 
-    for name, inner, _ in os.walk(path, onerror=unreadable, followlinks=True):
+    for name, inner, files in os.walk(path, onerror=unreadable, followlinks=True):
         folder = Path(name)
         if folder.resolve() in seen:
             inner.clear()  # a link that leads back
             continue
         seen.add(folder.resolve())
         inner.sort()
-        yield folder
+        yield folder, files
 
 
-def _left_of_a_run(folder: Path) -> str | None:
-    """What is left in a folder that was to be a run's, or None."""
-    run = RunFolder(folder)
-    for path in (run.metrics, run.summary, run.state):
-        if path.is_file():
-            return path.name
-    return "a half-written config.json" if any(folder.glob(".config.*.partial*")) else None
+def _left_of_a_run(files: Sequence[str]) -> str | None:
+    """What of these files is left of a run without its configuration, or None."""
+    if left := next((name for name in ("metrics.csv", "summary.json", "state.h5") if name in files), None):
+        return left
+    return "a half-written config.json" if fnmatch.filter(files, ".config.*.partial*") else None
 
 
 def _read_run(folder: RunFolder) -> CollectedRun:

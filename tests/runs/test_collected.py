@@ -77,6 +77,11 @@ def test_a_run_killed_while_it_began_is_named(tmp_path) -> None:
     assert runs == [] and "holds a half-written config.json" in problems[0]
 
 
+def test_a_configuration_that_cannot_be_opened_is_named(tmp_path) -> None:
+    (tmp_path / "config.json").symlink_to("elsewhere")  # or one in a folder that may only be listed
+    assert collect_runs([tmp_path]) == ([], [f"{tmp_path / 'config.json'}: no such file."])
+
+
 def test_someone_elses_config_is_named(tmp_path) -> None:
     (tmp_path / "config.json").write_text('{"architectures": ["ResNet"]}')
     runs, (problem,) = collect_runs([tmp_path])
