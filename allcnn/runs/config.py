@@ -106,7 +106,7 @@ class RunConfig:
                 f"the recipe must be a name, such as fast, or in Python a `Recipe`; got {self.recipe!r:.40}.\n"
                 "Its numbers stand beside it, such as epochs: 20."
             )
-        for name in ("seed", "image_size", *_COUNTS):  # NumPy's whole numbers too, which JSON does not take
+        for name in ("seed", "image_size", *_COUNTS):  # NumPy's numbers too, which JSON does not take
             if isinstance(value := getattr(self, name), Integral) and not isinstance(value, bool):
                 object.__setattr__(self, name, int(value))
         if not is_whole(self.seed) or not 0 <= self.seed < 2**32:
@@ -114,6 +114,7 @@ class RunConfig:
         held_out = self.validation
         if not isinstance(held_out, Real) or isinstance(held_out, bool) or not 0 <= held_out < 1:
             raise InputError(f"the held-out fraction must be at least 0 and below 1, such as 0.1; got {held_out}.")
+        object.__setattr__(self, "validation", float(held_out))
         for name, rule in _COUNTS.items():
             value = getattr(self, name)
             if value is not None and not (is_whole(value) and value >= 1):

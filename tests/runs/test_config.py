@@ -91,11 +91,13 @@ def test_what_makes_no_sense_is_refused_when_it_is_asked_for(options, said) -> N
     assert str(caught.value).startswith(said)
 
 
-def test_whole_numbers_of_numpy_are_as_good() -> None:
+def test_numbers_of_numpy_are_as_good() -> None:
     three = np.int64(3)
-    config = asked(model="a", seed=three, test_every=three, epochs=three, milestones=[np.int32(1)])
+    options = {"test_every": three, "epochs": three, "milestones": [np.int32(1)], "validation": np.float32(0.25)}
+    config = asked(model="a", seed=three, **options)
     recipe = config.settle_recipe("cifar10")[1]
-    assert json.dumps([config.seed, config.test_every, recipe.length, recipe.milestones]) == "[3, 3, 3, [1]]"
+    found = [config.seed, config.test_every, config.validation, recipe.length, recipe.milestones]
+    assert json.dumps(found) == "[3, 3, 0.25, 3, [1]]"
 
 
 def test_a_run_without_a_network() -> None:
