@@ -29,6 +29,8 @@ os.environ["ALLCNN_CACHE"] = tempfile.mkdtemp(prefix="allcnn-tests-")
 atexit.register(shutil.rmtree, os.environ["ALLCNN_CACHE"], ignore_errors=True)
 
 ROOT = Path(__file__).resolve().parents[1]
+# Tests take helpers from other folders of tests: the studies, of which they are the short form, and CIFAR's files.
+sys.path += [str(ROOT / "tests" / folder) for folder in ("studies", "data")]
 PHOTOGRAPHS = ("cifar10-jpeg.tar.gz", "cifar10-head.npz", "cifar100-head.npz")
 
 

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from argparse import Namespace
-from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "studies"))
-
 import ray_node_loss
 
 from allcnn.errors import InputError

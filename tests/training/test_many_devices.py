@@ -7,15 +7,11 @@ import subprocess
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 from types import SimpleNamespace
 
+import many_devices
 import numpy as np
 import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "studies"))
-
-import many_devices
 
 from allcnn.data import load_data
 from allcnn.device import find_device
