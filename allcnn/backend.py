@@ -13,7 +13,7 @@ from contextlib import contextmanager, redirect_stderr
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from allcnn.errors import InputError, install_hint, one_of
+from allcnn.errors import InputError, install_hint, refuse_unknown
 from allcnn.waiting import waiting
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ def choose_backend(name: str | None = None) -> str:
         InputError: the backend is not one of ours, is not installed, or Keras is already loaded with another.
     """
     name = name or os.environ.get("KERAS_BACKEND") or "tensorflow"
-    if name not in BACKENDS:
-        raise InputError(f'unknown backend "{name}"; {one_of(name, BACKENDS)}')
+    refuse_unknown("backend", name, BACKENDS)
     if find_spec(name) is None:
         raise InputError(f'the backend "{name}" is not installed. {install_hint(name)}')
     loaded = sys.modules.get("keras")
@@ -91,7 +90,9 @@ def load_keras(deterministic: bool = False) -> None:
             # A GPU multiplies float32 in TensorFloat-32 by default, which whitening cannot bear.
             jax.config.update("jax_default_matmul_precision", "highest")
             jax.devices()
-            hide_gpus_from_tensorflow()
+            import tensorflow
+
+            tensorflow.config.set_visible_devices([], "GPU")  # JAX trains there; TensorFlow only feeds images
         else:
             import tensorflow
 
@@ -137,13 +138,6 @@ def import_keras_quietly() -> None:
             import keras
 
             keras.ops.zeros(1)  # the backend looks for devices now
-
-
-def hide_gpus_from_tensorflow() -> None:
-    """Keep TensorFlow, which then only feeds images, off the GPU that JAX trains on."""
-    import tensorflow
-
-    tensorflow.config.set_visible_devices([], "GPU")
 
 
 @contextmanager

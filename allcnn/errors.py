@@ -59,6 +59,13 @@ def one_of(name: object, known: Iterable[str]) -> str:
     return f"expected one of: {', '.join(names)}.{did_you_mean(nearest(name, names))}"
 
 
+def refuse_unknown(what: str, name: object, known: Iterable[str]) -> None:
+    """Raise InputError for a name that is not among the known ones."""
+    names = tuple(known)
+    if name not in names:
+        raise InputError(f'unknown {what} "{name}"; {one_of(name, names)}')
+
+
 def nearest(name: object, known: Iterable[str]) -> list[str]:
     """At most three known names: those that a wrong one begins, else those spelled like it."""
     from difflib import get_close_matches

@@ -29,6 +29,8 @@ os.environ["ALLCNN_CACHE"] = tempfile.mkdtemp(prefix="allcnn-tests-")
 atexit.register(shutil.rmtree, os.environ["ALLCNN_CACHE"], ignore_errors=True)
 
 ROOT = Path(__file__).resolve().parents[1]
+# Tests take helpers from other folders of tests: the studies, of which they are the short form, and CIFAR's files.
+sys.path += [str(ROOT / "tests" / folder) for folder in ("studies", "data")]
 PHOTOGRAPHS = ("cifar10-jpeg.tar.gz", "cifar10-head.npz", "cifar100-head.npz")
 
 
@@ -69,9 +71,10 @@ def run_python() -> Callable[..., subprocess.CompletedProcess]:
     `timeout` guards against a process that hangs; a slow machine must not meet it.
     """
 
+    from allcnn.processes import python_path
+
     def run(*arguments: str, check: bool = True, timeout: float = 1800, **environment: str | None):
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        merged = {**os.environ, "PYTHONPATH": path, **environment}
+        merged = {**os.environ, **python_path(), **environment}
         result = subprocess.run(
             [sys.executable, *arguments],
             capture_output=True,

@@ -76,7 +76,13 @@ def load_data(
         path = find_prepared(str(dataset).strip()[len(TFDS) :], data_dir)
         with waiting("reading the images"):
             return replace(list_prepared(path).load(rule, stream, skip_damaged), found_in=str(path.absolute()))
-    name = _dataset_name(dataset)
+    name = dataset_name(str(dataset))
+    if name not in DATASETS:
+        hint = did_you_mean(nearest(name, DATASETS))
+        raise InputError(
+            f"unknown data set {dataset!r}; expected one of {', '.join(DATASETS)}, {TFDS}NAME.{hint}\n"
+            "For images of your own, pass their folder with --data-dir, or in Python a `Dataset` with dataset=."
+        )
     if name == "digits":
         if data_dir is not None or mirror is not None:
             given = "data folder" if data_dir is not None else "mirror"
@@ -110,15 +116,10 @@ def _read(name: str, path: Path, rule: ResizeRule, stream: bool, skip_damaged: b
     raise DataError(_nothing_found(name, path))
 
 
-def _dataset_name(dataset: str) -> str:
-    name = str(dataset).strip().lower().replace("-", "").replace("_", "")
-    if name in DATASETS:
-        return name
-    hint = did_you_mean(nearest(name, DATASETS))
-    raise InputError(
-        f"unknown data set {dataset!r}; expected one of {', '.join(DATASETS)}, {TFDS}NAME.{hint}\n"
-        "For images of your own, pass their folder with --data-dir, or in Python a `Dataset` with dataset=."
-    )
+def dataset_name(dataset: str) -> str:
+    """A name as `DATASETS` has it; one that is not there as it is."""
+    name = dataset.strip().lower().replace("-", "").replace("_", "")
+    return name if name in DATASETS else dataset.strip()
 
 
 def _existing(data_dir: str | Path) -> Path:

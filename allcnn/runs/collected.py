@@ -5,6 +5,7 @@ And several runs as one figure, and which of several learning rates is the best.
 
 from __future__ import annotations
 
+import fnmatch
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from allcnn.errors import AllcnnError, RunError
+from allcnn.errors import AllcnnError, RunError, one_line
 from allcnn.runs.folder import Row, RunFolder, read_json, read_metrics
 from allcnn.runs.recipe import Recipe
 
@@ -88,65 +89,63 @@ def collect_runs(paths: Sequence[str | Path]) -> tuple[list[CollectedRun], list[
     for path in map(Path, paths):
         if not path.is_dir():
             raise RunError(f"{path}: no such folder; expected a run's folder, or one that holds runs.")
-        for folder in _folders_below(path, problems):
-            if (folder / "config.json").is_file():
+        for folder, files in _folders_below(path, problems):
+            if "config.json" in files:
                 folders.setdefault(folder.resolve(), RunFolder(folder))
-            elif left := _left_of_a_run(folder):
+            elif left := _left_of_a_run(files):
                 problems.append(f"{folder}: holds {left} but no config.json; no run can be read without it.")
     if not folders and not problems:
         raise RunError(f"{', '.join(map(str, paths))}: holds no run; a run's folder has a config.json.")
     runs = []
     for _, found in sorted(folders.items()):
         try:
-            runs.append(_read_run(found))
-        except (AllcnnError, KeyError, TypeError, ValueError) as error:
-            said = (
-                str(error).splitlines()[0] if isinstance(error, AllcnnError) else f"not a run of ours ({error!r:.80})"
-            )
-            problems.append(said if str(found.path) in said else f"{found.path}: {said}")
+            runs.append(read_run(found))
+        except RunError as error:
+            problems.append(str(error))
     return runs, problems
 
 
 def run_of_model(file: Path) -> CollectedRun | None:
-    """The run in whose folder a model lies, None where there is none.
+    """The run in whose folder a model lies, None where there is none. Raises RunError if it cannot be read."""
+    folder = RunFolder(file.parent)
+    return read_run(folder) if file == folder.model and folder.holds_run() else None
+
+
+def read_run(folder: RunFolder) -> CollectedRun:
+    """The run in a folder.
 
     Raises:
-        RunError: the run cannot be read.
+        RunError: it cannot be read; the message, a line, names the folder or a file in it.
     """
-    folder = RunFolder(file.parent)
-    if file != folder.model or not folder.holds_run():
-        return None
-    runs, problems = collect_runs([folder.path])
-    found = [run for run in runs if run.folder.path == folder.path]
-    if not found:
-        raise RunError(problems[0])
-    return found[0]
+    try:
+        return _read_run(folder)
+    except (AllcnnError, KeyError, TypeError, ValueError) as error:
+        said = one_line(error) if isinstance(error, AllcnnError) else f"not a run of ours ({error!r:.80})"
+        raise RunError(said if str(folder.path) in said else f"{folder.path}: {said}") from None
 
 
-def _folders_below(path: Path, problems: list[str]) -> Iterator[Path]:
-    """A folder and all below it, by name, links followed, each once; one that cannot be read is named."""
+def _folders_below(path: Path, problems: list[str]) -> Iterator[tuple[Path, list[str]]]:
+    """A folder and all below it, by name, links followed, each once with its files; unreadable ones are named."""
     seen: set[Path] = set()
 
     def unreadable(error: OSError) -> None:
         problems.append(f"{error.filename}: cannot be read ({error.strerror}).")
 
-    for name, inner, _ in os.walk(path, onerror=unreadable, followlinks=True):
+    for name, inner, files in os.walk(path, onerror=unreadable, followlinks=True):
         folder = Path(name)
         if folder.resolve() in seen:
             inner.clear()  # a link that leads back
             continue
         seen.add(folder.resolve())
         inner.sort()
-        yield folder
+        yield folder, files
 
 
-def _left_of_a_run(folder: Path) -> str | None:
-    """What is left in a folder that was to be a run's, or None."""
-    run = RunFolder(folder)
-    for path in (run.metrics, run.summary, run.state):
-        if path.is_file():
-            return path.name
-    return "a half-written config.json" if any(folder.glob(".config.*.partial*")) else None
+def _left_of_a_run(files: Sequence[str]) -> str | None:
+    """What of these files is left of a run without its configuration, or None."""
+    if left := next((name for name in ("metrics.csv", "summary.json", "state.h5") if name in files), None):
+        return left
+    return "a half-written config.json" if fnmatch.filter(files, ".config.*.partial*") else None
 
 
 def _read_run(folder: RunFolder) -> CollectedRun:
@@ -182,9 +181,9 @@ class Statistic:
 
 
 def rate_rank(failed: int, mean: float | None, learning_rate: float) -> tuple[int, float, float]:
-    """What the best of several learning rates has least of.
+    """The key by which learning rates are ranked; the best has the smallest.
 
-    First the runs that diverged or died: the mean of those that survived would hide them. Then the mean error in
+    First the number of runs that diverged or died, which a mean over the others would hide. Then the mean error in
     percent; then the rate itself.
     """
     # Means of the same errors in another order may differ in their last bits.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -13,8 +12,9 @@ from typing import Any
 
 from allcnn.backend import BACKENDS
 from allcnn.data.dataset import Dataset
+from allcnn.data.load import dataset_name
 from allcnn.device import PRECISIONS
-from allcnn.errors import InputError, did_you_mean, is_whole, nearest, one_of
+from allcnn.errors import InputError, did_you_mean, is_whole, nearest, one_of, refuse_unknown
 from allcnn.files import read_file
 from allcnn.runs.recipe import OPTIONS, RECIPES, Recipe, recipe_for, write_number
 from allcnn.specs import ZOO, Network, Spec, resolve
@@ -30,20 +30,20 @@ _COUNTS = {
 KEPT = (
     "seed", "validation", "test_every", "save_every", "patience", "tensorboard", "deterministic", "skip_damaged",
 )  # fmt: skip
-#: What may be said for a number of the recipe; epochs and steps are its length, in its own unit.
+#: Options that are numbers of the recipe, and their names there; epochs and steps are its length, in its own unit.
 _NUMBERS = {
     **{field.name: field.name for field in fields(Recipe) if field.name not in ("name", "unit", "length")},
     "lr": "learning_rate", "epochs": "epochs", "steps": "steps",
 }  # fmt: skip
-# Data sets that are looked for in a folder by their names.
-_IN_FOLDERS = re.compile(r"\s*(cifar[-_]?100?\s*$|tfds:)", re.IGNORECASE)
+# Data sets that are looked for in a folder by their names; "tfds" with a name behind a colon.
+_IN_FOLDERS = ("cifar10", "cifar100", "tfds")
 # YAML takes 1e-3 for a word; it wants 1.0e-3.
 _EXPONENT = re.compile(r"[-+]?[0-9]+e[-+]?[0-9]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What a run is asked for. One that exists is right as far as that is known without the images.
+    """What a run is asked for, checked when it is made, as far as it can be without the images.
 
     Attributes:
         model: a network's name ("strided-b") or its text; None only in what is not a run's yet, such as a sweep's.
@@ -92,30 +92,29 @@ class RunConfig:
     backend: str | None = None
 
     def __post_init__(self) -> None:
-        for what, value, expected in (
-            ("precision", self.precision, PRECISIONS),
-            ("backend", self.backend, (*BACKENDS, None)),
-        ):
-            if value not in expected:
-                raise InputError(f'unknown {what} "{value}"; {one_of(value, filter(None, expected))}')
+        refuse_unknown("precision", self.precision, PRECISIONS)
+        if self.backend is not None:
+            refuse_unknown("backend", self.backend, BACKENDS)
         if not isinstance(self.dataset, str | Dataset):
             raise InputError(
                 f"the data set must be a name, such as cifar10, or an `allcnn.data.Dataset`; got {self.dataset!r:.40}."
             )
+        if isinstance(self.dataset, str):
+            object.__setattr__(self, "dataset", dataset_name(self.dataset))
         if not isinstance(self.recipe, str | Recipe | None):
             raise InputError(
                 f"the recipe must be a name, such as fast, or in Python a `Recipe`; got {self.recipe!r:.40}.\n"
                 "Its numbers stand beside it, such as epochs: 20."
             )
-        for name in ("seed", "image_size", *_COUNTS):  # NumPy's whole numbers too, which JSON does not take
+        for name in ("seed", "image_size", *_COUNTS):  # NumPy's numbers too, which JSON does not take
             if isinstance(value := getattr(self, name), Integral) and not isinstance(value, bool):
                 object.__setattr__(self, name, int(value))
         if not is_whole(self.seed) or not 0 <= self.seed < 2**32:
             raise InputError(f"the seed must be a whole number from 0 to {2**32 - 1}; got {self.seed}.")
-        if not (_number(self.validation) and 0 <= self.validation < 1):
-            raise InputError(
-                f"the held-out fraction must be at least 0 and below 1, such as 0.1; got {self.validation}."
-            )
+        held_out = self.validation
+        if not isinstance(held_out, Real) or isinstance(held_out, bool) or not 0 <= held_out < 1:
+            raise InputError(f"the held-out fraction must be at least 0 and below 1, such as 0.1; got {held_out}.")
+        object.__setattr__(self, "validation", float(held_out))
         for name, rule in _COUNTS.items():
             value = getattr(self, name)
             if value is not None and not (is_whole(value) and value >= 1):
@@ -186,7 +185,7 @@ class RunConfig:
             del mine["recipe"]  # of a run that goes on: its own numbers
         if "dataset" in mine:
             mine.setdefault("data_dir", None)
-        elif "data_dir" in mine and not _IN_FOLDERS.match(str(self.dataset)):
+        elif "data_dir" in mine and str(self.dataset).lower().partition(":")[0] not in _IN_FOLDERS:
             mine["dataset"] = RunConfig().dataset
         return replace(self, **{**mine, "numbers": {**self.numbers, **mine.get("numbers", {}), **numbers}})
 
@@ -269,7 +268,3 @@ def options_of_run(record: Mapping[str, Any]) -> dict[str, Any]:
         "recipe": Recipe.from_dict(record["recipe"]),
         **{name: record.get(name) or None for name in ("data_dir", "precision", *KEPT)},
     }
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -17,8 +17,7 @@ from allcnn.runs.folder import RunFolder
 SWEEP_LOCK = ".sweep.lock"
 
 
-@contextmanager
-def only_process(folder: RunFolder) -> Iterator[None]:
+def only_process(folder: RunFolder) -> AbstractContextManager[None]:
     """Hold the run folder for this process alone during the block; the folder is made if it does not exist.
 
     The operating system frees the lock when the process is gone, even by SIGKILL. A folder in which no run was begun is
@@ -27,23 +26,19 @@ def only_process(folder: RunFolder) -> Iterator[None]:
     Raises:
         RunError: another living process holds it.
     """
-    with _alone(folder.lock, "is at work on this run", "--run-dir", folder.holds_run):
-        yield
+    return _alone(folder.lock, "is at work on this run", "--run-dir", folder.holds_run)
 
 
-@contextmanager
-def only_sweep(runs_dir: Path) -> Iterator[None]:
+def only_sweep(runs_dir: Path) -> AbstractContextManager[None]:
     """Hold a folder of runs for one sweep during the block; the folder is made if it does not exist.
 
     Raises:
         RunError: another living process sweeps it.
     """
-
-    def holds_any() -> bool:
-        return any(path.name != SWEEP_LOCK for path in runs_dir.iterdir())
-
-    with _alone(runs_dir / SWEEP_LOCK, "is sweeping this folder", "--runs-dir", holds_any):
-        yield
+    return _alone(
+        runs_dir / SWEEP_LOCK, "is sweeping this folder", "--runs-dir",
+        lambda: any(path.name != SWEEP_LOCK for path in runs_dir.iterdir()),
+    )  # fmt: skip
 
 
 def holder_of(folder: RunFolder) -> str | None:

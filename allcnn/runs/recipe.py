@@ -8,13 +8,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any
 
-from allcnn.errors import InputError, did_you_mean, is_whole, nearest, one_of
+from allcnn.errors import InputError, did_you_mean, is_whole, nearest, one_of, refuse_unknown
 from allcnn.models.build import DEFAULT_CLASS_BIAS, DEFAULT_INITIALIZER, check_initializer
 from allcnn.preprocessing import PREPROCESSINGS
 
 AUGMENTATIONS = ("none", "flip-shift", "flip-reflect", "crop-mirror", "large")
-OPTIMIZERS = ("sgd", "muon")
-SCHEDULES = ("drops", "linear")
 #: Section 3.1, in epochs.
 PAPERS_LENGTH, PAPERS_MILESTONES = 350, (200, 250, 300)
 #: Fields added later, with the value that older runs used; their folders lack them.
@@ -22,12 +20,9 @@ _JOINED_LATER: dict[str, Any] = {
     "field": None, "class_bias": 0.0, "optimizer": "sgd", "schedule": "drops",
     "label_smoothing": 0.0, "dropout_scale": 1.0, "input_dropout_scale": 1.0,
     "alternate_flips": False,
+    # Before, milestones were kept as they were for the run's own length.
+    "milestones_of": None,
 }  # fmt: skip
-
-
-def _one_of(what: str, value: str, expected: tuple[str, ...]) -> None:
-    if value not in expected:
-        raise InputError(f'unknown {what} "{value}"; {one_of(value, expected)}')
 
 
 def _at_least_one(what: str, value: int | None) -> None:
@@ -132,11 +127,11 @@ class Recipe:
         for field in fields(self):
             value = _typed(field.name, str(field.type), getattr(self, field.name))
             object.__setattr__(self, field.name, value)
-        _one_of("unit", self.unit, ("epochs", "steps"))
-        _one_of("optimizer", self.optimizer, OPTIMIZERS)
-        _one_of("schedule", self.schedule, SCHEDULES)
-        _one_of("preprocessing", self.preprocessing, tuple(PREPROCESSINGS))
-        _one_of("augmentation", self.augmentation, AUGMENTATIONS)
+        refuse_unknown("unit", self.unit, ("epochs", "steps"))
+        refuse_unknown("optimizer", self.optimizer, ("sgd", "muon"))
+        refuse_unknown("schedule", self.schedule, ("drops", "linear"))
+        refuse_unknown("preprocessing", self.preprocessing, PREPROCESSINGS)
+        refuse_unknown("augmentation", self.augmentation, AUGMENTATIONS)
         check_initializer(self.initializer)
         _at_least_one(f"number of {self.unit}", self.length)
         if self.milestones_of is None:
@@ -200,12 +195,10 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
         """The recipe back from `as_dict`, of an earlier version too. Raises InputError for anything else."""
-        names = {field.name for field in fields(cls)}
-        if isinstance(values, dict):
-            # Before, milestones were kept as they were for the run's own length.
-            values = {**_JOINED_LATER, "milestones_of": None, **values}
-        if not isinstance(values, dict) or set(values) != names:
-            odd = sorted(set(values) ^ names) if isinstance(values, dict) else type(values).__name__
+        if not isinstance(values, dict):
+            raise InputError(f"this is not a recipe: {values!r:.40}.")
+        values = {**_JOINED_LATER, **values}
+        if odd := sorted(set(values) ^ {field.name for field in fields(cls)}):
             raise InputError(f"this is not a recipe of this version of allcnn (unexpected or missing: {odd}).")
         try:
             return cls(**values)
@@ -323,8 +316,7 @@ def recipe_for(name: str, dataset: str, image_shape: tuple[int, int, int] = (32,
     Raises:
         InputError: an unknown recipe.
     """
-    if name not in RECIPES:
-        raise InputError(f'unknown recipe "{name}"; {one_of(name, RECIPES)}')
+    refuse_unknown("recipe", name, RECIPES)
     recipe = RECIPES[name]
     if dataset == "digits":
         recipe = recipe.with_overrides(**(_DIGITS_FAST if name == "fast" else _DIGITS))

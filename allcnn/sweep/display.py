@@ -16,8 +16,8 @@ from rich.text import Text
 
 from allcnn.errors import AllcnnError
 from allcnn.runs.folder import read_metrics
-from allcnn.sweep.grid import Grid
-from allcnn.sweep.result import ENDED, GridRun, RateFigures, TableRow, crashed, look, table_of
+from allcnn.sweep.grid import Cell
+from allcnn.sweep.result import ENDED, GridRun, RateFigures, TableRow, look, table_of
 from allcnn.tables import duration
 from allcnn.training.stopping import write_note
 
@@ -32,8 +32,8 @@ _NOTE = "stopping: each run saves its state; once more to leave at once."
 class Board:
     """The runs of a grid by name, and the clock."""
 
-    def __init__(self, grid: Grid, chosen_by: str, clock: Callable[[], float] = time.monotonic):
-        self.cells = {cell.name: cell for cell in grid.cells}
+    def __init__(self, cells: Sequence[Cell], chosen_by: str, clock: Callable[[], float] = time.monotonic):
+        self.cells = {cell.name: cell for cell in cells}
         self.runs: dict[str, GridRun] = {name: look(cell) for name, cell in self.cells.items()}
         self.chosen_by = chosen_by
         self.clock = clock
@@ -68,7 +68,8 @@ class Board:
         """Take in a run whose process ended; what its folder says counts before what the process said."""
         run = look(self.cells[name])
         if run.status not in ENDED:
-            run = crashed(run, failure or run.reason or "its process ended well, but the run is not finished")
+            reason = failure or run.reason or "its process ended well, but the run is not finished"
+            run = replace(run, status="crashed", reason=reason)
         self.runs[name] = run
         return run
 
@@ -111,7 +112,7 @@ class Board:
             for name, run in self.runs.items()
             if run.status in (RUNNING, "waiting", "unfinished")
         ]
-        # Not even many at a time end before the longest of them does.
+        # However many run at a time, they take as long as the longest.
         workers = min(self.at_a_time or max(self.count(RUNNING), 1), max(len(left), 1))
         return max(sum(left) / workers, max(left, default=0.0))
 
@@ -216,7 +217,7 @@ class SweepDisplay:
         lines = [
             Text(
                 f"{_name(run)}: epoch {min(run.epochs + 1, run.of_epochs)}/{run.of_epochs}, "
-                f"{_left(board.elapsed(run.name))}"
+                f"{duration(board.elapsed(run.name))}"
                 + (f", test error {run.test_error:.2f} %" if run.test_error is not None else ""),
                 style="cyan", no_wrap=True, overflow="ellipsis",
             )

@@ -19,7 +19,7 @@ from allcnn.specs import ZOO, Network, Spec, count_multiply_adds, resolve
 from allcnn.training.identity import differences
 from allcnn.training.plan import RunPlan, default_run_dir, image_sizes, load_images, plan_run
 
-#: On what a run trains that is one of several here.
+#: What a run of a sweep trains on, unless several workers share it.
 ONE_DEVICE = ("--devices", "1")
 #: What `models` may name besides networks: the twelve of Table 3, by the paper and by the review.
 GROUPS = {
@@ -65,17 +65,6 @@ class Cell:
         return command
 
 
-@dataclass(frozen=True)
-class Grid:
-    """The cells in the order in which they are begun, and what was said about their recipe."""
-
-    cells: tuple[Cell, ...]
-    learning_rates: tuple[float, ...]
-    seeds: tuple[int, ...]
-    validation: float
-    notes: tuple[str, ...]
-
-
 def networks_of(models: str | Sequence[str | Spec | Network]) -> list[str]:
     """The networks named: "paper", "review", names and texts, as a list or joined by commas, each once.
 
@@ -100,8 +89,8 @@ def make_grid(
     seeds: Sequence[int] | None,
     runs_dir: Path,
     asked: RunConfig,
-) -> Grid:
-    """The grid. `asked`: what all its runs share.
+) -> tuple[list[Cell], list[str]]:
+    """The cells in the order in which they are begun, and the notes of their plans. `asked`: what all of them share.
 
     Raises:
         InputError: a wrong name or number, broken data, or a folder of that name that holds another run.
@@ -135,7 +124,7 @@ def make_grid(
         for rate in rates:
             for seed in seeds:
                 cell = mine.with_options(learning_rate=rate, seed=seed)
-                # Of a folder that does not exist: what a run of that name that is there already may be comes below.
+                # Planned as a new run, in a folder that does not exist. A run that is there is compared below.
                 plan = plan_run(config=cell, dataset=loaded[sizes], run_dir=runs_dir / ".new")
                 notes.update(dict.fromkeys(plan.notes))
                 cells.append(_cell(cell, plan, runs_dir))
@@ -145,12 +134,12 @@ def make_grid(
         raise InputError(f"two runs of the grid would be called {twice}; expected learning rates of six digits.")
     for found in cells:
         _refuse_other_run(found)
-    return Grid(tuple(cells), rates, seeds, asked.validation, tuple(notes))
+    return cells, list(notes)
 
 
-def announce_other_runs(grid: Grid, runs_dir: Path, announce: Callable[[str], None]) -> None:
+def announce_other_runs(cells: Sequence[Cell], runs_dir: Path, announce: Callable[[str], None]) -> None:
     """Say how many runs in the folder are none of the grid's: they are left alone, and are in no table of it."""
-    names = {cell.name for cell in grid.cells}
+    names = {cell.name for cell in cells}
     others = sorted(path.parent.name for path in runs_dir.glob("*/config.json") if path.parent.name not in names)
     if others:
         shown = first_of(others, 2)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from allcnn.errors import RunError, one_line
-from allcnn.runs.collected import FAILED, CollectedRun, Statistic, collect_runs, rate_rank
+from allcnn.runs.collected import FAILED, Statistic, rate_rank, read_run
 from allcnn.sweep.grid import Cell
 
-#: A run that ended; what its folder says stands.
+#: The statuses of a run that has its result.
 ENDED = ("finished", *FAILED)
-#: A run that a sweep does not begin or go on with unless it is asked to.
+#: The statuses of a run that is only made again if `retry_failed` asks for it.
 LEFT_ALONE = (*FAILED, "unreadable")
 
 
@@ -120,18 +120,18 @@ def look(cell: Cell) -> GridRun:
         if not folder.holds_run():
             folder.refuse_other_content()
             return _grid_run(cell, "waiting")
-        runs, problems = collect_runs([folder.path])
+        run = read_run(folder)
     except (RunError, OSError) as error:
         return _grid_run(cell, "unreadable", one_line(error))
-    run = next((run for run in runs if run.folder.path == folder.path), None)
-    if run is None:
-        return _grid_run(cell, "unreadable", one_line(problems[0] if problems else "its config.json is gone."))
-    return _collected(cell, run)
-
-
-def crashed(run: GridRun, reason: str) -> GridRun:
-    """The run, whose process failed."""
-    return replace(run, status="crashed", reason=reason)
+    status = run.status if run.status in ENDED else "unfinished"
+    return replace(
+        _grid_run(cell, status, one_line(run.reason) if run.reason else None),
+        epochs=len(run.rows),
+        loss=run.rows[-1]["loss"] if status == "finished" else None,
+        test_error=run.test_error,
+        validation_error=run.validation_error,
+        seconds=run.seconds,
+    )
 
 
 def table_of(runs: Sequence[GridRun], chosen_by: str) -> tuple[TableRow, ...]:
@@ -164,18 +164,6 @@ def _figures(rate: float, runs: Sequence[GridRun]) -> RateFigures:
         validation_error=held_out.mean if held_out else None,
         validation_deviation=held_out.deviation if held_out else None,
         statuses=tuple(sorted(Counter(run.status for run in runs).items())),
-    )
-
-
-def _collected(cell: Cell, run: CollectedRun) -> GridRun:
-    status = run.status if run.status in ENDED else "unfinished"
-    return replace(
-        _grid_run(cell, status, one_line(run.reason) if run.reason else None),
-        epochs=len(run.rows),
-        loss=run.rows[-1]["loss"] if status == "finished" else None,
-        test_error=run.test_error,
-        validation_error=run.validation_error,
-        seconds=run.seconds,
     )
 
 

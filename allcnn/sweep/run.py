@@ -85,14 +85,14 @@ def sweep(
         if not ray or asked.backend not in (None, "jax"):
             raise InputError(f"a run has {workers_per_run} workers on Ray and JAX only; expected --ray --backend jax.")
         asked = asked.with_options(backend="jax")
-    grid = make_grid(models, learning_rates, seeds, runs_dir, asked)
-    for note in grid.notes:
+    cells, notes = make_grid(models, learning_rates, seeds, runs_dir, asked)
+    for note in notes:
         announce(note)
     with only_sweep(runs_dir):
         pool = _pool(jobs, ray, gpus_per_run, cpus_per_run, workers_per_run)
         try:
-            announce_other_runs(grid, runs_dir, announce)
-            board = Board(grid, "validation_error" if grid.validation else "test_error")
+            announce_other_runs(cells, runs_dir, announce)
+            board = Board(cells, "validation_error" if asked.validation else "test_error")
             _make(board, _to_do(board, retry_failed, announce), pool, progress)
         finally:
             pool.close()

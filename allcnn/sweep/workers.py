@@ -13,7 +13,7 @@ from allcnn.runs.lock import holder_of
 from allcnn.sweep.grid import ONE_DEVICE, Cell
 
 _POLL_SECONDS = 0.2
-# What the process of a sweep that was killed may take to save its state and let go of the run, compiling included.
+# How long the process of a killed sweep may take to save its state and release the run, compiling included.
 _LOCK_SECONDS = 300.0
 _KILL_SECONDS = 10.0
 
@@ -70,12 +70,11 @@ def make_run(
 ) -> str | None:
     """Make a run in a process and wait for it; gives why it failed, None where it did not.
 
-    Whoever began it stops it, once.
-
     Args:
         allow, where: as in `Cell.command`.
         environment: changes to this process's own, None taking a name away.
-        stops: how often it was asked to end. Once, it saves its state; twice, it leaves; then it is killed.
+        stops: how often the run was asked to end. After the first time it saves its state and ends, after the second
+            it ends at once, or is killed some seconds later.
     """
     until = time.monotonic() + _LOCK_SECONDS
     while (holder := holder_of(cell.folder)) and time.monotonic() < until and not stops():

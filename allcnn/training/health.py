@@ -41,7 +41,7 @@ class Health:
         return math.log(self.classes)
 
     def check_loss(self, loss: float, epoch: int) -> None:
-        """Raise GivenUp where the loss, of the steps or the whole of an epoch (from 1), is no number."""
+        """Raise GivenUp if the loss of an epoch so far is not finite. epoch: from 1."""
         if not math.isfinite(loss):
             raise GivenUp(
                 "diverged",

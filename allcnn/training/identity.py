@@ -23,7 +23,7 @@ IDENTITY = {
     "device": "machine",
     "versions": "version",
 }
-#: Changes that may be allowed in the middle of a run. It then ends in other bits than without the change.
+#: Changes that may be allowed in the middle of a run, which then no longer ends bit-identical.
 ALLOWED = {
     "epochs": "a recipe of another length",
     "backend": "another backend",
@@ -83,7 +83,7 @@ def differences(stored: dict[str, Any], config: dict[str, Any]) -> list[Differen
 def refuse_other_run(
     folder: Path, stored: dict[str, Any], config: dict[str, Any], allow: Sequence[str]
 ) -> list[Difference]:
-    """The differences from the stored run, all of them allowed; to allow another backend allows its machine.
+    """The differences from the stored run, if all are allowed. Allowing another backend allows another machine too.
 
     Raises:
         RunError: something differs that was not allowed; the message names it, and how to allow it if one can.

@@ -59,7 +59,7 @@ from allcnn.training.spread import settle
 from allcnn.training.stopping import StopRequest
 from allcnn.waiting import waiting
 
-# Reading the loss waits for the accelerator, so it is looked at by the clock and not every step.
+# Reading the loss waits for the accelerator, so it is read every so many seconds and not every step.
 _LOOK_SECONDS = 2.0
 
 
@@ -107,7 +107,8 @@ class TrainingLoop:
         folder = self.plan.folder
         config = {
             **self.plan.config(self.device, self.precision, self.preprocessed_once),
-            **self.spread.as_config(),
+            "devices": self.spread.devices,
+            "hosts": self.spread.hosts,
         }
         with self.spread.in_turn():
             state = self._state_to_go_on_from(config)
@@ -145,7 +146,7 @@ class TrainingLoop:
         """What Keras calls around the steps, in this order."""
         folder = self.plan.folder
         return [
-            keras.callbacks.LambdaCallback(on_epoch_end=self.spread.outside(self._measure)),
+            keras.callbacks.LambdaCallback(on_epoch_end=self._measure),
             *([self.display] if self.display else []),
             self.record,
             *([TensorBoardLog(folder.tensorboard, self.rows)] if self.plan.asked.tensorboard else []),
@@ -163,37 +164,28 @@ class TrainingLoop:
         """
         labels = self.plan.data.train_labels[self.plan.kept]
         per_epoch = self.steps_per_epoch
-        begins = keras.callbacks.LambdaCallback(
-            on_epoch_begin=self._epoch_begins, on_train_batch_begin=lambda batch, logs=None: self._before_step(batch)
-        )
 
-        def fit(first: int, last: int, *more: keras.callbacks.Callback) -> None:
-            epoch, within = divmod(first, per_epoch)
-            self.training.fit(
-                training_batches(images, labels, self.order, first, last), initial_epoch=epoch,
-                epochs=math.ceil(last / per_epoch), steps_per_epoch=per_epoch - within,
-                callbacks=[begins, *more, *callbacks], shuffle=False, verbose=0,
-            )  # fmt: skip
+        def epoch_begins(epoch: int, logs: dict | None = None) -> None:
+            self.epoch_begins = max(epoch * per_epoch, self.steps_before)
+            if self.epoch_begins % per_epoch and state is not None:
+                apply_metrics(self.metrics, state)  # Keras has just set the sums of the epoch to zero
 
-        first = self.steps_before
+        begins = keras.callbacks.LambdaCallback(on_epoch_begin=epoch_begins, on_train_batch_begin=self._before_step)
+        whole = min(math.ceil(self.steps_before / per_epoch) * per_epoch, self.total_steps)
         with self.spread.scope(), outcome.refusing_damage(images, self.plan.folder):
-            if first % per_epoch and state is not None:
-                # Keras sets the sums of an epoch to zero when it begins one.
-                restore = keras.callbacks.LambdaCallback(
-                    on_epoch_begin=lambda epoch, logs=None: apply_metrics(self.metrics, state)
-                )
-                end = min(math.ceil(first / per_epoch) * per_epoch, self.total_steps)
-                fit(first, end, restore)
+            for first, last in ((self.steps_before, whole), (whole, self.total_steps)):
+                if first == last:
+                    continue
+                epoch, within = divmod(first, per_epoch)
+                self.training.fit(
+                    training_batches(images, labels, self.order, first, last), initial_epoch=epoch,
+                    epochs=math.ceil(last / per_epoch), steps_per_epoch=per_epoch - within,
+                    callbacks=[begins, *callbacks], shuffle=False, verbose=0,
+                )  # fmt: skip
                 if self.training.stop_training:  # a callback's wish, which the next fit would forget
                     return
-                first = end
-            if first < self.total_steps:
-                fit(first, self.total_steps)
 
-    def _epoch_begins(self, epoch: int, logs: dict | None = None) -> None:
-        self.epoch_begins = max(epoch * self.steps_per_epoch, self.steps_before)
-
-    def _before_step(self, batch: int) -> None:
+    def _before_step(self, batch: int, logs: dict | None = None) -> None:
         """Look for a stop, save the state if it is time to, end the run at its last step.
 
         Before a step, not after: for a callback after it Keras would wait for the step's figures each time.
@@ -216,10 +208,11 @@ class TrainingLoop:
         last_step = min(epochs_done * self.steps_per_epoch, self.total_steps) - 1
         logs["learning_rate"] = self.recipe.learning_rate_at(last_step, self.steps_per_epoch)
         begun = time.perf_counter()
-        copy_weights(self.training, self.final)
-        self.final_is_last_epoch = True
-        if epochs_done % self.plan.asked.test_every == 0 or epochs_done == self.epochs:
-            logs.update(self._errors())
+        with self.spread.suspended():
+            copy_weights(self.training, self.final)
+            self.final_is_last_epoch = True
+            if epochs_done % self.plan.asked.test_every == 0 or epochs_done == self.epochs:
+                logs.update(self._errors())
         logs["test_seconds"] = time.perf_counter() - begun
 
     def _errors(self) -> dict[str, float]:
@@ -235,10 +228,10 @@ class TrainingLoop:
         return figures
 
     def _after_epoch(self, epoch: int, logs: dict[str, Any]) -> None:
-        """See whether an epoch is worth going on from, then save the state after it.
+        """Check whether the run can still learn, then save the state.
 
-        In this order: a run that is resumed after it was given up, or killed just then, sees its last epoch again. From
-        a state behind that epoch it would go on, or be finished.
+        In this order: a run that is given up here, or killed, repeats this epoch when it is resumed. From a state after
+        it the run would go on, or be finished.
         """
         steps_done = min((epoch + 1) * self.steps_per_epoch, self.total_steps)
         outcome.record_damage(self.plan)
@@ -271,8 +264,8 @@ class TrainingLoop:
     def _state_to_go_on_from(self, config: dict[str, Any]) -> TrainingState | None:
         """The state in the folder, if the run there is this one, or differs only in what may differ.
 
-        What differs is announced, and joins the "changes" of config.json with the steps that were done until then.
-        Other options that it is resumed with stand there from now on, for whoever resumes it next.
+        Differences are announced, and added to "changes" in config.json with the number of steps done before. Options
+        that may always change replace those in config.json, for later resumes.
 
         Raises:
             RunError: another run, or one that is further than this is to go.

@@ -30,16 +30,18 @@ from allcnn.training.plan import RunPlan
 from allcnn.training.spread import LOST, refuse_backend
 from allcnn.training.stopping import StopRequest
 
-# How long room for all workers is waited for; a node that is lost goes from Ray's books within this time.
+# How long to wait for room for all workers. Ray forgets a lost node within this time.
 _ROOM_SECONDS = 30.0
-# A worker that JAX ended because another was silent ends a little before its neighbours.
+# JAX ends the neighbours of a silent worker within this time of each other.
 _TOGETHER_SECONDS = 5.0
 _END_SECONDS = 60.0
-# So often a run may be made again without a new state: what fails is then the run, not a worker.
+# After so many restarts without a new state it is the run that fails, not a worker.
 _IN_VAIN = 3
 _POLL_SECONDS = 0.2
-# With these a process begins to say what came of the run.
+# How the result, or the reason why there is none, begins in a worker's log.
 _LAST = re.compile(rb"^(?:\{$|error: )", re.MULTILINE)
+# What is raised where a worker ended by itself, by its exit code.
+_FAILURES = {error.exit_code: error for error in (AllcnnError, InputError, Interrupted)}
 
 
 @dataclass(frozen=True)
@@ -212,14 +214,15 @@ class _Group:
             if until == float("inf") and any(code != 0 for code in codes.values()):
                 until = time.monotonic() + _TOGETHER_SECONDS
             if stop.asked:
-                self._stop(running)
+                self.actors[0].end.remote(False)
+                self.ray.wait(list(running), num_returns=len(running), timeout=_END_SECONDS)
                 raise Interrupted(f"interrupted. Go on with:\n{resume_line(self.folder)}")
         if not running and set(codes.values()) == {0}:
             return None
         for index, code in codes.items():
             said = last_words(self.logs[index], begun[index])
-            if code in (1, 2, 130) and not said.startswith(LOST):  # by itself, and the others by JAX
-                _raise(code, said)
+            if code in _FAILURES and not said.startswith(LOST):  # by itself, and the others by JAX
+                raise _FAILURES[code](said)
         return self._named(_lost(codes, list(running.values())))
 
     def close(self) -> None:
@@ -238,10 +241,6 @@ class _Group:
             return self.ray.get(task)
         except self.ray.exceptions.RayError:
             return None
-
-    def _stop(self, running: dict[Any, int]) -> None:
-        self.actors[0].end.remote(False)
-        self.ray.wait(list(running), num_returns=len(running), timeout=_END_SECONDS)
 
     def _named(self, index: int) -> str:
         return f"worker {index} (node {self.nodes[index][:8]})"
@@ -262,13 +261,6 @@ def _lost(codes: dict[int, int | None], running: Sequence[int]) -> int:
     """Which worker was lost: one that is gone or was killed; else one that said nothing while JAX ended the others."""
     gone = [index for index, code in codes.items() if code in (None, -signal.SIGKILL)]
     return (gone or list(running) or [index for index, code in codes.items() if code])[0]
-
-
-def _raise(code: int, said: str) -> None:
-    """Raise what a worker's process said when it ended by itself."""
-    if code == 130:
-        raise Interrupted(said)
-    raise (InputError if code == 2 else AllcnnError)(said)
 
 
 def _show(log: Path, position: int) -> int:

@@ -19,7 +19,7 @@ from allcnn.runs.table import ResultRow, result_row, table_markdown
 from allcnn.tables import duration, facts_html
 from allcnn.training.plan import RunPlan
 
-# What of the last row of metrics.csv is a result and not a measure of the machine.
+# The columns of metrics.csv that are results, not measurements of the machine.
 _RESULTS = ("learning_rate", "loss", "penalty", "train_error", "test_error", "test_top5_error", "validation_error")
 
 
@@ -145,7 +145,7 @@ def resume_line(folder: RunFolder) -> str:
 
 
 def disk_full(folder: RunFolder, saved: str) -> TrainingError:
-    """What is said where a run cannot write any more; saved: how much of it is on disk."""
+    """The error of a run that cannot write any more. saved: how much of the run is on disk."""
     return TrainingError(
         f"{folder.path}: no space is left on the disk; {saved} are saved.\n"
         f"Make room, then go on with: {resume_line(folder)}"
@@ -195,10 +195,9 @@ def _training_seconds(rows: Sequence[Row]) -> float:
 
 @contextmanager
 def refusing_damage(images: Images | None, folder: RunFolder) -> Iterator[None]:
-    """Where the block fails on an image that cannot be decoded, say which: tf.data only knows that something failed.
+    """If the block fails because an image cannot be decoded, raise TrainingError with its name.
 
-    Raises:
-        TrainingError: in place of whatever came of it.
+    tf.data only says that something failed.
     """
     try:
         yield

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import keras
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -80,7 +80,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         self.batch_size = batch_size
         self.total_steps = total_steps
         self.epochs = math.ceil(total_steps / steps_per_epoch)
-        # What this process has not done, and its rates do not count.
+        # By earlier processes: the rates leave these steps out.
         self.done_before = steps_done
         self.begun = 0.0
         self.headed = False
@@ -95,8 +95,12 @@ class ProgressDisplay(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self.begun = self.begun or time.perf_counter()  # Keras begins twice where an epoch was half done
-        self.epoch_bar, self.epoch_task = _bar("epoch", self.steps_per_epoch)
-        self.run_bar, self.run_task = _bar("run", self.total_steps)
+        self.bars = Progress(
+            TextColumn("{task.description:<14}"), BarColumn(bar_width=30), MofNCompleteColumn(),
+            TextColumn("{task.fields[left]} left"), auto_refresh=False,
+        )  # fmt: skip
+        self.epoch_bar = self.bars.add_task("epoch", total=self.steps_per_epoch, left="?")
+        self.run_bar = self.bars.add_task("run", total=self.total_steps, left="?")
         self.figures = Text("the first step compiles the network ...", style="dim")
         if self.console.is_jupyter:
             self.live = NotebookLive(self._picture())
@@ -128,18 +132,17 @@ class ProgressDisplay(keras.callbacks.Callback):
         rate = (batch + 1) / (now - self.epoch_begun)
         steps_of_run = self.epoch * self.steps_per_epoch + done
         run_rate = (steps_of_run - self.done_before) / (now - self.begun)
-        run_remaining = self.total_steps - steps_of_run
         self.figures = Text.assemble(
             ("loss ", "dim"), f"{logs['cross_entropy']:.4f}", ("   error ", "dim"), f"{_train_error(logs):.2f} %",
             (f"   {rate * self.batch_size:,.0f} images/s", "dim"),
             ("   measuring and saving ..." if done == self.steps else "", "dim"),
         )  # fmt: skip
-        self.epoch_bar.update(
-            self.epoch_task, completed=done, total=self.steps, left=duration((self.steps - done) / rate),
+        self.bars.update(
+            self.epoch_bar, completed=done, total=self.steps, left=duration((self.steps - done) / rate),
             description=f"epoch {self.epoch + 1}/{self.epochs}",
         )  # fmt: skip
-        self.run_bar.update(self.run_task, completed=steps_of_run)
-        self.run_bar.update(self.run_task, left=duration(run_remaining / run_rate))
+        left = duration((self.total_steps - steps_of_run) / run_rate)
+        self.bars.update(self.run_bar, completed=steps_of_run, left=left)
         if self.live:
             self.live.update(self._picture(), refresh=True)
 
@@ -196,17 +199,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         return columns
 
     def _picture(self) -> Group:
-        grid = Table.grid()
-        grid.add_row(self.figures)
-        return Group(self.epoch_bar, self.run_bar, grid)
-
-
-def _bar(description: str, total: int) -> tuple[Progress, TaskID]:
-    progress = Progress(
-        TextColumn("{task.description:<14}"), BarColumn(bar_width=30), MofNCompleteColumn(),
-        TextColumn("{task.fields[left]} left"), auto_refresh=False,
-    )  # fmt: skip
-    return progress, progress.add_task(description, total=total, left="?")
+        return Group(self.bars, self.figures)
 
 
 def _train_error(logs: dict[str, Any]) -> float:

@@ -11,7 +11,6 @@ from allcnn.runs.config import RunConfig
 from allcnn.runs.lock import only_process
 from allcnn.training import spread
 from allcnn.training.outcome import TrainingResult as TrainingResult
-from allcnn.training.outcome import resume_line
 from allcnn.training.plan import RunPlan, plan_run
 from allcnn.training.spread import find_hosts
 
@@ -76,35 +75,29 @@ def train(
     backend = choose_backend(plan.asked.backend)
     spread.refuse_backend(plan, found is not None, backend)
     announce = announce or (lambda line: None)
-    if found is not None:
-        return _train_with_others(plan, found, progress, callbacks, announce)
-    with only_process(plan.folder):
-        load_keras(plan.asked.deterministic)
-        for note in (plan.title, *plan.notes):
-            announce(note)
-        from allcnn.training.loop import TrainingLoop
-        from allcnn.training.progress import is_watched
-
-        return TrainingLoop(plan, announce).train(is_watched() if progress is None else progress, callbacks)
+    if found is None:
+        with only_process(plan.folder):
+            load_keras(plan.asked.deterministic)
+            return _train(plan, False, progress, callbacks, announce)
+    spread.connect(found, plan.asked.devices)
+    load_keras(plan.asked.deterministic)
+    with spread.shared(plan):
+        return _train(plan, True, progress, callbacks, announce)
 
 
-def _train_with_others(
+def _train(
     plan: RunPlan,
-    hosts: dict[str, Any],
+    together: bool,
     progress: bool | None,
     callbacks: Sequence[keras.callbacks.Callback],
     announce: Callable[[str], None],
 ) -> TrainingResult:
-    """One of several hosts' part: host 0 holds the folder and shows the run, the others follow it."""
-    spread.connect(hosts, plan.asked.devices)
-    load_keras(plan.asked.deterministic)
+    """Train, once Keras is loaded. Of several hosts, together, host 0 shows the run, and the others follow it."""
     from allcnn.training.loop import FollowingLoop, TrainingLoop
     from allcnn.training.progress import is_watched
 
-    with spread.shared(plan, resume_line(plan.folder)):
-        if not spread.is_first():
-            return FollowingLoop(plan, lambda line: None, together=True).train(False, callbacks)
-        for note in (plan.title, *plan.notes):
-            announce(note)
-        shown = is_watched() if progress is None else progress
-        return TrainingLoop(plan, announce, together=True).train(shown, callbacks)
+    if together and not spread.is_first():
+        return FollowingLoop(plan, lambda line: None, together).train(False, callbacks)
+    for note in (plan.title, *plan.notes):
+        announce(note)
+    return TrainingLoop(plan, announce, together).train(is_watched() if progress is None else progress, callbacks)

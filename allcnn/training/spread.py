@@ -10,12 +10,11 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any
 
 from allcnn.backend import hold_standard_error
 from allcnn.device import Device, find_device
@@ -23,30 +22,27 @@ from allcnn.errors import AllcnnError, HostError, InputError, RunError, one_line
 from allcnn.runs.folder import RunFolder
 from allcnn.runs.lock import only_process
 from allcnn.training.identity import IDENTITY
+from allcnn.training.outcome import resume_line
+from allcnn.training.plan import RunPlan
 
-if TYPE_CHECKING:
-    from allcnn.training.plan import RunPlan
-
-# The seconds that hosts may start apart, those without a heartbeat after which JAX ends a run, and those that a host
-# which fails alone waits for the others.
+# In seconds: how far apart hosts may start; how long without a heartbeat, until JAX ends a run; how long a host that
+# fails alone waits for the others.
 _JOIN_SECONDS, _HEARTBEAT_SECONDS, _LEAVE_SECONDS = 60, 20, 20
 # How long a host looks for what host 0 wrote: a network's file system may show it late.
 _FOLDER_SECONDS = 10.0
-#: How the message of a host begins that lost another.
+#: How a host's message begins if it lost another.
 LOST = "a host was lost, or failed"
-_Arguments = ParamSpec("_Arguments")
-_Result = TypeVar("_Result")
 
 
 def find_hosts(hosts: str | None, index: int | None = None, count: int | None = None) -> dict[str, Any] | None:
-    """How `jax.distributed.initialize` finds the hosts of a run; None where this process has it for itself.
+    """How `jax.distributed.initialize` finds the hosts of a run; None for a run of this process alone.
 
     Args:
         hosts: "name:port" of host 0, or "auto".
         index, count: this host's number, from 0, and how many there are; only beside an address.
 
     Raises:
-        InputError: an address that is none, or a number that is out of range, missing, or too many.
+        InputError: a wrong address; a number that is out of range, missing, or given without an address.
     """
     if hosts is None or hosts == "auto":
         for option, given in (("--host-index", index), ("--host-count", count)):
@@ -140,10 +136,8 @@ def is_first() -> bool:
 
 
 @contextmanager
-def shared(plan: RunPlan, resume: str) -> Iterator[None]:
+def shared(plan: RunPlan) -> Iterator[None]:
     """A run of several hosts: they agree, then host 0 holds its folder during the block.
-
-    resume: the line that goes on with the run.
 
     Raises:
         InputError: on every host, where two differ or do not see one folder; HostError: a host was lost.
@@ -162,7 +156,7 @@ def shared(plan: RunPlan, resume: str) -> Iterator[None]:
     except jax.errors.JaxRuntimeError as error:
         raise HostError(
             f"{LOST}: {_shortened(error)}\n"
-            f"What was saved stays good. Go on, on as many hosts as there are, with: {resume}"
+            f"What was saved stays good. Go on, on as many hosts as there are, with: {resume_line(plan.folder)}"
         ) from error
 
 
@@ -204,24 +198,22 @@ class Spread:
         """Inside, what Keras makes and trains is spread."""
         return self.distribution.scope() if self.distribution else nullcontext()
 
-    def outside(self, function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-        """The function, run as if there were no distribution, on this host's first device, also within `scope`."""
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Inside, also within `scope`, nothing is spread: this host's first device does all."""
         if self.distribution is None:
-            return function
+            yield
+            return
         import keras
 
-        @wraps(function)
-        def on_one_device(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
-            keras.distribution.set_distribution(None)
-            try:
-                return function(*arguments, **named)
-            finally:
-                keras.distribution.set_distribution(self.distribution)
-
-        return on_one_device
+        keras.distribution.set_distribution(None)
+        try:
+            yield
+        finally:
+            keras.distribution.set_distribution(self.distribution)
 
     def gather(self, value: Any = None) -> list[Any]:
-        """Every host's value, as JSON has it, in the order of the hosts, once all gave theirs."""
+        """Wait for all hosts; gives every host's value, which JSON must hold, in their order."""
         if self.hosts == 1:
             return [value]
         import numpy as np
@@ -269,13 +261,9 @@ class Spread:
 
         return reached_preemption_sync_point(step)
 
-    def as_config(self) -> dict[str, int]:
-        """What config.json says of it: the devices of each host, and the hosts."""
-        return {"devices": self.devices, "hosts": self.hosts}
-
 
 def settle(plan: RunPlan, together: bool, device: Device, images_per_batch: int) -> Spread:
-    """How the run is spread over the devices that there are, once the backend has looked for them.
+    """How the run is spread over the devices of this machine, or of all hosts. Comes after the backend is loaded.
 
     Raises:
         InputError: more devices than there are, or a batch that does not divide.
@@ -288,7 +276,7 @@ def settle(plan: RunPlan, together: bool, device: Device, images_per_batch: int)
     there = jax.local_device_count()
     if plan.asked.devices is not None:
         devices = plan.asked.devices
-    else:  # a run that goes on keeps to what it had, as far as that is there
+    else:  # a resumed run keeps its number of devices, up to what is there
         devices = there if plan.stored is None else min(int(plan.stored.get("devices", 1)), there)
     if devices > there:
         are = "is 1" if there == 1 else f"are {there}"

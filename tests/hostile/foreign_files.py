@@ -6,21 +6,13 @@ The tests use them, and `tests/studies/fuzz_readers.py` with more damage.
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
-from image_bytes import PIXELS, encoded
-from PIL import Image
-
-from allcnn.data import layouts, load_data, read_image
-from allcnn.errors import DataError, InputError
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))
-from cifar_writers import (  # noqa: E402
+from cifar_writers import (
     array,
     cifar10_files,
     number,
@@ -33,6 +25,11 @@ from cifar_writers import (  # noqa: E402
     write,
     write_archive,
 )
+from image_bytes import PIXELS, encoded
+from PIL import Image
+
+from allcnn.data import layouts, load_data, read_image
+from allcnn.errors import DataError, InputError
 
 WELL_FORMED, REFUSED = "still well-formed", "refused"
 

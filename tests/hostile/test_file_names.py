@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
+from cifar_writers import cifar10_files, random_images, write
 from image_bytes import encoded
 from refusals import refused, refused_by_shell, snapshot
 
 from allcnn.data import load_data, read_image
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))
-from cifar_writers import cifar10_files, random_images, write  # noqa: E402
 
 #: A name on disk, and how a message shows it.
 ODD_NAMES = {

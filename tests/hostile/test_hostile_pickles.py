@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import pickle
-import sys
-from pathlib import Path
 
 import pytest
+from cifar_writers import array, cifar10_files, pickled, random_images, write
 from hostile_pickles import HOSTILE, in_batch, text
 from refusals import refused, refused_by_shell, snapshot
 
 from allcnn.data import load_data
 from allcnn.data.pickles import load_pickle
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))
-from cifar_writers import array, cifar10_files, pickled, random_images, write  # noqa: E402
 
 IMAGES, LABELS = random_images(12), [3, 8, 8, 0, 6, 6, 1, 6, 3, 1, 0, 9]
 FILES = cifar10_files(False, IMAGES, LABELS)
@@ -43,6 +39,7 @@ def test_code_in_a_pickle_does_not_run(hostile):
     assert "refused, because the pickle asks for" in message and "Nothing of it was run" in message
 
 
+@pytest.mark.parametrize("hostile", ["GLOBAL and REDUCE"], indirect=True)
 @pytest.mark.parametrize("name", ["data_batch_3", "batches.meta"])
 def test_nor_does_it_from_a_folder_at_the_shell(hostile, name, tmp_path, capfd):
     folder = write(tmp_path / FOLDER, FILES | {name: hostile.content})

@@ -26,7 +26,7 @@ def model(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("name", ["text.jpg", "cut.png", "huge.webp", "cut, packed.tif", "profile of zeros.png"])
+@pytest.mark.parametrize("name", ["text.jpg", "cut, packed.tif"])
 def test_predict_refuses(name, model, tmp_path, capfd):
     (tmp_path / "good.png").write_bytes(encoded("PNG"))
     (tmp_path / name).write_bytes(REFUSED[name][0])
@@ -38,7 +38,7 @@ def test_predict_refuses(name, model, tmp_path, capfd):
     assert snapshot(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", ["empty.jpg", "cut.jpg", "huge.gif", "floats.tif"])
+@pytest.mark.parametrize("name", ["cut.jpg", "huge.gif"])
 def test_a_folder_of_images_is_refused(name, pets, tmp_path, capfd):
     (pets / "train" / "dog" / name).write_bytes(REFUSED[name][0])
     before = snapshot(tmp_path)

@@ -56,19 +56,6 @@ def test_going_on_from_a_state_gives_the_same_bits(tmp_path, dtype) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(values(straight), values(resumed), strict=True))
 
 
-def test_momentum_is_part_of_it() -> None:
-    model = make()
-    step(model, 2)
-    state = capture_state(model, 0, 2, [])
-    # Iterations, learning rate, and a momentum for each of the six trainable weights.
-    momenta = [array for name, array in state.arrays.items() if name.startswith("optimizer/")]
-    assert len(momenta) == 8
-    assert sum(array.ndim > 0 and bool(array.any()) for array in momenta) == 6
-    other = make(seed=2)
-    apply_state(other, state)
-    assert all(np.array_equal(a, b) for a, b in zip(values(model)[-8:], values(other)[-8:], strict=True))
-
-
 def test_a_state_is_a_copy() -> None:
     model = make()
     state = capture_state(model, 0, 0, ROWS)

@@ -91,11 +91,13 @@ def test_what_makes_no_sense_is_refused_when_it_is_asked_for(options, said) -> N
     assert str(caught.value).startswith(said)
 
 
-def test_whole_numbers_of_numpy_are_as_good() -> None:
+def test_numbers_of_numpy_are_as_good() -> None:
     three = np.int64(3)
-    config = asked(model="a", seed=three, test_every=three, epochs=three, milestones=[np.int32(1)])
+    options = {"test_every": three, "epochs": three, "milestones": [np.int32(1)], "validation": np.float32(0.25)}
+    config = asked(model="a", seed=three, **options)
     recipe = config.settle_recipe("cifar10")[1]
-    assert json.dumps([config.seed, config.test_every, recipe.length, recipe.milestones]) == "[3, 3, 3, [1]]"
+    found = [config.seed, config.test_every, config.validation, recipe.length, recipe.milestones]
+    assert json.dumps(found) == "[3, 3, 0.25, 3, [1]]"
 
 
 def test_a_run_without_a_network() -> None:
@@ -243,7 +245,7 @@ def test_at_the_shell_options_come_before_those_of_a_file(tmp_path, write_run, m
         ({"data_dir": "/cifar"}, {"dataset": "cifar100", "data_dir": "/other"}, "cifar100", "/other"),
         ({"dataset": "digits"}, {"data_dir": "/flowers"}, "cifar10", "/flowers"),
         ({"dataset": "stripes"}, {"data_dir": "/flowers"}, "cifar10", "/flowers"),
-        ({"dataset": "CIFAR-100"}, {"data_dir": "/cifar"}, "CIFAR-100", "/cifar"),
+        ({"dataset": "CIFAR-100"}, {"data_dir": "/cifar"}, "cifar100", "/cifar"),
         ({"dataset": "tfds:photos"}, {"data_dir": "/prepared"}, "tfds:photos", "/prepared"),
         ({"data_dir": "/cifar"}, {"seed": 1}, "cifar10", "/cifar"),
     ],

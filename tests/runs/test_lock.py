@@ -4,15 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from allcnn.errors import RunError
+from allcnn.processes import python_path
 from allcnn.runs.folder import RunFolder
 from allcnn.runs.lock import only_process
 
-ROOT = Path(__file__).resolve().parents[2]
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -35,7 +34,7 @@ def begun(tmp_path) -> RunFolder:
 def test_a_living_process_keeps_others_out_and_a_killed_one_does_not(begun) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(begun.path)], stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **python_path()},
     )  # fmt: skip
     try:
         assert holder.stdout.readline() == "held\n"

@@ -128,18 +128,19 @@ def test_json_and_back(name) -> None:
 
 def test_what_is_no_recipe() -> None:
     values = RECIPES["paper"].as_dict()
-    for changed, odd in (
-        ({**values, "colour": "red"}, "['colour']"),
-        ({key: value for key, value in values.items() if key != "momentum"}, "['momentum']"),
-        ([], "list"),
+    another = "this is not a recipe of this version of allcnn (unexpected or missing: ['{}'])."
+    for changed, said in (
+        ({**values, "colour": "red"}, another.format("colour")),
+        ({key: value for key, value in values.items() if key != "momentum"}, another.format("momentum")),
+        ([], "this is not a recipe: []."),
+        (
+            {**values, "milestones": None},
+            "this is not a recipe: a recipe's milestones must be whole numbers joined by commas; got None.",
+        ),
     ):
         with pytest.raises(InputError) as caught:
             Recipe.from_dict(changed)
-        assert str(caught.value) == (f"this is not a recipe of this version of allcnn (unexpected or missing: {odd}).")
-    with pytest.raises(InputError, match="this is not a recipe: "):
-        Recipe.from_dict({**values, "milestones": None})
-    with pytest.raises(InputError, match="this is not a recipe: "):
-        Recipe.from_dict({**values, "learning_rate": "0.05"})
+        assert str(caught.value) == said
 
 
 KINDS = "gcn-zca, none, scale, center, gcn, standardize, channel-mean"
@@ -161,33 +162,23 @@ KINDS = "gcn-zca, none, scale, center, gcn, standardize, channel-mean"
         ({"unit": "steps", "length": -1}, "the number of steps must be a whole number of at least 1; got -1."),
         ({"batch_size": 0}, "the batch size must be a whole number of at least 1; got 0."),
         ({"field": 0}, "the field's height and width in pixels must be a whole number of at least 1; got 0."),
-        ({"field": 12.5}, "the field's height and width in pixels must be a whole number of at least 1; got 12.5."),
         ({"optimizer": "adam"}, 'unknown optimizer "adam"; expected one of: sgd, muon.'),
         ({"schedule": "cosine"}, 'unknown schedule "cosine"; expected one of: drops, linear.'),
         ({"label_smoothing": -0.1}, "the label smoothing must be at least 0 and below 1, such as 0.1; got -0.1."),
         ({"dropout_scale": 1.5}, "the dropout scale must be from 0 to 1, such as 0.5; got 1.5."),
         ({"input_dropout_scale": -1.0}, "the input's dropout scale must be from 0 to 1, such as 0.5; got -1.0."),
         ({"class_bias": float("inf")}, "the class bias must be 0 or more; got inf."),
-        ({"learning_rate": -0.05}, "the learning rate must be a number above 0, such as 0.05; got -0.05."),
         ({"learning_rate": 0.0}, "the learning rate must be a number above 0, such as 0.05; got 0.0."),
-        ({"learning_rate": float("nan")}, "the learning rate must be a number above 0, such as 0.05; got nan."),
         ({"learning_rate": float("inf")}, "the learning rate must be a number above 0, such as 0.05; got inf."),
         ({"momentum": 1.0}, "the momentum must be at least 0 and below 1, such as 0.9; got 1.0."),
         ({"momentum": -0.1}, "the momentum must be at least 0 and below 1, such as 0.9; got -0.1."),
         ({"weight_decay": -1e-3}, "the weight decay must be 0 or more; got -0.001."),
-        ({"weight_decay": float("nan")}, "the weight decay must be 0 or more; got nan."),
     ],
 )
 def test_numbers_that_make_no_sense(changes, message) -> None:
     with pytest.raises(InputError) as caught:
         Recipe("mine", **changes)
     assert str(caught.value) == message
-
-
-def test_a_length_that_makes_no_sense() -> None:
-    with pytest.raises(InputError) as caught:
-        RECIPES["imagenet"].with_overrides(length=0)
-    assert str(caught.value) == "the number of steps must be a whole number of at least 1; got 0."
 
 
 def test_data_sets_bring_their_defaults() -> None:

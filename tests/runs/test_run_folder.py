@@ -189,10 +189,9 @@ def test_a_flipped_bit_anywhere_is_noticed_before_json_is_parsed(tmp_path, monke
 
     monkeypatch.setattr(json, "loads", parse)
     for index in range(len(good)):
-        for bit in range(8):
-            content = bytearray(good)
-            content[index] ^= 1 << bit
-            assert refusal(read_json, path, content) == damaged(len(good))
+        content = bytearray(good)
+        content[index] ^= 1 << index % 8
+        assert refusal(read_json, path, content) == damaged(len(good))
         assert refusal(read_json, path, good[:index]) == damaged(index)
     assert refusal(read_json, path, good.replace(b'"seed": 0', b'"seed": 1')) == damaged(len(good))
     assert refusal(read_json, path, good + b"\n") == damaged(len(good) + 1)

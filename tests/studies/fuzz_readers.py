@@ -26,7 +26,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "hostile"))
+for folder in ("hostile", "data"):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / folder))
 from any_pickles import INSTRUCTIONS, read_instructions  # noqa: E402
 from foreign_files import REFUSED, WELL_FORMED, Kind, damage, examine, make_kinds  # noqa: E402
 

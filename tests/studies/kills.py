@@ -36,8 +36,8 @@ import h5py
 import numpy as np
 
 from allcnn.files import read_arrays
+from allcnn.processes import python_path
 
-ROOT = Path(__file__).resolve().parents[2]
 SPEC = "D.2-12C3/2-D.5-16C3/2-BN-NC1:linear-GAP"
 EPOCHS = 5
 WALL_CLOCK = ("seconds", "images_per_second")
@@ -52,8 +52,7 @@ class Study:
         self.folder = folder
         self.recipe = recipe
         self.environment = {
-            **os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3",
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+            **os.environ, **python_path(), "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3",
         }  # fmt: skip
         self.lock = Lock()
 
@@ -64,13 +63,8 @@ class Study:
             command += ["--resume"]
         else:
             command += ["--spec", SPEC, "--dataset", "digits", "--epochs", str(EPOCHS), "--augment", "flip-shift"]
-            command += [
-                "--recipe",
-                self.recipe,
-                "--seed",
-                str(seed),
-                *(["--save-every", str(save_every)] if save_every else []),
-            ]
+            command += ["--recipe", self.recipe, "--seed", str(seed)]
+            command += ["--save-every", str(save_every)] if save_every else []
         return subprocess.Popen(
             command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )

@@ -32,13 +32,13 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from kills import differences, saved_weights
+from kills import SPEC, differences, saved_weights
 
 from allcnn.data.dataset import Dataset
+from allcnn.processes import python_path
 from allcnn.runs.checkpoint import load_state, save_state
 from allcnn.runs.folder import RunFolder
 
-ROOT = Path(__file__).resolve().parents[2]
 NARROW = "D.2-24C5/2-D.5-32C5/2-D.5-32C3v-32C1-NC1:linear-GAP"
 STEPS = 50
 TOLERANCE = 1e-5
@@ -52,24 +52,19 @@ ON_PLATEAU = math.log(10) - 0.15
 def environment(devices: int, cache: Path) -> dict[str, str]:
     """JAX with so many virtual devices; what several processes compile alike is compiled once."""
     return {
-        **os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3",
+        **os.environ, **python_path(), "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3",
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         "JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }  # fmt: skip
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
 def each_host(processes: int) -> list[list[str]]:
     """What the command of each process has that those of the others have not."""
-    address = f"127.0.0.1:{free_port()}"
     if processes == 1:
         return [[]]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
     return [
         ["--hosts", address, "--host-index", str(host), "--host-count", str(processes)] for host in range(processes)
     ]
@@ -82,14 +77,8 @@ def steps_of(setting: dict, folder: Path, processes: int, devices: int, run: Pat
         out = folder / f"losses-{processes}x{devices}-{host}.json"
         work = {**setting, "run": str(run), "out": str(out), "devices": devices, "hosts": more}
         command = [sys.executable, __file__, "--work", json.dumps(work)]
-        started.append(
-            (
-                subprocess.Popen(
-                    command, env=environment(devices, folder / "compiled"), stderr=subprocess.PIPE, text=True
-                ),
-                out,
-            )
-        )
+        settings = {"env": environment(devices, folder / "compiled"), "stderr": subprocess.PIPE, "text": True}
+        started.append((subprocess.Popen(command, **settings), out))
     seen = []
     for process, out in started:
         _, errors = process.communicate(timeout=LONGEST)
@@ -220,16 +209,8 @@ class TwoHosts:
         if (run / "config.json").exists():
             command += ["--resume", *options]
         else:
-            command += [
-                "--spec",
-                "D.2-12C3/2-D.5-16C3/2-BN-NC1:linear-GAP",
-                "--dataset",
-                "digits",
-                "--batch-size",
-                "40",
-            ]
-            command += ["--epochs", str(self.epochs), "--augment", "flip-shift"]
-            command += ["--save-every", str(self.save_every)]
+            command += ["--spec", SPEC, "--dataset", "digits", "--batch-size", "40", "--augment", "flip-shift"]
+            command += ["--epochs", str(self.epochs), "--save-every", str(self.save_every)]
         return [
             subprocess.Popen(
                 [*command, *more], env=environment(1, self.folder / "compiled"), stdout=subprocess.DEVNULL,

@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
+from allcnn.processes import python_path
+
 CLASSES = 10
 NETWORK = "8C3/4-NC1-GAP"
 
@@ -71,7 +72,7 @@ Images(data_dir=sys.argv[2], file_format="array_record").download_and_prepare()
 
 def peak_megabytes(arguments: list[str]) -> float:
     """Run `allcnn` with these arguments; the largest resident set of its process, in MB."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, **python_path()}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "allcnn_cli", *arguments], env=environment, stdout=log, stderr=log

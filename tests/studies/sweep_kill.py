@@ -22,15 +22,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from allcnn.processes import python_path
+
 LONGEST = 3600.0
 # A run that was told to stop does so after its step, once its libraries are loaded.
 ORPHAN_SECONDS = 30.0
 
 
 def environment() -> dict[str, str]:
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return {**os.environ, **python_path(), "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def command(runs: Path, arguments: argparse.Namespace) -> list[str]:

@@ -8,14 +8,14 @@ from typing import Any
 from run_folders import write_folder
 
 from allcnn.runs.config import RunConfig
-from allcnn.sweep.grid import Cell, Grid, make_grid
+from allcnn.sweep.grid import Cell, make_grid
 
 OPTIONS: dict[str, Any] = {"dataset": "digits", "epochs": 4}
 SPECS = ("8C3/2-NC1-GAP", "D.2-8C3/2-8C3-NC1-GAP")
 
 
-def small_grid(runs_dir: Path, rates=(0.05, 0.02), seeds=(0,), **options: Any) -> Grid:
-    return make_grid(SPECS, rates, seeds, runs_dir, RunConfig().with_options(**{**OPTIONS, **options}))
+def small_grid(runs_dir: Path, rates=(0.05, 0.02), seeds=(0,), **options: Any) -> list[Cell]:
+    return make_grid(SPECS, rates, seeds, runs_dir, RunConfig().with_options(**{**OPTIONS, **options}))[0]
 
 
 def leave(cell: Cell, status: str | None, errors: list[float], reason: str | None = None) -> None:

@@ -9,7 +9,7 @@ from sweep_folders import OPTIONS, SPECS, leave, small_grid
 from allcnn.errors import AllcnnError, InputError, RunError
 from allcnn.runs.config import RunConfig
 from allcnn.runs.folder import RunFolder
-from allcnn.runs.recipe import Recipe, recipe_for
+from allcnn.runs.recipe import LEARNING_RATES, Recipe, recipe_for
 from allcnn.specs import ZOO, count_multiply_adds, parse
 from allcnn.sweep.grid import announce_other_runs, make_grid, networks_of
 from allcnn.training.plan import load_images, plan_run
@@ -31,14 +31,14 @@ def test_wrong_networks_are_named(models, said) -> None:
 
 
 def test_the_grid_has_the_folders_that_train_would_choose(tmp_path) -> None:
-    grid = small_grid(tmp_path, seeds=(0, 3, 0))
-    assert len(grid.cells) == 2 * 2 * 2 and grid.seeds == (0, 3)
-    cell = grid.cells[1]
+    cells, notes = make_grid(SPECS, (0.05, 0.02), (0, 3, 0), tmp_path, asked())
+    assert [cell.asked.seed for cell in cells] == [0, 3] * 2 * 2
+    cell = cells[1]
     plan = plan_run(SPECS[0], dataset="digits", epochs=4, learning_rate=0.05, seed=3)
     assert (cell.asked.seed, cell.learning_rate, cell.epochs) == (3, 0.05, 4)
     assert cell.folder == RunFolder(tmp_path / plan.folder.path.name)
     assert cell.identity["recipe"] == plan.recipe.as_dict() and not list(tmp_path.iterdir())
-    assert grid.notes == ("epochs 4 instead of 40: the learning rate drops after 3, 3, 4 instead of 23, 29, 35.",)
+    assert notes == ["epochs 4 instead of 40: the learning rate drops after 3, 3, 4 instead of 23, 29, 35."]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_wrong_grid_is_refused(tmp_path, rates, seeds, options, said) -> None:
 
 
 def test_a_folder_that_holds_another_run_is_refused_by_what_differs(tmp_path) -> None:
-    leave(small_grid(tmp_path).cells[2], "finished", [50.0] * 4)
+    leave(small_grid(tmp_path)[2], "finished", [50.0] * 4)
     assert small_grid(tmp_path)
     for options, said in (
         ({"epochs": 5}, "the recipe's length was 4, now 5"),
@@ -91,7 +91,7 @@ def asked(**options) -> RunConfig:
 
 
 def test_a_network_brings_its_recipe_and_is_counted_in_its_field(tmp_path) -> None:
-    own, small = make_grid(["large-all", "all-c"], [0.05], [0], tmp_path, asked(epochs=2)).cells
+    own, small = make_grid(["large-all", "all-c"], [0.05], [0], tmp_path, asked(epochs=2))[0]
     assert (own.identity["recipe"]["name"], own.identity["recipe"]["field"]) == ("large", 126)
     assert own.multiply_adds == 26_468_979_200 and "-large-" in own.name
     assert (small.identity["recipe"]["name"], small.identity["recipe"]["field"]) == ("paper", None)
@@ -102,7 +102,7 @@ def test_the_imagenet_network_brings_the_size_of_its_images(tmp_path) -> None:
     options = RunConfig().with_options(
         data_dir=write_photographs(tmp_path / "photos"), steps=25, batch_size=2, stream=True, skip_damaged=True
     )
-    (cell,) = make_grid("imagenet-all-b", [0.01], [0], tmp_path, options).cells
+    (cell,), _ = make_grid("imagenet-all-b", [0.01], [0], tmp_path, options)
     assert cell.multiply_adds == count_multiply_adds(ZOO["imagenet-all-b"].spec, (224, 224, 3), 2)
     words = cell.command()
     assert {"--steps", "--stream", "--skip-damaged"} <= set(words) and cell.epochs == 3
@@ -118,7 +118,7 @@ def test_images_are_loaded_once_for_networks_that_want_the_same_size(tmp_path, m
 
 def test_a_cell_is_begun_with_all_its_options_and_gone_on_with_where_it_was_begun(tmp_path) -> None:
     options = asked(deterministic=True, augmentation="flip-shift", field=40)
-    (cell,) = make_grid(["all-c"], [0.05], [7], tmp_path, options).cells
+    (cell,), _ = make_grid(["all-c"], [0.05], [7], tmp_path, options)
     begun = cell.command(allow=("machine",))
     assert begun[:3] == ["train", "--model", "all-c"] and begun[-2:] == ["--run-dir", str(cell.folder.path)]
     for option, value in (("--lr", "0.05"), ("--seed", "7"), ("--field", "40"), ("--augment", "flip-shift")):
@@ -129,15 +129,18 @@ def test_a_cell_is_begun_with_all_its_options_and_gone_on_with_where_it_was_begu
 
 
 def test_a_rate_and_a_seed_that_a_file_asks_for_are_the_grid_s(tmp_path) -> None:
-    grid = make_grid(["all-c"], None, None, tmp_path, asked(learning_rate=0.03, seed=5))
-    assert (grid.learning_rates, grid.seeds) == ((0.03,), (5,))
-    assert make_grid(["all-c"], None, None, tmp_path, asked()).seeds == (0,)
-    of_a_run = make_grid(["all-c"], None, None, tmp_path, asked(recipe=Recipe("paper", learning_rate=0.07)))
-    assert of_a_run.learning_rates == (0.07,)
+    def rates_and_seeds(**options) -> list[tuple[float, int]]:
+        cells, _ = make_grid(["all-c"], None, None, tmp_path, asked(**options))
+        return [(cell.learning_rate, cell.asked.seed) for cell in cells]
+
+    assert rates_and_seeds(learning_rate=0.03, seed=5) == [(0.03, 5)]
+    assert rates_and_seeds() == [(rate, 0) for rate in LEARNING_RATES]
+    assert rates_and_seeds(recipe=Recipe("paper", learning_rate=0.07)) == [(0.07, 0)]
 
 
 def test_other_numbers_of_the_recipe_are_handed_on_as_text(tmp_path) -> None:
-    grid = make_grid(["all-c"], None, [0], tmp_path, asked(milestones=[2, 3], label_smoothing=None, optimizer="muon"))
+    options = asked(milestones=[2, 3], label_smoothing=None, optimizer="muon")
+    (cell,), _ = make_grid(["all-c"], None, [0], tmp_path, options)
     # The four that the paper tried are SGD's.
-    assert grid.learning_rates == (recipe_for("paper", "digits").learning_rate,)
-    assert [word for word in grid.cells[0].command() if "=" in word] == ["milestones=2,3", "optimizer=muon"]
+    assert cell.learning_rate == recipe_for("paper", "digits").learning_rate
+    assert [word for word in cell.command() if "=" in word] == ["milestones=2,3", "optimizer=muon"]

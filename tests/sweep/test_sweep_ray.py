@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-import sys
 from argparse import Namespace
-from pathlib import Path
 
 import pytest
-
-pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
-sys.path.append(str(Path(__file__).resolve().parents[1] / "studies"))
-
 import ray_node_loss
 
-pytestmark = pytest.mark.slow
+from allcnn.errors import InputError
+from allcnn.ray_cluster import check_room
+from allcnn_cli.main import main
 
 
-def test_a_run_of_a_killed_node_goes_on_on_the_other(tmp_path) -> None:
+@pytest.fixture
+def ray() -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
+
+
+@pytest.mark.slow
+def test_a_run_of_a_killed_node_goes_on_on_the_other(ray, tmp_path) -> None:
     arguments = Namespace(models="8C3/2-8C3-NC1:linear-GAP", lrs="0.05,0.02", epochs=30)
     document, kill = ray_node_loss.on_two_nodes(tmp_path / "runs", arguments, before="state.h5")
     assert [(run["status"], run["epochs"]) for run in document["runs"]] == [("finished", 30)] * 2
@@ -26,10 +28,9 @@ def test_a_run_of_a_killed_node_goes_on_on_the_other(tmp_path) -> None:
     assert "--resume --allow machine" in log and "resuming after" in log
 
 
-def test_a_run_of_two_workers(tmp_path) -> None:
+@pytest.mark.slow
+def test_a_run_of_two_workers(ray, tmp_path) -> None:
     from ray.cluster_utils import Cluster
-
-    from allcnn_cli.main import main
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
@@ -48,17 +49,12 @@ def test_a_run_of_two_workers(tmp_path) -> None:
 
 
 def test_several_workers_need_ray_and_jax(capsys) -> None:
-    from allcnn_cli.main import main
-
     for more in ([], ["--ray", "--backend", "tensorflow"]):
         assert main(["sweep", "--models", "a", "--dataset", "digits", "--workers-per-run", "2", *more]) == 2
         assert "a run has 2 workers on Ray and JAX only" in capsys.readouterr().err
 
 
-def test_what_no_node_could_ever_run_is_refused_at_once(tmp_path) -> None:
-    from allcnn.errors import InputError
-    from allcnn.ray_cluster import check_room
-
+def test_what_no_node_could_ever_run_is_refused_at_once() -> None:
     nodes = [{"Alive": True, "Resources": {"CPU": 4.0}}, {"Alive": False, "Resources": {"CPU": 4.0, "GPU": 8.0}}]
     check_room(nodes, {"CPU": 1, "GPU": 0}, "")
     with pytest.raises(

@@ -24,11 +24,11 @@ def run_of(model: str, rate: float, seed: int, error: float | None, status: str 
 
 
 def test_each_state_of_a_folder_is_told_apart(grid) -> None:
-    first, second, third, fourth = grid.cells
+    first, second, third, fourth = grid
     leave(first, "finished", [50.0, 40.0, 30.0, 20.0])
     leave(second, "diverged", [50.0], reason="the loss became nan in epoch 2: the run diverged.\nTry a smaller one.")
     leave(third, None, [60.0, 50.0])
-    assert [look(cell).status for cell in grid.cells] == ["finished", "diverged", "unfinished", "waiting"]
+    assert [look(cell).status for cell in grid] == ["finished", "diverged", "unfinished", "waiting"]
     assert look(first).test_error == 20.0 and look(first).seconds == 40.0
     assert look(second).reason == "the loss became nan in epoch 2: the run diverged." and look(second).epochs == 1
     assert look(third).test_error is None and look(third).epochs == 2
@@ -41,14 +41,14 @@ def test_each_state_of_a_folder_is_told_apart(grid) -> None:
 
 
 def test_what_cannot_be_read_is_said_and_nothing_is_raised(grid) -> None:
-    first, second, third, _ = grid.cells
+    first, second, third, _ = grid
     leave(first, "finished", [50.0] * 4)
     first.folder.config.write_text("{}")
     leave(second, "finished", [50.0] * 4)
     second.folder.metrics.write_text(second.folder.metrics.read_text().replace("50.0", "10.0"))
     third.folder.path.mkdir()
     (third.folder.path / "holiday.jpg").write_bytes(b"")
-    found = [look(cell) for cell in grid.cells[:3]]
+    found = [look(cell) for cell in grid[:3]]
     assert [run.status for run in found] == ["unreadable"] * 3
     assert "config.json: damaged or edited" in found[0].reason
     assert "metrics.csv: damaged or edited" in found[1].reason
@@ -81,7 +81,7 @@ def test_the_best_rate_is_that_of_the_lowest_mean_where_the_fewest_seeds_failed(
 )
 def test_a_sweep_and_a_report_choose_the_same_learning_rate(tmp_path, left, best) -> None:
     grid = small_grid(tmp_path, rates=tuple(left), seeds=(0, 1))
-    cells = [cell for cell in grid.cells if cell.model == grid.cells[0].model]
+    cells = [cell for cell in grid if cell.model == grid[0].model]
     for cell in cells:
         state = left[cell.learning_rate][cell.asked.seed]
         if isinstance(state, str):
@@ -102,7 +102,7 @@ def test_held_out_images_choose_where_there_are_some() -> None:
 
 
 def test_the_time_left_is_that_of_the_epochs_so_far_by_multiply_adds(grid) -> None:
-    small, large = grid.cells[0], grid.cells[2]
+    small, large = grid[0], grid[2]
     now = [0.0]
     leave(small, "finished", [50.0] * 4)
     board = Board(grid, "test_error", clock=lambda: now[0])
@@ -122,7 +122,7 @@ def test_the_time_left_is_that_of_the_epochs_so_far_by_multiply_adds(grid) -> No
 
 def test_a_crash_is_told_apart_from_a_run_that_cannot_go_anywhere(grid) -> None:
     board = Board(grid, "test_error")
-    first, second, *_ = grid.cells
+    first, second, *_ = grid
     board.follow({first.name, second.name})
     leave(first, "dead", [90.0], reason="the network is dead")
     assert board.end(first.name, "exit code 1: the network is dead").status == "dead"
@@ -131,7 +131,7 @@ def test_a_crash_is_told_apart_from_a_run_that_cannot_go_anywhere(grid) -> None:
 
 
 def test_the_table_in_a_terminal_shows_what_runs_and_what_is_done(grid, terminal) -> None:
-    first, second, third, _ = grid.cells
+    first, second, third, _ = grid
     leave(first, "finished", [50.0, 40.0, 30.0, 20.0])
     leave(second, "dead", [90.0])
     leave(third, None, [60.0, 50.0])
@@ -149,11 +149,11 @@ def test_the_table_in_a_terminal_shows_what_runs_and_what_is_done(grid, terminal
 def test_elsewhere_a_line_a_run(grid) -> None:
     stream = io.StringIO()
     board = Board(grid, "test_error")
-    leave(grid.cells[0], "finished", [50.0, 40.0, 30.0, 20.0])
+    leave(grid[0], "finished", [50.0, 40.0, 30.0, 20.0])
     with SweepDisplay(board, stream) as display:
-        display.began(replace(look(grid.cells[2]), epochs=2))
-        display.ended(board.end(grid.cells[0].name, None))
+        display.began(replace(look(grid[2]), epochs=2))
+        display.ended(board.end(grid[0].name, None))
         display.update()
     begun, ended = stream.getvalue().splitlines()
-    assert begun == f"{grid.cells[2].model} lr 0.05 seed 0: begun, 2 of 4 epochs are done"
-    assert ended.startswith(f"[1/4] {grid.cells[0].model} lr 0.05 seed 0: test error 20.00 %  ")
+    assert begun == f"{grid[2].model} lr 0.05 seed 0: begun, 2 of 4 epochs are done"
+    assert ended.startswith(f"[1/4] {grid[0].model} lr 0.05 seed 0: test error 20.00 %  ")

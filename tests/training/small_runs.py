@@ -7,9 +7,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from kills import differences
 
 import allcnn
-from allcnn.runs.folder import read_metrics
 
 SPEC = "D.2-8C3-8C3/2-D.5-12C3v-NC1-GAP"
 
@@ -38,10 +38,4 @@ def weights(run_dir: Path) -> list[np.ndarray]:
 
 
 def assert_same_bits(first: Path, second: Path) -> None:
-    for one, other in zip(weights(first), weights(second), strict=True):
-        np.testing.assert_array_equal(one, other)
-    timeless = [
-        [{key: value for key, value in row.items() if key not in ("seconds", "images_per_second")} for row in rows]
-        for rows in (read_metrics(first / "metrics.csv"), read_metrics(second / "metrics.csv"))
-    ]
-    assert timeless[0] == timeless[1]
+    assert differences(first, second) == []

@@ -1,15 +1,10 @@
 """The short form of tests/studies/kills.py: the real command, killed."""
 
 import shutil
-import sys
-from pathlib import Path
-
-import numpy as np
-import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "studies"))
 
 import kills
+import numpy as np
+import pytest
 
 from allcnn.files import read_arrays, write_arrays
 

@@ -9,11 +9,10 @@ import keras
 import pytest
 from small_runs import StopAt, assert_same_bits
 
-from allcnn.errors import InputError, Interrupted, RunError
+from allcnn.errors import InputError, Interrupted
 from allcnn.evaluation import evaluate
 from allcnn.models.build import build_model
 from allcnn.models.saved import open_saved
-from allcnn.runs.folder import read_json, write_json
 from allcnn.runs.recipe import RECIPES
 from allcnn.specs import ZOO, count_parameters, parse
 from allcnn.training.plan import plan_run
@@ -81,15 +80,6 @@ def test_a_run_in_a_field_is_resumed_in_the_middle_of_an_epoch_to_the_same_bits(
     assert evaluate(whole, stripes.test_images, stripes.test_labels).error_percent == result.test_error
 
 
-def test_a_field_without_augmentation_and_an_older_run_goes_on(large, stripes, tmp_path) -> None:
+def test_a_field_without_augmentation(large, tmp_path) -> None:
     train(SMALL, run_dir=tmp_path / "run", **{**large, "augmentation": "none", "epochs": 1})
     assert open_saved(tmp_path / "run").card.augmentation == "none"
-    # As a version that knew no fields left it.
-    tiny = {"epochs": 1, "batch_size": 10, "preprocessing": "center"}
-    train("8C3/2-NC1:linear-GAP", run_dir=tmp_path / "old", dataset=stripes, **tiny)
-    config = read_json(tmp_path / "old" / "config.json")
-    del config["recipe"]["field"]
-    write_json(tmp_path / "old" / "config.json", config)
-    assert train(dataset=stripes, run_dir=tmp_path / "old", resume=True).epochs == 1
-    with pytest.raises(RunError, match="the recipe's field was None, now 8"):
-        train(dataset=stripes, run_dir=tmp_path / "old", resume=True, field=8)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -16,8 +15,6 @@ from allcnn.training import on_ray
 from allcnn.training.on_ray import Workers, _command, _lost, _show
 from allcnn.training.plan import plan_run
 from allcnn_cli.main import main
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "studies"))
 
 
 @pytest.mark.slow

@@ -70,10 +70,9 @@ def test_a_run_whose_steps_end_within_an_epoch(monkeypatch, terminal, total: int
     display.on_train_begin()
     display.on_epoch_begin(epoch)
     display.on_train_batch_end(steps - 1, STEP)
-    bars = [bar.tasks[0] for bar in (display.epoch_bar, display.run_bar)]
-    assert [(bar.completed, bar.total, bar.fields["left"]) for bar in bars] == [
+    assert [(bar.completed, bar.total, bar.fields["left"]) for bar in display.bars.tasks] == [
         (steps, steps, "0 s"),
-        (total,) * 2 + ("0 s",),
+        (total, total, "0 s"),
     ]
     assert display.figures.plain.endswith("measuring and saving ...")
     display.close()

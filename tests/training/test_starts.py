@@ -1,12 +1,7 @@
 """The short form of tests/studies/starts.py: some networks on small pictures, by the recipes `paper` and `fast`."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "studies"))
 from starts import Cell, start
 
 from allcnn.data.load import load_data

@@ -13,7 +13,7 @@ from small_runs import StopAt, assert_same_bits
 
 import allcnn
 from allcnn.data.order import crop_mirror_draws
-from allcnn.errors import InputError, Interrupted, TrainingError
+from allcnn.errors import Interrupted, TrainingError
 from allcnn.evaluation import evaluate, open_with_data
 from allcnn.runs.folder import RunFolder, read_json
 from allcnn.runs.recipe import RECIPES, Recipe
@@ -86,37 +86,19 @@ def test_resumed_in_the_middle_of_an_epoch_it_ends_the_same(undisturbed, photos,
     assert_same_bits(undisturbed.run_dir, run)
 
 
-class TestDamage:
-    @pytest.fixture
-    def damaged(self, photos, tmp_path):
-        folder = shutil.copytree(photos, tmp_path / "photos")
-        (folder / "train/n00000003/photo_15.JPEG").write_bytes(b"none")
-        (folder / "val/n00000002/photo_2.JPEG").write_bytes(b"none")
-        return folder
-
-    def test_it_is_named_and_can_be_passed_over(self, damaged, tmp_path):
-        run = tmp_path / "run"
-        numbers = {**NUMBERS, "preprocessing": "none"}  # a preprocessing would meet it when it is fitted
-        with pytest.raises(TrainingError, match="photo_15.JPEG: not an image") as error:
-            allcnn.train(NETWORK, data_dir=damaged, run_dir=run, **numbers)
-        assert str(error.value).endswith(f"allcnn train --resume --run-dir {run} --skip-damaged")
-        result = allcnn.train(run_dir=run, resume=True, skip_damaged=True)
-        assert result.damaged_images == 2 and read_json(RunFolder(run).summary)["damaged_images"] == 2
-        assert [Path(line).name for line in (run / "damaged.txt").read_text().splitlines()] == [
-            "photo_15.JPEG", "photo_2.JPEG",
-        ]  # fmt: skip
-        evaluation = evaluate(*open_with_data(run, skip_damaged=True))
-        assert (evaluation.images, evaluation.skipped) == (23, 1)
-        assert evaluation.error_percent == result.test_error
-
-
-def test_wrong_calls(photos, tmp_path):
-    for numbers, said in (
-        ({"epochs": 3}, "counts steps, not epochs; pass --steps instead"),
-        ({"dataset": "digits", "data_dir": None}, "works on images as they are decoded; digits holds them ready"),
-    ):
-        with pytest.raises(InputError, match=said):
-            allcnn.train(NETWORK, **{"data_dir": photos, **NUMBERS, **numbers, "run_dir": tmp_path / "run"})
-    with pytest.raises(InputError, match="counts epochs, not steps; pass --epochs instead"):
-        allcnn.train(NETWORK, data_dir=photos, steps=3, run_dir=tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+def test_damage_is_named_and_can_be_passed_over(photos, tmp_path):
+    damaged, run = shutil.copytree(photos, tmp_path / "photos"), tmp_path / "run"
+    (damaged / "train/n00000003/photo_15.JPEG").write_bytes(b"none")
+    (damaged / "val/n00000002/photo_2.JPEG").write_bytes(b"none")
+    numbers = {**NUMBERS, "preprocessing": "none"}  # a preprocessing would meet it when it is fitted
+    with pytest.raises(TrainingError, match="photo_15.JPEG: not an image") as error:
+        allcnn.train(NETWORK, data_dir=damaged, run_dir=run, **numbers)
+    assert str(error.value).endswith(f"allcnn train --resume --run-dir {run} --skip-damaged")
+    result = allcnn.train(run_dir=run, resume=True, skip_damaged=True)
+    assert result.damaged_images == 2 and read_json(RunFolder(run).summary)["damaged_images"] == 2
+    assert [Path(line).name for line in (run / "damaged.txt").read_text().splitlines()] == [
+        "photo_15.JPEG", "photo_2.JPEG",
+    ]  # fmt: skip
+    evaluation = evaluate(*open_with_data(run, skip_damaged=True))
+    assert (evaluation.images, evaluation.skipped) == (23, 1)
+    assert evaluation.error_percent == result.test_error
