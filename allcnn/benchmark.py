@@ -30,7 +30,7 @@ from allcnn.device import (
     physical_memory,
     resolve_precision,
 )
-from allcnn.errors import InputError, Interrupted, one_of
+from allcnn.errors import InputError, Interrupted, refuse_unknown
 from allcnn.evaluation import BATCH_SIZE, probabilities
 from allcnn.models.parts import fitting_batch
 from allcnn.models.saved import load_model
@@ -211,8 +211,7 @@ def benchmark(
     multiply_adds = count_multiply_adds(spec, shape, classes)
     _refuse_large(training_recipe.batch_size, shape)
     image_shape = shape if training_recipe.field is None else _IMAGE_SHAPE
-    if precision not in PRECISIONS:
-        raise InputError(f'unknown precision "{precision}"; {one_of(precision, PRECISIONS)}')
+    refuse_unknown("precision", precision, PRECISIONS)
     if not (math.isfinite(seconds) and seconds > 0):
         raise InputError(f"the seconds to measure for must be a number above 0, such as 20; got {seconds}.")
 
@@ -318,8 +317,7 @@ def process_memory_peak() -> int | None:
 def _training_recipe(recipe: str, batch_size: int | None, augmentation: str) -> Recipe:
     """The recipe to train by: the step is the measured recipe's, the learning rate too small to diverge on noise."""
     measured = [name for name in AUGMENTATIONS if name not in DRAWS or not DRAWS[name].on_host]
-    if augmentation not in measured:
-        raise InputError(f'unknown augmentation "{augmentation}"; {one_of(augmentation, measured)}')
+    refuse_unknown("augmentation", augmentation, measured)
     return replace(
         recipe_for(recipe, "cifar10"), name="benchmark", unit="epochs", length=10**6, learning_rate=1e-4, milestones=(),
         preprocessing="standardize", augmentation=augmentation,

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allcnn.backend import choose_backend, hold_standard_error, load_keras
-from allcnn.errors import AllcnnError, InputError, install_hint, installed_versions, one_of
+from allcnn.errors import AllcnnError, InputError, install_hint, installed_versions, refuse_unknown
 from allcnn.evaluation import Model
 from allcnn.files import atomic_folder, atomic_path, write_text
 from allcnn.hub_card import model_readme
@@ -98,8 +98,7 @@ def export_model(model: Model, format: str, output: str | Path | None = None) ->
     """
     if format == CARD:
         return _write_readme(model, output)
-    if format not in FORMATS:
-        raise InputError(f'unknown format "{format}"; {one_of(format, (*FORMATS, CARD))}')
+    refuse_unknown("format", format, (*FORMATS, CARD))
     kind = FORMATS[format]
     file, card = _find(model)
     path = _check_output(kind, model, file, output)

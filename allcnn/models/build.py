@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from allcnn.backend import import_keras_quietly
-from allcnn.errors import InputError, one_of
+from allcnn.errors import InputError, refuse_unknown
 from allcnn.preprocessing.field import field_layers, network_shape
 from allcnn.specs import resolve
 from allcnn.specs.layers import ACTIVATIONS, Activation, Conv, Dense, Dropout, GlobalAverage, Norm, Pool, Spec
@@ -125,8 +125,7 @@ class LayerOptions:
 
 def check_initializer(name: str) -> None:
     """Refuse an initializer that is not one of `INITIALIZERS`. Raises InputError."""
-    if name not in INITIALIZERS:
-        raise InputError(f'unknown initializer "{name}"; {one_of(name, INITIALIZERS)}')
+    refuse_unknown("initializer", name, INITIALIZERS)
 
 
 def make_layers(

@@ -1,6 +1,6 @@
 """Preprocessings, fitted and then stock Keras layers; and augmentations, which are given their draws."""
 
-from allcnn.errors import InputError, one_of
+from allcnn.errors import refuse_unknown
 from allcnn.preprocessing.base import Centered, ChannelMean, Preprocessing, Scaled, Standardized, Unchanged
 from allcnn.preprocessing.whitening import ContrastNormalization, ZCAWhitening
 
@@ -16,8 +16,7 @@ def make_preprocessing(kind: str) -> Preprocessing:
     Raises:
         InputError: an unknown name.
     """
-    if kind not in PREPROCESSINGS:
-        raise InputError(f'unknown preprocessing "{kind}"; {one_of(kind, PREPROCESSINGS)}')
+    refuse_unknown("preprocessing", kind, PREPROCESSINGS)
     return PREPROCESSINGS[kind]()
 
 

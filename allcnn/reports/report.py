@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from allcnn.errors import InputError, one_of
+from allcnn.errors import refuse_unknown
 from allcnn.reports.comparison import Candidate, PublishedEntry, compare, count_text, images_note, recipe_notes
 from allcnn.reports.summaries import Search, Trial, search_results
 from allcnn.runs.collected import CollectedRun
@@ -24,8 +24,7 @@ def report_table(runs: Sequence[CollectedRun], table: str = "3") -> Table:
     Raises:
         InputError: there is no such table.
     """
-    if table not in TABLES:
-        raise InputError(f'unknown table "{table}"; {one_of(table, TABLES)}')
+    refuse_unknown("table", table, TABLES)
     return TABLES[table](search_results(runs))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from allcnn.backend import load_keras
 from allcnn.data.images import ResizeRule, read_image
-from allcnn.errors import DataError, InputError, one_of
+from allcnn.errors import DataError, InputError, refuse_unknown
 from allcnn.evaluation import load_own_data
 from allcnn.models.saved import find_model_file, open_saved, read_card
 from allcnn.visualize import paper
@@ -158,8 +158,7 @@ def _which_figures(figures: str | Sequence[str] | None) -> list[str] | None:
         return None
     names = [name.strip() for name in figures.split(",")] if isinstance(figures, str) else list(figures)
     for name in names:
-        if name not in FIGURES:
-            raise InputError(f'unknown figure "{name}"; {one_of(name, FIGURES)}')
+        refuse_unknown("figure", name, FIGURES)
     return names
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from allcnn.errors import InputError, one_of
+from allcnn.errors import refuse_unknown
 from allcnn.files import atomic_path
 
 if TYPE_CHECKING:
@@ -103,8 +103,7 @@ def _outside(tiles: np.ndarray) -> np.ndarray:
 
 def check_format(form: str) -> str:
     """Raises InputError for a format that is not one of `FORMATS`."""
-    if form not in FORMATS:
-        raise InputError(f'unknown format "{form}"; {one_of(form, FORMATS)}')
+    refuse_unknown("format", form, FORMATS)
     return form
 
 

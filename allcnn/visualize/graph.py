@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from allcnn.errors import InputError, nearest, one_of
+from allcnn.errors import InputError, nearest, refuse_unknown
 
 if TYPE_CHECKING:
     import keras
@@ -27,8 +27,7 @@ _RELU_OPERATIONS = {"Relu": None, "Relu6": 6.0}
 
 def check_method(method: str) -> str:
     """Raises InputError for a method that is not one of `METHODS`."""
-    if method not in METHODS:
-        raise InputError(f'unknown method "{method}"; {one_of(method, METHODS)}')
+    refuse_unknown("method", method, METHODS)
     return method
 
 
