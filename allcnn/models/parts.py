@@ -1,17 +1,16 @@
-"""The parts of a saved model (preprocessing, field, network): what fits them, and the mean of several tests."""
+"""The parts of a saved model (preprocessing, field, network), and what fits them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from allcnn.data.order import DRAWS
-from allcnn.data.streamed import Images, as_images
+from allcnn.data.streamed import Images
 from allcnn.errors import InputError, is_whole
-from allcnn.models.saved import ModelCard, SavedModel
+from allcnn.models.saved import ModelCard
 from allcnn.preprocessing.field import FIELD_LAYER
 from allcnn.specs import parse
 from allcnn.specs.shapes import layer_names
@@ -19,8 +18,6 @@ from allcnn.specs.shapes import layer_names
 if TYPE_CHECKING:
     import keras
 
-# No run has a seed this large, so a test never repeats the draws of a training.
-_TEST_SEED = 1 << 32
 # The largest output that any layer may give for a whole batch. The paper's networks for CIFAR-10 and ImageNet stay far
 # below it; large-all's first layers take 20 MB an image.
 _LARGEST_OUTPUT_BYTES = 512 << 20
@@ -96,32 +93,6 @@ def check_tests(tests: int, path: Path, card: ModelCard | None) -> None:
             "of an image would all give the same.\n"
             "Train with --augment flip-shift, flip-reflect or large, or leave --tests out."
         )
-
-
-def mean_of_tests(
-    saved: SavedModel,
-    images: Images,
-    tests: int,
-    predict: Callable[..., np.ndarray],
-) -> np.ndarray:
-    """Class probabilities (n, classes) float32 of raw images (n, height, width, 3), the mean over several passes.
-
-    In each pass every image is augmented anew. The draws depend only on the image's number and the pass, so the same
-    call gives the same figures. The paper compares with Graham's 12 and 100 tests (Table 4).
-
-    predict: `allcnn.evaluation.probabilities`, which takes a model, images and draws.
-    """
-    assert saved.card is not None and saved.card.augmentation is not None  # noqa: S101  (check_tests)
-    kind = DRAWS[saved.card.augmentation]
-    model = saved.model if kind.on_host else augmented_model(saved.model, saved.card)
-    total = np.zeros((len(images), model.output_shape[-1]))
-    for test in range(tests):
-        draws = kind.draw(_TEST_SEED, test, 0, len(images))
-        if kind.on_host:
-            total += predict(model, as_images(images).crops(draws))
-        else:
-            total += predict(model, images, draws=draws)
-    return (total / tests).astype(np.float32)
 
 
 def augmented_model(model: keras.Model, card: ModelCard) -> keras.Model:

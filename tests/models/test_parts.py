@@ -11,13 +11,12 @@ import pytest
 
 from allcnn.data.order import DRAWS
 from allcnn.errors import InputError
-from allcnn.evaluation import BATCH_SIZE, evaluate, probabilities
+from allcnn.evaluation import BATCH_SIZE, evaluate, mean_of_tests, probabilities
 from allcnn.models.build import build_model
 from allcnn.models.parts import (
     augmented_model,
     check_tests,
     fitting_batch,
-    mean_of_tests,
     preprocessing_end,
 )
 from allcnn.models.saved import ModelCard, SavedModel
@@ -52,7 +51,7 @@ def test_the_preprocessing_ends_before_field_and_network(kind, last, field) -> N
 def test_a_network_of_dense_layers_begins_with_flattening() -> None:
     found = saved("flip-shift", "center", spec="6FC-NFC")
     assert preprocessing_end(found.model, found.card) == "center"
-    assert mean_of_tests(found, IMAGES, 2, probabilities).shape == (30, 4)
+    assert mean_of_tests(found, IMAGES, 2).shape == (30, 4)
 
 
 def test_a_card_of_another_network_is_refused() -> None:
@@ -89,9 +88,9 @@ def test_a_test_sees_what_training_sees(augmentation, kind, field) -> None:
 @pytest.mark.backends
 def test_the_mean_of_tests_is_repeatable_and_of_each_image() -> None:
     found = saved("large", "center", 15)
-    three = mean_of_tests(found, IMAGES, 3, probabilities)
+    three = mean_of_tests(found, IMAGES, 3)
     assert three.dtype == np.float32 and three.shape == (30, 4)
-    assert np.array_equal(three, mean_of_tests(found, IMAGES, 3, probabilities))
+    assert np.array_equal(three, mean_of_tests(found, IMAGES, 3))
     np.testing.assert_allclose(three.sum(axis=1), 1, rtol=1e-5)
     model, draw = augmented_model(found.model, found.card), DRAWS["large"].draw
     passes = [probabilities(model, IMAGES, draws=draw(1 << 32, number, 0, 30)) for number in range(3)]
