@@ -25,15 +25,17 @@ VARIANTS = {
     "fast, classes' biases at 1": ("fast", ["class_bias"]),
     "paper, flips and shifts": ("paper", ["augmentation"]),
 }
+#: The preprocessings and learning rates of the study of the review's section 3.1.
+REVIEWED, LEARNING_RATES = ("none", "scale", "center", "gcn", "gcn-zca"), (0.25, 0.1, 0.05, 0.01)
 _TABLE = re.compile(r"(<!-- python results/tables\.py: (\w+) -->\n\n)(?:\|.*\n)*")
 
 
-def finished_runs() -> list[CollectedRun]:
-    """Those of results/ on CIFAR-10. Raises ValueError if one cannot be read."""
+def runs_on_cifar10() -> list[CollectedRun]:
+    """Those of results/. Raises ValueError if one cannot be read."""
     runs, problems = collect_runs([ROOT / "results"])
     if problems:
         raise ValueError(problems[0])
-    return [run for run in runs if run.status == "finished" and run.dataset == "cifar10"]
+    return [run for run in runs if run.dataset == "cifar10"]
 
 
 def changed(run: CollectedRun) -> list[str]:
@@ -99,13 +101,29 @@ def lengths(runs: list[CollectedRun]) -> Table:
     return tabulate("", "", columns, [(row, ()) for row in rows])
 
 
+def preprocessings(runs: list[CollectedRun]) -> Table:
+    """How `review-a` by the review's recipe ended, for each preprocessing and learning rate."""
+    own = [run for run in runs if (run.model, run.recipe.name) == ("review-a", "review")]
+    ends: dict[str, Values] = {
+        kind: {"preprocessing": kind, **dict.fromkeys(map(str, LEARNING_RATES))} for kind in REVIEWED
+    }
+    for run in own:
+        end = f"{run.test_error:.2f}" if run.test_error is not None else run.status
+        epoch = re.search(r" in epoch \d+", run.reason or "")
+        ends[run.recipe.preprocessing][str(run.recipe.learning_rate)] = end + (epoch[0] if epoch else "")
+    columns = [Column(str(rate), value(str(rate), "")) for rate in LEARNING_RATES]
+    return tabulate("", "", [PREPROCESSING, *columns], [(row, ()) for row in ends.values()])
+
+
+PREPROCESSING = Column("Preprocessing", value("preprocessing", ""), left=True)
 NETWORK, PAPER = Column("Network", value("network", ""), left=True), Column("Paper", value("paper"))
 MEASURED, EPOCHS_COLUMN = Column("Measured", value("error", "")), Column("Epochs", value("epochs", "d"))
 
 
 def with_tables(page: str) -> str:
     """The text of a page with its tables made anew."""
-    runs = finished_runs()
+    runs = runs_on_cifar10()
+    finished = [run for run in runs if run.status == "finished"]
     published = [
         Column("Published as", value("published", ""), left=True),
         Column("Parameters", value("parameters", ",d")),
@@ -113,9 +131,10 @@ def with_tables(page: str) -> str:
     cost = [Column("Minutes", value("minutes", ".0f")), Column("Processor", value("processor", ""), left=True)]
     review, n = Column("Review", value("review")), Column("n", value("n", "d"))
     tables = {
-        "networks": errors(runs, False, [NETWORK, *published, PAPER, MEASURED, EPOCHS_COLUMN]),
-        "errors": errors(runs, True, [NETWORK, PAPER, review, MEASURED, n, EPOCHS_COLUMN, *cost]),
-        "lengths": lengths(runs),
+        "networks": errors(finished, False, [NETWORK, *published, PAPER, MEASURED, EPOCHS_COLUMN]),
+        "errors": errors(finished, True, [NETWORK, PAPER, review, MEASURED, n, EPOCHS_COLUMN, *cost]),
+        "lengths": lengths(finished),
+        "preprocessings": preprocessings(runs),
     }
     return _TABLE.sub(lambda found: found[1] + markdown(tables[found[2]]), page)
 
