@@ -71,11 +71,10 @@ def _model_and_images(given: list[Path]) -> tuple[Path, list[Path]]:
     """The model, `pretrained` if none is named, and the images. Raises InputError if there are none."""
     from allcnn.data.folders import image_files
     from allcnn.data.images import IMAGE_SUFFIXES
-    from allcnn.models.saved import MODEL_FILE, PRETRAINED
+    from allcnn.models.saved import MODEL_FILE, PRETRAINED, is_named
 
     first, *others = given
-    is_named = str(first) in (PRETRAINED, "all-c") and not first.exists() or str(first).startswith("hf:/")
-    is_model = is_named or first.suffix == ".keras" or (first / MODEL_FILE).is_file()
+    is_model = is_named(first) or first.suffix == ".keras" or (first / MODEL_FILE).is_file()
     is_image = first.suffix.lower() in IMAGE_SUFFIXES or not is_model and first.is_dir() and image_files(first)
     if others and not is_image:
         return first, others

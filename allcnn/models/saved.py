@@ -148,6 +148,13 @@ def open_saved(path: str | PathLike[str]) -> SavedModel:
     return SavedModel(path, model, card)
 
 
+def is_named(path: str | PathLike[str]) -> bool:
+    """Whether a model is meant by a name and not by its path: the package's own, or one on the Hub."""
+    if _ON_HUB.fullmatch(fspath(path)):
+        return True
+    return fspath(path) in (PRETRAINED, "all-c") and not Path(path).exists()
+
+
 def find_model_file(path: str | PathLike[str]) -> Path:
     """The .keras file that a path means: itself, `model.keras` in a run folder, the package's, or a fetched one.
 
@@ -158,7 +165,7 @@ def find_model_file(path: str | PathLike[str]) -> Path:
     if on_hub := _ON_HUB.fullmatch(fspath(path)):
         return fetch_from_hub(on_hub.group(1))
     path = Path(path).expanduser()
-    if not path.exists() and str(path) in (PRETRAINED, "all-c"):
+    if is_named(path):
         path = PRETRAINED_RUN
     if path.is_dir():
         if not (path / MODEL_FILE).is_file():
