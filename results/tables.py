@@ -27,13 +27,13 @@ VARIANTS = {
 }
 #: The preprocessings and learning rates of the study of the review's section 3.1.
 REVIEWED, LEARNING_RATES = ("none", "scale", "center", "gcn", "gcn-zca"), (0.25, 0.1, 0.05, 0.01)
-#: The paper's side experiments on `strided-c`, by the names of their runs.
+#: The paper's side experiments on `strided-c`, by the folders of their runs.
 SIDES = {
-    "strided-c-cifar10-fast-lr0.02-seed0": "as it is",
-    "fully-connected": "fully connected layers instead of the 1x1 convolutions",
-    "dropout-1x1": "more dropout: before the first 1x1 convolution",
-    "dropout-everywhere": "more dropout: before every convolution",
-    "field-48": "in a field of 48 pixels, augmented as Large-All-CNN",
+    "fast-10/strided-c-cifar10-fast-lr0.02-seed0": "as it is",
+    "fast-10-sides/fully-connected": "fully connected layers instead of the 1x1 convolutions",
+    "fast-10-sides/dropout-1x1": "more dropout: before the first 1x1 convolution",
+    "fast-10-sides/dropout-everywhere": "more dropout: before every convolution",
+    "fast-10-sides/field-48": "in a field of 48 pixels, augmented as Large-All-CNN",
 }
 _TABLE = re.compile(r"(<!-- python results/tables\.py: (\w+) -->\n\n)(?:\|.*\n)*")
 
@@ -111,11 +111,11 @@ def lengths(runs: list[CollectedRun]) -> Table:
 
 def sides(runs: list[CollectedRun]) -> Table:
     """Errors of `strided-c` by `fast` in 10 epochs, changed as the paper tried it."""
-    ten = {run.name: run for run in runs if (run.recipe.name, run.recipe.length) == ("fast", 10)}
+    found = {run.folder.path.relative_to(ROOT / "results").as_posix(): run for run in runs}
     rows: list[Values] = []
-    for name, change in SIDES.items():
-        if name in ten:
-            last = ten[name].rows[-1]
+    for folder, change in SIDES.items():
+        if folder in found:
+            last = found[folder].rows[-1]
             rows.append({"change": change, "error": last["test_error"], "train": last["train_error"]})
     columns = [Column("Network", value("change", ""), left=True), Column("Test error", value("error"))]
     return tabulate("", "", [*columns, Column("Training error", value("train"))], [(row, ()) for row in rows])
@@ -123,11 +123,12 @@ def sides(runs: list[CollectedRun]) -> Table:
 
 def preprocessings(runs: list[CollectedRun]) -> Table:
     """How `review-a` by the review's recipe ended, for each preprocessing and learning rate."""
-    own = [run for run in runs if (run.model, run.recipe.name) == ("review-a", "review")]
     ends: dict[str, Values] = {
         kind: {"preprocessing": kind, **dict.fromkeys(map(str, LEARNING_RATES))} for kind in REVIEWED
     }
-    for run in own:
+    for run in runs:
+        if (run.model, run.recipe.name) != ("review-a", "review"):
+            continue
         end = f"{run.test_error:.2f}" if run.test_error is not None else run.status
         epoch = re.search(r" in epoch \d+", run.reason or "")
         ends[run.recipe.preprocessing][str(run.recipe.learning_rate)] = end + (epoch[0] if epoch else "")
@@ -154,7 +155,7 @@ def with_tables(page: str) -> str:
         "networks": errors(finished, False, [NETWORK, *published, PAPER, MEASURED, EPOCHS_COLUMN]),
         "errors": errors(finished, True, [NETWORK, PAPER, review, MEASURED, n, EPOCHS_COLUMN, *cost]),
         "lengths": lengths(finished),
-        "sides": sides([run for run in finished if changed(run) in ([], ["augmentation", "field"])]),
+        "sides": sides(finished),
         "preprocessings": preprocessings(runs),
     }
     return _TABLE.sub(lambda found: found[1] + markdown(tables[found[2]]), page)
